@@ -1,0 +1,174 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The run directory: what one playbook run found, on the controller's disk.
+
+    artifacts/<run>/nodes/<node>/<phase>.<source>.json         findings of one source in one phase
+    artifacts/<run>/nodes/<node>/<phase>.<source>.observation.json   what was read, raw
+    artifacts/<run>/fabric/<phase>.<source>.json               findings about no node in particular
+    artifacts/<run>/gates/<phase>.json                         what the gate decided
+
+Every writer replaces whole files, so a reader never meets half of one. Task workers are separate
+processes; the directory is what they share, and it survives an interrupted run as evidence.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..findings import SCHEMA_VERSION, Finding, Verdict
+
+ENVIRONMENT = "FIRSTLIGHT_RUN_DIRECTORY"
+
+
+def new_run_id(now: datetime.datetime) -> str:
+    """UTC time and six hexadecimal digits: sorts by time, unique when two start in one second."""
+    return f"{now.astimezone(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace `path` whole: a reader or a killed writer never leaves half a file in its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump(content, stream, indent=1, sort_keys=True)
+            stream.write("\n")
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a gate decided about the nodes that came to it, by name."""
+
+    phase: str
+    passed: list[str] = field(default_factory=list)
+    set_aside: list[str] = field(default_factory=list)
+    deferred: list[str] = field(default_factory=list)
+    final: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA_VERSION,
+            "phase": self.phase,
+            "passed": sorted(self.passed),
+            "set_aside": sorted(self.set_aside),
+            "deferred": sorted(self.deferred),
+            "final": self.final,
+        }
+
+
+class RunDirectory:
+    """The directory of one run; `current()` is that of the run which this process belongs to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, artifacts: Path, now: datetime.datetime) -> RunDirectory:
+        path = artifacts / new_run_id(now)
+        path.mkdir(parents=True)
+        return cls(path)
+
+    @classmethod
+    def current(cls) -> RunDirectory:
+        """Raises RuntimeError where the callback that opens the run is not enabled."""
+        path = os.environ.get(ENVIRONMENT)
+        if not path:
+            raise RuntimeError(
+                "ansible.cfg: defaults.callbacks_enabled: firstlight.cluster.progress is not enabled, so this run has "
+                "no directory for its findings. Remedy: add it there, or run from the clone with its own ansible.cfg."
+            )
+        return cls(Path(path))
+
+    @property
+    def run(self) -> str:
+        return self.path.name
+
+    def record(
+        self,
+        node: str,
+        phase: str,
+        source: str,
+        findings: Iterable[Finding],
+        observation: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Store what `source` (a check pass, a task, a comparison) found about `node` in `phase`."""
+        self._record(self.path / "nodes" / node, phase, source, findings, observation)
+
+    def record_fabric(self, phase: str, source: str, findings: Iterable[Finding]) -> None:
+        """Store findings that are about the fabric and no node in particular."""
+        self._record(self.path / "fabric", phase, source, findings, None)
+
+    def findings(self, node: str, phase: str | None = None) -> list[Finding]:
+        """All findings about `node`, of one phase or of all."""
+        return self._findings(self.path / "nodes" / node, phase)
+
+    def fabric_findings(self) -> list[Finding]:
+        return self._findings(self.path / "fabric", None)
+
+    def phases(self, node: str) -> dict[str, list[Finding]]:
+        """Findings about `node` by phase."""
+        folder = self.path / "nodes" / node
+        names = sorted({file.name.split(".", 1)[0] for file in folder.glob("*.json")}) if folder.is_dir() else []
+        return {name: self.findings(node, name) for name in names}
+
+    def record_gate(self, gate: Gate) -> None:
+        write_json(self.path / "gates" / f"{gate.phase}.json", gate.to_dict())
+
+    def gates(self) -> dict[str, dict[str, Any]]:
+        """Decisions by phase; the order is that of the files' names."""
+        folder = self.path / "gates"
+        files = sorted(folder.glob("*.json")) if folder.is_dir() else []
+        return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+    def _record(
+        self,
+        folder: Path,
+        phase: str,
+        source: str,
+        findings: Iterable[Finding],
+        observation: Mapping[str, Any] | None,
+    ) -> None:
+        content = {"schema": SCHEMA_VERSION, "findings": [finding.to_dict() for finding in findings]}
+        write_json(folder / f"{phase}.{source}.json", content)
+        if observation is not None:
+            write_json(folder / f"{phase}.{source}.observation.json", dict(observation))
+
+    def _findings(self, folder: Path, phase: str | None) -> list[Finding]:
+        found: list[Finding] = []
+        for file in sorted(folder.glob(f"{phase or '*'}.*.json")) if folder.is_dir() else []:
+            if file.name.startswith(".") or file.name.endswith(".observation.json"):
+                continue
+            found.extend(_read_findings(file))
+        return found
+
+
+def _read_findings(file: Path) -> list[Finding]:
+    """The findings of one file; a file that cannot be read is itself an unknown, not an absence."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return [Finding.from_dict(item) for item in content["findings"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [
+            Finding(
+                check="gate.missing",
+                component="host",
+                verdict=Verdict.UNKNOWN,
+                summary=f"{file.name} in the run directory cannot be read: {error}",
+                remedy="Run the phase again.",
+                owner="software",
+            )
+        ]
