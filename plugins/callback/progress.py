@@ -1,0 +1,237 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: progress
+type: aggregate
+short_description: Open the run, show how far it is, write its report
+description:
+  - Opens a directory for the run's findings below the artifacts directory before any worker starts.
+  - Shows, for every phase, how many nodes are done, set aside and left, and the time it took.
+    On a terminal one line is kept up to date; elsewhere one plain line is printed at the end of a phase.
+  - Writes C(report.json) at the end of the run, whatever became of it, and points C(artifacts/latest) at it.
+options:
+  artifacts:
+    description:
+      - Directory that holds the runs. A relative one is relative to the directory of C(ansible.cfg).
+    type: str
+    default: artifacts
+    env:
+      - name: FIRSTLIGHT_ARTIFACTS
+    ini:
+      - section: callback_progress
+        key: artifacts
+requirements:
+  - enabled as C(firstlight.cluster.progress) in C(callbacks_enabled)
+author:
+  - The firstlight.cluster authors
+"""
+
+import datetime
+import os
+import shutil
+import sys
+import time
+import typing as t
+from pathlib import Path
+
+from ansible import constants as C
+from ansible.plugins.callback import CallbackBase
+
+from ..module_utils.catalog.checks import finding
+from ..module_utils.findings import Verdict
+from ..module_utils.lifecycle.report import build_report
+from ..module_utils.lifecycle.run import ENVIRONMENT, RunDirectory, write_json
+
+NODES = "gpu_nodes"
+HEADS = "head_nodes"
+GATE_ACTIONS = ("firstlight.cluster.gate", "ansible_collections.firstlight.cluster.plugins.action.gate")
+
+
+class Phase:
+    """One phase of the run as it is seen from its plays."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.started = time.monotonic()
+        self.ended = self.started
+        self.nodes_in: int | None = None
+        self.nodes_out: int | None = None
+        self.set_aside = 0
+        self.task = ""
+        self.done: set[str] = set()
+
+    def to_dict(self) -> dict[str, t.Any]:
+        nodes_in = self.nodes_in or 0
+        return {
+            "name": self.name,
+            "seconds": round(self.ended - self.started, 3),
+            "nodes_in": nodes_in,
+            "nodes_out": nodes_in if self.nodes_out is None else self.nodes_out,
+        }
+
+
+class CallbackModule(CallbackBase):
+    """See DOCUMENTATION."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "firstlight.cluster.progress"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, display: t.Any = None, options: t.Any = None) -> None:
+        super().__init__(display=display, options=options)
+        self._playbook = ""
+        self._run: RunDirectory | None = None
+        self._nodes: dict[str, dict[str, t.Any]] = {}
+        self._heads: list[str] = []
+        self._phases: list[Phase] = []
+        self._terminal = sys.stdout.isatty()
+
+    # -- the run ---------------------------------------------------------------------------------
+
+    def v2_playbook_on_start(self, playbook: t.Any) -> None:
+        self._playbook = Path(playbook._file_name).stem
+        base = Path(C.CONFIG_FILE).parent if C.CONFIG_FILE else Path.cwd()
+        artifacts = base / Path(str(self.get_option("artifacts"))).expanduser()
+        self._run = RunDirectory.create(artifacts, datetime.datetime.now(datetime.timezone.utc))
+        # Workers are forked from here and find the run in their environment.
+        os.environ[ENVIRONMENT] = str(self._run.path)
+
+    def v2_playbook_on_play_start(self, play: t.Any) -> None:
+        variables = play.get_variable_manager()
+        inventory = variables._inventory
+        if not self._nodes:
+            self._read_inventory(inventory, variables)
+        name = str(play.get_vars().get("firstlight_phase") or "")
+        if not name:
+            return
+        if not self._phases or self._phases[-1].name != name:
+            self._close_phase()
+            self._phases.append(Phase(name))
+        hosts = {host.name for host in inventory.get_hosts(play.hosts)} & set(self._nodes)
+        phase = self._phases[-1]
+        if phase.nodes_in is None and hosts:
+            phase.nodes_in = len(hosts)
+        phase.done = set()
+
+    def _read_inventory(self, inventory: t.Any, variables: t.Any) -> None:
+        groups = inventory.groups
+        limited = {host.name for host in inventory.get_hosts(ignore_restrictions=True)}
+        for host in groups[NODES].get_hosts() if NODES in groups else []:
+            known = variables.get_vars(host=host, include_hostvars=False)
+            if host.name not in limited or known.get("state") == "planned":
+                continue
+            self._nodes[host.name] = {
+                "class": known.get("node_class"),
+                "serial": known.get("serial"),
+                "location": f"{known.get('rack', '')}/{known.get('unit', '')}",
+            }
+        self._heads = [host.name for host in groups[HEADS].get_hosts()] if HEADS in groups else []
+        if self._run:
+            write_json(self._run.path / "nodes.json", self._nodes)
+
+    def v2_playbook_on_stats(self, stats: t.Any) -> None:
+        self._close_phase()
+        if not self._run:
+            return
+        completed = not stats.failures and not stats.dark
+        services = {head: {"state": _service_state(head, stats)} for head in self._heads}
+        phases = [phase.to_dict() for phase in self._phases]
+        report = build_report(self._run, self._playbook, self._nodes, services, phases, completed)
+        path = self._run.path / "report.json"
+        write_json(path, report)
+        _point_at(self._run.path.parent / "latest", self._run.path.name)
+        summary = report["summary"]
+        told = ", ".join(f"{summary[key]} {key.replace('_', ' ')}" for key in summary if key != "total" and summary[key])
+        self._display.display(f"\n{self._playbook}: {told or 'no node'} of {summary['total']}")
+        for name, node in sorted(report["nodes"].items()):
+            for item in node["findings"]:
+                if item["verdict"] in ("fail", "unknown"):
+                    self._display.display(f"  {name} {item['verdict']} {item['check']} {item['component']}: {item['summary']}")
+        for item in report["fabric"]:
+            self._display.display(f"  fabric {item['verdict']} {item['check']} {item['component']}: {item['summary']}")
+        self._display.display(f"Report: {path}")
+
+    # -- the phases ------------------------------------------------------------------------------
+
+    def _close_phase(self) -> None:
+        if not self._phases:
+            return
+        phase = self._phases[-1]
+        phase.ended = time.monotonic()
+        self._erase_line()
+        nodes_in = phase.nodes_in or 0
+        done = nodes_in if phase.nodes_out is None else phase.nodes_out
+        self._display.display(
+            f"phase {phase.name}: {done} done, {phase.set_aside} set aside, "
+            f"{max(nodes_in - done - phase.set_aside, 0)} left, {phase.ended - phase.started:.0f} s"
+        )
+
+    def v2_playbook_on_task_start(self, task: t.Any, is_conditional: bool) -> None:
+        if self._phases:
+            self._phases[-1].task = task.get_name()
+            self._phases[-1].done = set()
+
+    def v2_runner_on_ok(self, result: t.Any) -> None:
+        self._note(result)
+        if result.task.action not in GATE_ACTIONS or not self._phases:
+            return
+        phase = self._phases[-1]
+        passed, aside = result.result.get("passed"), result.result.get("set_aside")
+        if isinstance(passed, list) and isinstance(aside, list):
+            phase.nodes_out = len(passed)
+            phase.set_aside += len(aside)
+
+    def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
+        self.v2_runner_on_ok(result)
+
+    def v2_runner_on_skipped(self, result: t.Any) -> None:
+        self._note(result)
+
+    def v2_runner_on_unreachable(self, result: t.Any) -> None:
+        """A node that is lost in the middle of a phase missed a task: it must not pass the gate."""
+        name = result.host.get_name()
+        if self._run and self._phases and name in self._nodes:
+            lost = finding(
+                "host.reachable",
+                "host",
+                Verdict.UNKNOWN,
+                f"not reachable at the task {result.task.get_name()!r}: {result.result.get('msg', '')}",
+            )
+            self._run.record(name, self._phases[-1].name, "unreachable", [lost])
+        self._note(result)
+
+    def _note(self, result: t.Any) -> None:
+        if not self._terminal or not self._phases:
+            return
+        phase = self._phases[-1]
+        phase.done.add(result.host.get_name())
+        width = shutil.get_terminal_size().columns - 1
+        elapsed = time.monotonic() - phase.started
+        line = f"{phase.name} {elapsed:4.0f} s  {len(phase.done)}/{phase.nodes_in or 1}  {phase.task}"
+        sys.stdout.write(f"\r\x1b[K{line[:width]}")
+        sys.stdout.flush()
+
+    def _erase_line(self) -> None:
+        if self._terminal:
+            sys.stdout.write("\r\x1b[K")
+            sys.stdout.flush()
+
+
+def _service_state(head: str, stats: t.Any) -> str:
+    if head in stats.dark:
+        return "unreachable"
+    if head in stats.failures:
+        return "failed"
+    return "ok" if head in stats.processed else "not_run"
+
+
+def _point_at(link: Path, target: str) -> None:
+    """Switch a relative link in one step, so that `latest` always names a whole report."""
+    temporary = link.with_name(f".{link.name}.{target}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)

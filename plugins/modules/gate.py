@@ -1,0 +1,88 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gate
+short_description: Judge the nodes at the end of a phase
+version_added: 0.1.0
+description:
+  - Reads the findings that the run recorded for every host of the play in one phase and decides who goes on.
+  - A node passes when every expected check reported and none of its findings is V(fail) or V(unknown).
+  - Runs on the controller, once for all hosts of the play.
+options:
+  phase:
+    description: Phase whose findings are judged.
+    type: str
+    required: true
+  checks:
+    description: Ids of checks that every node must have reported in this phase.
+    type: list
+    elements: str
+    default: [phase.complete]
+  node_health:
+    description: Expect the checks that the node's class asks of M(firstlight.cluster.node_health) as well.
+    type: bool
+    default: false
+  final:
+    description: Whether passing this gate means that the node is fit for service, even if the run fails afterwards.
+    type: bool
+    default: false
+  min_healthy_fraction:
+    description:
+      - Fail when fewer than this share of the run's nodes pass. Nodes that check mode deferred count as passing.
+    type: float
+attributes:
+  check_mode:
+    support: full
+    description: Judges and writes its decision below the artifacts directory only.
+  diff_mode:
+    support: none
+    description: Changes nothing on a host.
+author:
+  - The firstlight.cluster authors
+"""
+
+EXAMPLES = r"""
+- name: Judge who was configured
+  firstlight.cluster.gate:
+    phase: configure
+  run_once: true
+  register: __gate
+
+- name: Set aside who was not
+  ansible.builtin.group_by:
+    key: "{{ 'set_aside' if inventory_hostname in __gate.set_aside else 'passed_configure' }}"
+  changed_when: false
+"""
+
+RETURN = r"""
+passed:
+  description: Names of the nodes that go on.
+  returned: always
+  type: list
+  elements: str
+set_aside:
+  description: Names of the nodes that do not.
+  returned: always
+  type: list
+  elements: str
+deferred:
+  description: Names of the nodes that check mode could not judge because they are not deployed yet.
+  returned: always
+  type: list
+  elements: str
+reasons:
+  description: For every node set aside, one line for each finding that keeps it out.
+  returned: always
+  type: dict
+findings:
+  description: Findings other than pass by node, those that the gate added among them.
+  returned: always
+  type: dict
+healthy_fraction:
+  description: Share of the run's nodes that passed.
+  returned: when O(min_healthy_fraction) is given
+  type: float
+"""
