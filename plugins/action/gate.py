@@ -12,7 +12,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.catalog.checks import expected_checks
-from ..module_utils.lifecycle.gate import judge_node
+from ..module_utils.lifecycle.gate import Judgement, judge_node
 from ..module_utils.lifecycle.run import Gate, RunDirectory
 
 
@@ -30,10 +30,10 @@ class ActionModule(ActionBase):
         _result, arguments = self.validate_argument_spec(
             argument_spec={
                 "phase": {"type": "str", "required": True},
+                "checks": {"type": "list", "elements": "str", "default": []},
                 "node_health": {"type": "bool", "default": False},
-                "checks": {"type": "list", "elements": "str", "default": ["phase.complete"]},
+                "gates": {"type": "list", "elements": "str", "default": []},
                 "final": {"type": "bool", "default": False},
-                "min_healthy_fraction": {"type": "float"},
             }
         )
         try:
@@ -41,44 +41,36 @@ class ActionModule(ActionBase):
         except RuntimeError as error:
             raise AnsibleActionFail(str(error)) from error
         phase: str = arguments["phase"]
-        known = json.loads((run.path / "nodes.json").read_text(encoding="utf-8"))
-        judged = {}
+        earlier = run.gates()
+        deferred = set(variables["groups"].get("deferred", ()))
+        judged: dict[str, Judgement] = {}
         for name in variables["ansible_play_hosts_all"]:
+            if name in deferred:
+                continue
             expected = list(arguments["checks"])
             if arguments["node_health"]:
                 expected += expected_checks(variables["hostvars"][name]["node_class_data"])
-            judgement = judge_node(expected, run.findings(name, phase))
-            if judgement.missing:
-                run.record(name, phase, "gate", judgement.missing)
-            judged[name] = judgement
-        deferred = sorted(set(variables.get("groups", {}).get("deferred", ())) & set(known))
+            judged[name] = judge_node(
+                expected, run.findings(name, phase), [earlier.get(needed) for needed in arguments["gates"]], name
+            )
+            if judged[name].missing:
+                run.record(name, phase, "gate", judged[name].missing)
         gate = Gate(
             phase=phase,
             passed=[name for name, judgement in judged.items() if judgement.passed],
             set_aside=[name for name, judgement in judged.items() if not judgement.passed],
-            deferred=deferred,
+            deferred=sorted(deferred.intersection(variables["ansible_play_hosts_all"])),
             final=arguments["final"],
         )
         run.record_gate(gate)
-        result: dict[str, t.Any] = {
+        total = len(json.loads((run.path / "nodes.json").read_text(encoding="utf-8")))
+        return {
             "changed": False,
-            "passed": sorted(gate.passed),
-            "set_aside": sorted(gate.set_aside),
-            "deferred": deferred,
+            **gate.to_dict(),
+            "total": total,
+            "healthy_fraction": (len(gate.passed) + len(gate.deferred)) / total if total else 0.0,
             "reasons": {name: judged[name].reasons for name in sorted(gate.set_aside)},
             "findings": {
                 name: [finding.to_dict() for finding in judgement.findings] for name, judgement in judged.items()
             },
         }
-        fraction = arguments["min_healthy_fraction"]
-        if fraction is not None:
-            total = len(known)
-            fit = len(gate.passed) + len(deferred)
-            result["healthy_fraction"] = fit / total if total else 0.0
-            if not total or fit / total < fraction:
-                result["failed"] = True
-                result["msg"] = (
-                    f"phase {phase}: {fit} of {total} nodes passed, fewer than min_healthy_fraction {fraction:g} asks for. "
-                    "Remedy: see the findings of the nodes set aside in the report, mend them, run again."
-                )
-        return result

@@ -10,6 +10,7 @@ version_added: 0.1.0
 description:
   - Reads the findings that the run recorded for every host of the play in one phase and decides who goes on.
   - A node passes when every expected check reported and none of its findings is V(fail) or V(unknown).
+  - Nodes in the group C(deferred) (check mode only, not deployed yet) are not judged.
   - Runs on the controller, once for all hosts of the play.
 options:
   phase:
@@ -20,19 +21,22 @@ options:
     description: Ids of checks that every node must have reported in this phase.
     type: list
     elements: str
-    default: [phase.complete]
+    default: []
   node_health:
     description: Expect the checks that the node's class asks of M(firstlight.cluster.node_health) as well.
     type: bool
     default: false
+  gates:
+    description:
+      - Phases whose gates every node must have passed in this run. A node that one of them set aside is
+        kept out; a node that one of them never saw is V(unknown).
+    type: list
+    elements: str
+    default: []
   final:
     description: Whether passing this gate means that the node is fit for service, even if the run fails afterwards.
     type: bool
     default: false
-  min_healthy_fraction:
-    description:
-      - Fail when fewer than this share of the run's nodes pass. Nodes that check mode deferred count as passing.
-    type: float
 attributes:
   check_mode:
     support: full
@@ -48,6 +52,7 @@ EXAMPLES = r"""
 - name: Judge who was configured
   firstlight.cluster.gate:
     phase: configure
+    checks: [phase.complete]
   run_once: true
   register: __gate
 
@@ -81,8 +86,12 @@ findings:
   description: Findings other than pass by node, those that the gate added among them.
   returned: always
   type: dict
+total:
+  description: Number of nodes that the run is about, those that earlier gates set aside among them.
+  returned: always
+  type: int
 healthy_fraction:
-  description: Share of the run's nodes that passed.
-  returned: when O(min_healthy_fraction) is given
+  description: Share of RV(total) that passed here or was deferred.
+  returned: always
   type: float
 """

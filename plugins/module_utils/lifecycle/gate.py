@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..catalog.checks import finding
 from ..findings import Finding, Verdict, missing_checks
@@ -18,10 +19,11 @@ class Judgement:
 
     findings: list[Finding]
     missing: list[Finding]
+    kept_out: bool = False
 
     @property
     def passed(self) -> bool:
-        return all(item.verdict.allocatable for item in self.findings)
+        return not self.kept_out and all(item.verdict.allocatable for item in self.findings)
 
     @property
     def reasons(self) -> list[str]:
@@ -33,15 +35,25 @@ class Judgement:
         ]
 
 
-def judge_node(expected: Iterable[str], findings: Sequence[Finding]) -> Judgement:
-    """Judge one node by its findings of a phase; every expected check without one is unknown.
+def judge_node(
+    expected: Iterable[str],
+    findings: Sequence[Finding],
+    gates: Sequence[Mapping[str, Any] | None] = (),
+    node: str = "",
+) -> Judgement:
+    """Judge one node by its findings of a phase and by the earlier gates that it must have passed.
 
-    A node that could not be reached has that one reason: what it did not report says nothing more.
+    Every expected check without a finding is unknown. A node that could not be reached has that one
+    reason: what it did not report says nothing more. A gate that set the node aside keeps it out
+    without a further finding; one that never saw it is an unknown.
     """
     lost = [item for item in findings if item.check == "host.reachable" and not item.verdict.allocatable]
     missing = [] if lost else [_unreported(check) for check in missing_checks(expected, findings)]
+    aside = any(gate is not None and node in gate["set_aside"] for gate in gates)
+    if not aside and any(gate is None or node not in gate["passed"] for gate in gates):
+        missing.append(finding("phase.complete", "host", Verdict.UNKNOWN, "this run did not take it through every gate"))
     notable = [item for item in findings if item.verdict is not Verdict.PASS]
-    return Judgement(findings=notable + missing, missing=missing)
+    return Judgement(findings=notable + missing, missing=missing, kept_out=aside)
 
 
 def _unreported(check: str) -> Finding:
