@@ -1,0 +1,166 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builds the node image and, seen from it, the pool of Debian packages that roles install later.
+
+Both come from one run of mmdebstrap, so that no package of the pool asks for a newer one than the image has.
+The result is kept in the cache under a hash of the recipe; a half-built one is never taken for whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SUITE = "bookworm"
+DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+class BuildError(Exception):
+    """Something of the lab's software could not be built; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """A node image on disk.
+
+    `reference` is the name to give it in the container engine; it changes with the recipe. `tar` is the root file
+    system, `digest` its sha256 in hex, `pool` the folder of Debian packages that belongs to it.
+    """
+
+    reference: str
+    tar: Path
+    digest: str
+    pool: Path
+
+
+def ensure(cache_dir: Path) -> ImageInfo:
+    """The node image and its pool, built now if the cache lacks them. Raises BuildError."""
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    folder = cache_dir / f"image-{recipe_hash()}"
+    with locked(cache_dir / "image.lock"):
+        if not folder.is_dir():
+            _build(folder)
+        discard_other(cache_dir, "image-", folder.name)
+    digest = json.loads((folder / "image.json").read_text())["sha256"]
+    return ImageInfo(f"localhost/firstlight-node:{folder.name[6:]}", folder / "node.tar", digest, folder / "pool")
+
+
+def recipe_hash() -> str:
+    """12 hex digits over everything that decides what the image is."""
+    files = [HERE / "packages.txt", HERE / "pool.txt", HERE / "customize.sh", *sorted((HERE / "rootfs").rglob("*"))]
+    digest = hashlib.sha256(f"{SUITE}\n{_mirror()}\n".encode())
+    for path in files:
+        if path.is_file():
+            executable = os.access(path, os.X_OK)
+            digest.update(f"{path.relative_to(HERE)}\n{executable}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def read_list(path: Path) -> list[str]:
+    """The lines of a list file, without comments and blanks."""
+    lines = (line.partition("#")[0].strip() for line in path.read_text().splitlines())
+    return [line for line in lines if line]
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds an exclusive lock on `path`; says so on stderr when another process makes it wait."""
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another build to release {path}", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def discard_other(cache_dir: Path, prefix: str, keep: str) -> None:
+    """Removes what older recipes and killed builds left behind. Only to be called under the lock."""
+    for path in cache_dir.glob(f"{prefix}*"):
+        if path.is_dir() and not path.is_symlink() and path.name != keep:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def run(command: list[str], what: str, **kwargs: object) -> str:
+    """Standard output of `command`. Raises BuildError with the tail of its messages when it fails or is absent."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)  # type: ignore[call-overload]
+    except FileNotFoundError as error:
+        remedy = f"install the packages named in {HERE / 'host_packages.txt'}"
+        raise BuildError(f"{what}: {command[0]} is not installed; {remedy}") from error
+    if done.returncode:
+        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
+        raise BuildError(f"{what}: {shlex.join(command[:3])} … ended with status {done.returncode}:\n{tail}")
+    return str(done.stdout)
+
+
+def _mirror() -> str:
+    return os.environ.get("LAB_DEBIAN_MIRROR", "").rstrip("/")
+
+
+def _build(folder: Path) -> None:
+    if not DEBIAN_KEYRING.is_file():
+        raise BuildError(
+            f"node image: {DEBIAN_KEYRING} is missing, so Debian's packages cannot be verified; "
+            "install the package debian-archive-keyring"
+        )
+    part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
+    (part / "pool").mkdir(parents=True)
+    try:
+        command = _mmdebstrap(part)
+        run(command, "node image")
+        _keep_only_packages(part / "pool")
+        digest = _sha256(part / "node.tar")
+        (part / "image.json").write_text(json.dumps({"sha256": digest, "suite": SUITE}) + "\n")
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _mmdebstrap(part: Path) -> list[str]:
+    pool = shlex.quote(str(part / "pool"))
+    wanted = shlex.join(read_list(HERE / "pool.txt"))
+    # The packages are only fetched: with mmdebstrap's own apt configuration they are what a node will ask for.
+    download = (
+        'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get install --yes --download-only --no-install-recommends '
+        f"-o APT::Sandbox::User=root -o Dir::Cache::archives={pool} {wanted}"
+    )
+    command = [
+        "mmdebstrap",
+        "--variant=minbase",
+        "--include=" + ",".join(read_list(HERE / "packages.txt")),
+        f"--customize-hook={download}",
+        f"--customize-hook=sync-in {shlex.quote(str(HERE / 'rootfs'))} /",
+        f'--customize-hook=sh {shlex.quote(str(HERE / "customize.sh"))} "$1"',
+        SUITE,
+        str(part / "node.tar"),
+    ]
+    return [*command, _mirror()] if _mirror() else command
+
+
+def _keep_only_packages(pool: Path) -> None:
+    for path in pool.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.suffix != ".deb":
+            path.unlink()
+    if not any(pool.iterdir()):
+        raise BuildError("node image: apt downloaded no package for the pool; see pool.txt beside the recipe")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,54 @@
+#!/bin/sh
+# Makes a bootstrapped Debian fit to boot as a node of the lab. Called by mmdebstrap with the root as $1.
+set -eu
+root=$1
+
+# What would reach through to the host (devices, file systems, sysctl, audit), or waits for hardware that a container
+# has not got. A masked unit cannot fail, so `systemctl is-system-running` tells about the node itself.
+for unit in \
+    dev-hugepages.mount \
+    proc-sys-fs-binfmt_misc.automount \
+    proc-sys-fs-binfmt_misc.mount \
+    sys-fs-fuse-connections.mount \
+    sys-kernel-config.mount \
+    sys-kernel-debug.mount \
+    sys-kernel-tracing.mount \
+    systemd-binfmt.service \
+    systemd-firstboot.service \
+    systemd-hwdb-update.service \
+    systemd-journald-audit.socket \
+    systemd-modules-load.service \
+    systemd-pstore.service \
+    systemd-random-seed.service \
+    systemd-remount-fs.service \
+    systemd-udev-settle.service \
+    systemd-udev-trigger.service \
+    systemd-udevd-control.socket \
+    systemd-udevd-kernel.socket \
+    systemd-udevd.service \
+    console-getty.service \
+    getty.target \
+    apt-daily-upgrade.timer \
+    apt-daily.timer \
+    e2scrub_all.timer \
+    e2scrub_reap.service \
+    fstrim.timer
+do
+    ln -sf /dev/null "$root/etc/systemd/system/$unit"
+done
+# Some of Debian's own sysctl settings are not of the node but of the host's kernel.
+for file in 50-pid-max.conf 99-protect-links.conf; do
+    ln -sf /dev/null "$root/etc/sysctl.d/$file"
+done
+
+# One wrapper before every InfiniBand tool.
+mkdir -p "$root/usr/local/sbin"
+for tool in $(sed -n 's,^/usr/sbin/,,p' "$root/var/lib/dpkg/info/infiniband-diags.list"); do
+    ln -s ../lib/firstlight/ibsim-tool "$root/usr/local/sbin/$tool"
+done
+
+# Nothing that two machines must not share. An empty machine-id is filled at the first boot.
+rm -f "$root"/etc/ssh/ssh_host_* "$root/etc/hostname" "$root/etc/resolv.conf"
+: > "$root/etc/machine-id"
+rm -f "$root/var/lib/dbus/machine-id"
+mkdir -p "$root/lab" "$root/var/log/journal"
