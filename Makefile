@@ -1,0 +1,47 @@
+# firstlight.cluster: what a person runs. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup host-packages lab lab-down test-fast test test-all bench
+
+PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PATH
+VENV := .venv/.complete
+PYTEST := .venv/bin/python -m pytest
+MODULE_UTILS := collections/ansible_collections/firstlight/cluster/plugins/module_utils
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV): pyproject.toml lab/setup_venv.sh
+	@lab/setup_venv.sh .venv
+
+setup: $(VENV) ## .venv with everything that the project runs with
+
+host-packages: $(VENV)
+	@.venv/bin/python -m lab packages
+
+lab: host-packages ## a simulated site on this machine, brought up by site.yml; says where the report is
+	@.venv/bin/python -m lab up
+	@.venv/bin/ansible-playbook site.yml
+
+lab-down: $(VENV) ## nothing of the lab is left
+	@.venv/bin/python -m lab down
+
+test-fast: $(VENV) ## unit tests, types and linters (under two minutes)
+	@ruff check .
+	@ruff format --check .
+	@yamllint --strict .
+	@mypy $(MODULE_UTILS) lab
+	@lint-imports
+	@ansible-lint --offline
+	@$(PYTEST) tests/unit
+
+test: host-packages test-fast ## the gate: test-fast and the lab from bring-up to re-admission (under an hour)
+	@$(PYTEST) tests/e2e -x
+
+test-all: test ## everything, also what takes longer
+	@$(PYTEST) tests/long
+
+bench: host-packages ## every figure as a ratio measured in one run
+	@.venv/bin/python -m tests.bench
