@@ -1,0 +1,242 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Client of the MAAS REST API 2.0: signs, sends, repeats where that is safe, and turns answers into values or errors.
+
+The client knows nothing of Ansible or sockets: a *transport* carries the requests (see `transport.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+from .errors import InvalidKey, InvalidResponse, MaasError, ServerError, Unavailable, Unreachable, from_answer, redact
+
+Value = str | int | bool | None
+Fields = Mapping[str, Value | Sequence[Value]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request. `body` is None for GET; `timeout` is in seconds, for the whole exchange."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeout: float
+
+
+@dataclass(frozen=True)
+class Response:
+    """One HTTP answer of any status; the names of its headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class TransportError(Exception):
+    """No answer came.
+
+    `sent` tells whether the request may have reached the server; `permanent` that trying again is pointless
+    (a certificate that is not trusted, a file that cannot be read).
+    """
+
+    def __init__(self, reason: str, *, sent: bool, permanent: bool = False, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.sent = sent
+        self.permanent = permanent
+        self.remedy = remedy
+
+
+Transport = Callable[[Request], Response]
+
+
+@dataclass(frozen=True, repr=False)
+class ApiKey:
+    """The three parts of a MAAS API key. Its repr shows none of them."""
+
+    consumer: str
+    token: str
+    secret: str
+
+    @classmethod
+    def parse(cls, text: str) -> ApiKey:
+        """Read `consumer:token:secret`; raises InvalidKey, without the text, for anything else."""
+        parts = text.strip().split(":")
+        if len(parts) != 3 or not all(part and part.isascii() and part.isprintable() for part in parts):
+            raise InvalidKey(
+                "The MAAS API key does not consist of three parts joined by colons (consumer:token:secret).",
+                remedy="Copy it whole from MAAS: the user's preferences, API keys; or `maas apikey --username USER`.",
+            )
+        return cls(*parts)
+
+    def __repr__(self) -> str:
+        return "ApiKey(***)"
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown, the longest first."""
+        return (":".join((self.consumer, self.token, self.secret)), quote(self.secret, safe=""), self.secret)
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often a request is sent at most, and the pauses in seconds between (doubled each time up to `longest`)."""
+
+    attempts: int = 4
+    first_pause: float = 0.5
+    longest: float = 15.0
+
+    def pause(self, attempt: int, asked: float | None) -> float:
+        """Seconds to wait after the attempt with this number (from 1); the server may ask for more, up to `longest`."""
+        return min(self.longest, max(self.first_pause * 2.0 ** (attempt - 1), asked or 0.0))
+
+
+def api_root(url: str) -> str:
+    """The API's root for what people write: `http://maas:5240`, with or without `/MAAS/` or `/MAAS/api/2.0/`.
+
+    Raises MaasError where it is no http(s) URL, or carries a user or password.
+    """
+    remedy = "Write it as http://HOST:5240/MAAS."
+    shown = "What was given" if "@" in url else repr(url)  # a password may stand before the @
+    try:
+        parts = urlsplit(url.strip())
+        complete = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError as error:
+        raise MaasError(f"{shown} is not a URL: {error}.", remedy=remedy) from error
+    if not complete:
+        raise MaasError(f"{shown} is not the URL of a MAAS.", remedy=remedy)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise MaasError(
+            "The URL of MAAS must not carry a user, a password, a query or a fragment.",
+            remedy="The key goes into its own option.",
+        )
+    path = parts.path.rstrip("/")
+    path = path.removesuffix("/api/2.0") or "/MAAS"
+    return urlunsplit((parts.scheme, parts.netloc, f"{path}/api/2.0/", "", ""))
+
+
+class Client:
+    """One MAAS, one key.
+
+    A GET is repeated after any failure that may pass; a request that changes something only where MAAS said that
+    it did nothing yet (503 with Retry-After) or where it cannot have arrived. The creation of an object (a POST
+    without an operation) is never repeated after an answer: MAAS may have kept it in spite of the error.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: ApiKey,
+        transport: Transport,
+        *,
+        timeout: float = 120.0,
+        retry: Retry | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.root = api_root(url)
+        self.timeout = timeout
+        self._key = key
+        self._transport = transport
+        self._retry = retry or Retry()
+        self._sleep = sleep
+        self._clock = clock
+
+    def get(self, path: str, op: str | None = None, params: Fields | None = None) -> Any:
+        """The JSON value behind `path` (relative to the API's root, with its trailing slash)."""
+        return self._request("GET", path, op, params or {})
+
+    def post(self, path: str, op: str | None = None, fields: Fields | None = None) -> Any:
+        """Send a form; the answer's JSON value."""
+        return self._request("POST", path, op, fields or {})
+
+    def _request(self, method: str, path: str, op: str | None, fields: Fields) -> Any:
+        name = f"{path}?op={op}" if op else path
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._once(method, name, op, fields)
+            except MaasError as error:
+                if attempt >= self._retry.attempts or not _repeatable(error, method, op):
+                    raise
+                self._sleep(self._retry.pause(attempt, error.retry_after))
+
+    def _once(self, method: str, name: str, op: str | None, fields: Fields) -> Any:
+        path, _, _ = name.partition("?")
+        pairs = _pairs(fields)
+        query = [("op", op)] if op else []
+        body: bytes | None = None
+        headers = {"Accept": "application/json", "Authorization": self._authorization()}
+        if method == "GET":
+            query += pairs
+        else:
+            # MAAS reads most operations' parameters from forms only; a JSON body would be ignored in silence.
+            body = urlencode(pairs).encode("ascii")
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        url = self.root + path + (f"?{urlencode(query)}" if query else "")
+        try:
+            answer = self._transport(Request(method, url, headers, body, self.timeout))
+        except TransportError as error:
+            reason = redact(str(error), self._key.secrets())
+            raise Unreachable(
+                f"MAAS at {self.root} did not answer {method} {name}: {reason}.",
+                sent=error.sent,
+                permanent=error.permanent,
+                method=method,
+                path=name,
+                remedy=error.remedy,
+            ) from error
+        if not 200 <= answer.status < 300:
+            raise from_answer(method, name, answer.status, answer.headers, answer.body, self._key.secrets())
+        try:
+            return json.loads(answer.body)
+        except ValueError as error:
+            raise InvalidResponse(
+                f"MAAS's answer to {method} {name} is cut off or not JSON ({len(answer.body)} bytes).",
+                method=method,
+                path=name,
+                status=answer.status,
+                remedy=f"Is {self.root} really the API of MAAS?",
+            ) from error
+
+    def _authorization(self) -> str:
+        """OAuth 1.0 PLAINTEXT with an empty consumer secret; MAAS takes each nonce once."""
+        parts = {
+            "oauth_version": "1.0",
+            "oauth_signature_method": "PLAINTEXT",
+            "oauth_consumer_key": quote(self._key.consumer, safe=""),
+            "oauth_token": quote(self._key.token, safe=""),
+            "oauth_signature": "%26" + quote(self._key.secret, safe=""),
+            "oauth_nonce": secrets.token_hex(16),
+            "oauth_timestamp": str(int(self._clock())),
+        }
+        return "OAuth " + ", ".join(f'{name}="{value}"' for name, value in parts.items())
+
+
+def _repeatable(error: MaasError, method: str, op: str | None) -> bool:
+    if isinstance(error, Unreachable):
+        return not error.permanent and (method == "GET" or not error.sent)
+    if method == "GET":
+        passing = isinstance(error, ServerError | Unavailable) or error.retry_after is not None
+        return passing or (isinstance(error, InvalidResponse) and error.status == 200)
+    return isinstance(error, Unavailable) and error.retry_after is not None and op is not None
+
+
+def _pairs(fields: Fields) -> list[tuple[str, str]]:
+    """Form pairs: a list repeats its key, booleans are written as MAAS reads them, None is left out."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in fields.items():
+        values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        for item in values:
+            if item is not None:
+                pairs.append((name, str(item).lower() if isinstance(item, bool) else str(item)))
+    return pairs

@@ -1,0 +1,129 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which machine of MAAS is which host of the roster: by system_id, then serial, then host name.
+
+MAAS never adds to the roster, and a doubt is a refusal: a wrong match would erase somebody else's machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .machines import Machine
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One host of the roster, as far as MAAS can know it. Empty text means not given."""
+
+    name: str
+    system_id: str = ""
+    serial: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why something is not done for a host, and what to do about it."""
+
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The outcome: for each host its machine or a problem, and the machines that no host claims."""
+
+    found: dict[str, Machine]
+    problems: dict[str, Problem]
+    unknown: tuple[Machine, ...]
+
+
+def match(roster: Sequence[Wanted], machines: Iterable[Machine]) -> Matching:
+    """Match every host of the roster; each name occurs once in exactly one of `found` and `problems`."""
+    everything = list(machines)
+    by_id = {machine.system_id: machine for machine in everything}
+    by_serial = _index((machine.serial, machine) for machine in everything)
+    by_name = _index(
+        (name, machine) for machine in everything for name in {machine.hostname.lower(), machine.fqdn.lower()}
+    )
+    found: dict[str, Machine] = {}
+    problems: dict[str, Problem] = {}
+    claims: dict[str, list[str]] = {}
+    for host in roster:
+        match_of_host = _match_one(host, by_id, by_serial, by_name)
+        if isinstance(match_of_host, Problem):
+            problems[host.name] = match_of_host
+        else:
+            found[host.name] = match_of_host
+            claims.setdefault(match_of_host.system_id, []).append(host.name)
+    for system_id, names in claims.items():
+        if len(names) > 1:
+            for name in names:
+                del found[name]
+                problems[name] = Problem(
+                    f"{', '.join(sorted(names))} all match the same machine of MAAS ({system_id}).",
+                    "Correct system_id and serial of these hosts in the roster: each machine has one host.",
+                )
+    unknown = tuple(machine for machine in everything if machine.system_id not in claims)
+    return Matching(found, problems, unknown)
+
+
+def _match_one(
+    host: Wanted,
+    by_id: dict[str, Machine],
+    by_serial: dict[str, list[Machine]],
+    by_name: dict[str, list[Machine]],
+) -> Machine | Problem:
+    candidates: list[Machine] = []
+    if host.system_id and host.system_id in by_id:
+        candidates = [by_id[host.system_id]]
+    if not candidates and host.serial:
+        candidates = by_serial.get(host.serial, [])
+        if len(candidates) > 1:
+            ids = ", ".join(sorted(f"{machine.system_id} ({machine.hostname})" for machine in candidates))
+            return Problem(
+                f"The serial {host.serial} of {host.name} belongs to {len(candidates)} machines of MAAS: {ids}.",
+                "Delete the stale one from MAAS, or give the right one's system_id in the roster.",
+            )
+    if not candidates:
+        candidates = by_name.get(host.name.lower(), [])
+        if len(candidates) > 1:
+            ids = ", ".join(sorted(machine.system_id for machine in candidates))
+            return Problem(
+                f"{len(candidates)} machines of MAAS are named {host.name}: {ids}.",
+                "Give the right one's system_id in the roster.",
+            )
+    if not candidates:
+        known_by = " or ".join(
+            filter(None, (host.system_id and f"system_id {host.system_id}", host.serial and f"serial {host.serial}"))
+        )
+        return Problem(
+            f"No machine of MAAS is named {host.name}{f' or has {known_by}' if known_by else ''}.",
+            "Enlist it in MAAS (its BMC reachable, PXE on its network), correct name and serial in the roster,"
+            " or set its state to planned.",
+        )
+    return serial_problem(host, candidates[0]) or candidates[0]
+
+
+def serial_problem(host: Wanted, machine: Machine) -> Problem | None:
+    """The refusal of a machine whose serial is known and is not the roster's; None where they agree or cannot tell."""
+    if not host.serial or not machine.serial or host.serial == machine.serial:
+        return None
+    return Problem(
+        f"MAAS's machine {machine.hostname} ({machine.system_id}) has serial {machine.serial},"
+        f" the roster says {host.serial} for {host.name}.",
+        "Find out which machine stands there; correct the serial in the roster or the name in MAAS.",
+    )
+
+
+def _index(pairs: Iterable[tuple[str, Machine]]) -> dict[str, list[Machine]]:
+    index: dict[str, list[Machine]] = {}
+    for key, machine in pairs:
+        if key:
+            index.setdefault(key, []).append(machine)
+    return index
