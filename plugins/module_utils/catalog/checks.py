@@ -198,7 +198,7 @@ _OTHER = (
         "any",
     ),
     Check(
-        "phase.incomplete",
+        "phase.complete",
         "The phase reached its end on the node",
         (),
         "software",

@@ -1,0 +1,49 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask chrony how far the clock is off."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .source import SourceError, run_tool
+
+# chronyc -c tracking: reference id, name, stratum, reference time, system time, last offset, rms offset,
+# frequency, residual frequency, skew, root delay, root dispersion, update interval, leap status
+_FIELDS = 14
+
+
+def read_clock(chronyc: str = "chronyc") -> dict[str, Any]:
+    """See `parse_tracking`. Raises SourceMissing without chronyc, SourceError where chronyd does not answer."""
+    return parse_tracking(run_tool([chronyc, "-n", "-c", "tracking"]))
+
+
+def parse_tracking(printed: str) -> dict[str, Any]:
+    """One line of `chronyc -c tracking`.
+
+    Returns `synchronised`, `source`, `stratum`, `offset_seconds` (positive: the clock is behind true time),
+    `last_offset_seconds`, `root_delay_seconds`, `root_dispersion_seconds`, `leap`. Raises SourceError.
+    """
+    fields = printed.strip().split(",")
+    if len(fields) != _FIELDS:
+        raise SourceError(f"not a line of chronyc -c tracking: {printed.strip()[:120]!r}")
+    try:
+        offset, last, delay, dispersion = (float(fields[index]) for index in (4, 5, 10, 11))
+        stratum = int(fields[2])
+    except ValueError as error:
+        raise SourceError(f"chronyc -c tracking: {error}") from error
+    if not all(math.isfinite(number) for number in (offset, last, delay, dispersion)):
+        raise SourceError(f"chronyc -c tracking: not a number in {printed.strip()[:120]!r}")
+    leap = fields[13]
+    return {
+        "synchronised": leap != "Not synchronised" and fields[0] not in ("", "00000000"),
+        "source": fields[1] or fields[0],
+        "stratum": stratum,
+        "offset_seconds": offset,
+        "last_offset_seconds": last,
+        "root_delay_seconds": delay,
+        "root_dispersion_seconds": dispersion,
+        "leap": leap,
+    }

@@ -1,0 +1,85 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask the Docker daemon for a sign of life and its version, over its socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from .source import SourceError, SourceMissing
+from .systemd import DOCKER, unit_state
+
+_MAX_BODY = 256 * 1024
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def read_docker(
+    path: str = "/run/docker.sock",
+    unit: Callable[[], dict[str, str]] = lambda: unit_state(DOCKER),
+    timeout: float = 10.0,
+) -> dict[str, Any]:
+    """`answers` (whether the daemon runs and answered its ping), `version`, `api_version`, or the `reason` why not.
+
+    The socket belongs to systemd: connecting to it would start a daemon that is stopped, so systemd is
+    asked first, by `unit`, and a daemon that is not running is not disturbed. `timeout` in seconds for each
+    request. Raises OSError (permission denied, time-out), SourceError for an answer that is none.
+    """
+    try:
+        state = unit()
+    except (SourceMissing, SourceError):
+        state = {}  # no systemd to ask: the socket alone has to tell
+    if state.get("active", "active") not in ("active", "reloading"):
+        return {"answers": False, "reason": f"{DOCKER} is {_name(state)}"}
+    try:
+        ping = _get(path, "/_ping", timeout)
+        version = json.loads(_get(path, "/version", timeout))
+    except FileNotFoundError:
+        return {"answers": False, "reason": f"no socket {path}"}
+    except ConnectionRefusedError:
+        return {"answers": False, "reason": f"nobody listens on {path}"}
+    except (http.client.HTTPException, ValueError) as error:
+        raise SourceError(f"{path}: not an answer of Docker: {type(error).__name__}: {error}") from error
+    if not isinstance(version, dict) or not isinstance(version.get("Version"), str):
+        raise SourceError(f"{path}: /version names no Version")
+    return {
+        "answers": ping.strip() == b"OK",
+        "reason": "" if ping.strip() == b"OK" else f"/_ping says {ping[:80]!r}",
+        "version": version["Version"],
+        "api_version": str(version.get("ApiVersion", "")),
+    }
+
+
+def _name(state: dict[str, str]) -> str:
+    if state.get("load") == "not-found":
+        return "not installed"
+    return f"{state['active']} ({state.get('sub', '')}, result {state.get('result', '')})"
+
+
+def _get(path: str, url: str, timeout: float) -> bytes:
+    connection = _UnixConnection(path, timeout)
+    try:
+        connection.request("GET", url)
+        answer = connection.getresponse()
+        body = answer.read(_MAX_BODY)
+        if answer.status != 200:
+            raise SourceError(f"{path}: {url} answered {answer.status}: {body[:120]!r}")
+        return body
+    finally:
+        connection.close()

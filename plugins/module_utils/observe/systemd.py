@@ -1,0 +1,52 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask systemd for failed units and for the state of those that a node cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .source import SourceError, run_tool
+
+FABRIC_MANAGER = "nvidia-fabricmanager.service"
+DOCKER = "docker.service"
+_PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "Result")
+
+
+def read_systemd(systemctl: str = "systemctl", units: Sequence[str] = (FABRIC_MANAGER, DOCKER)) -> dict[str, Any]:
+    """`failed`: names of all failed units; `units`: of each of `units` by name `load`, `active`, `sub`, `result`.
+
+    Raises SourceMissing without systemctl, SourceError where it cannot talk to systemd.
+    """
+    listed = run_tool(
+        [systemctl, "list-units", "--state=failed", "--all", "--plain", "--no-legend", "--no-pager", "--full"]
+    )
+    return {"failed": parse_failed(listed), "units": {unit: unit_state(unit, systemctl) for unit in units}}
+
+
+def parse_failed(listed: str) -> list[str]:
+    """Unit names of `systemctl list-units --plain --no-legend`, sorted."""
+    names = set()
+    for line in listed.splitlines():
+        fields = line.replace("\u25cf", " ").split()
+        if fields:
+            if len(fields) < 4 or "." not in fields[0]:
+                raise SourceError(f"not a line of systemctl list-units: {line[:120]!r}")
+            names.add(fields[0])
+    return sorted(names)
+
+
+def unit_state(unit: str, systemctl: str = "systemctl") -> dict[str, str]:
+    """`load`, `active`, `sub`, `result` of one unit; a unit that does not exist has `load` = `not-found`."""
+    shown = run_tool([systemctl, "show", "--no-pager", "--property=" + ",".join(_PROPERTIES), unit])
+    pairs = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    if "ActiveState" not in pairs:
+        raise SourceError(f"systemctl show {unit} names no ActiveState")
+    return {
+        "load": pairs.get("LoadState", ""),
+        "active": pairs["ActiveState"],
+        "sub": pairs.get("SubState", ""),
+        "result": pairs.get("Result", ""),
+    }
