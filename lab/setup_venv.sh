@@ -25,18 +25,19 @@ candidates() {
     for path in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3 "$(command -v python3 || true)"; do
         [ ! -x "$path" ] || usable "$path"
     done
-    # A pyenv whose shims are on PATH need not lie in HOME.
+    # A pyenv that is on PATH need not lie in HOME.
     shim=$(command -v pyenv || true)
     if [ -n "$shim" ]; then
-        for path in "$(pyenv root)"/versions/3.*/bin/python3; do
+        for path in "$(dirname "$(readlink -f "$shim")")"/../{,../}versions/3.*/bin/python3; do
             [ ! -x "$path" ] || usable "$path"
         done
     fi
 }
 
 python=$(candidates | sort -Vr | head -n 1 | cut -d' ' -f2-)
-if [ -z "$python" ] && [ -z "${PYTHON:-}" ] && command -v uv >/dev/null; then
-    python=$(uv python find ">=$needed" 2>/dev/null || { uv python install 3.13 >&2 && uv python find 3.13; } || true)
+if [ -z "$python" ] && [ -z "${PYTHON:-}" ]; then
+    uv=$(command -v uv || { python3 -m pip install --quiet --target .cache/uv uv 2>/dev/null && echo .cache/uv/bin/uv; } || true)
+    [ -z "$uv" ] || python=$("$uv" python install --quiet 3.13 && "$uv" python find 3.13 || true)
 fi
 if [ -z "$python" ]; then
     cat >&2 <<EOF

@@ -14,6 +14,9 @@ from ..module_utils.catalog.checks import CHECKS, finding
 from ..module_utils.findings import Finding, Verdict
 from ..module_utils.lifecycle.run import RunDirectory
 
+EVIDENCE = ("cmd", "rc", "stdout", "stderr", "status", "url", "exception")
+LONGEST = 2000
+
 
 class ActionModule(ActionBase):
     """Writes into the run directory on the controller; never touches the node."""
@@ -31,7 +34,7 @@ class ActionModule(ActionBase):
                 "component": {"type": "str", "default": "host"},
                 "verdict": {"type": "str", "choices": [verdict.value for verdict in Verdict]},
                 "summary": {"type": "str"},
-                "evidence": {"type": "dict", "default": {}},
+                "result": {"type": "dict", "default": {}},
                 "nodes": {"type": "dict"},
                 "source": {"type": "str"},
             },
@@ -54,12 +57,20 @@ class ActionModule(ActionBase):
         if arguments["nodes"] is not None:
             return {name: [Finding.from_dict(item) for item in items] for name, items in arguments["nodes"].items()}
         if arguments["check"] not in CHECKS:
-            raise ValueError(f"check {arguments['check']!r} is not in the catalogue plugins/module_utils/catalog/checks.py")
+            raise ValueError(
+                f"check {arguments['check']!r} is not in the catalogue plugins/module_utils/catalog/checks.py"
+            )
         one = finding(
             arguments["check"],
             arguments["component"],
             Verdict(arguments["verdict"]),
             arguments["summary"],
-            evidence=arguments["evidence"],
+            evidence=_evidence(arguments["result"]),
         )
         return {node: [one]}
+
+
+def _evidence(result: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What of a task's result helps a person, each value cut to its end, where errors stand."""
+    kept = {key: result[key] for key in EVIDENCE if result.get(key) not in (None, "", [])}
+    return {key: value[-LONGEST:] if isinstance(value, str) else value for key, value in kept.items()}

@@ -145,12 +145,16 @@ class CallbackModule(CallbackBase):
         write_json(path, report)
         _point_at(self._run.path.parent / "latest", self._run.path.name)
         summary = report["summary"]
-        told = ", ".join(f"{summary[key]} {key.replace('_', ' ')}" for key in summary if key != "total" and summary[key])
+        told = ", ".join(
+            f"{summary[key]} {key.replace('_', ' ')}" for key in summary if key != "total" and summary[key]
+        )
         self._display.display(f"\n{self._playbook}: {told or 'no node'} of {summary['total']}")
         for name, node in sorted(report["nodes"].items()):
             for item in node["findings"]:
                 if item["verdict"] in ("fail", "unknown"):
-                    self._display.display(f"  {name} {item['verdict']} {item['check']} {item['component']}: {item['summary']}")
+                    self._display.display(
+                        f"  {name} {item['verdict']} {item['check']} {item['component']}: {item['summary']}"
+                    )
         for item in report["fabric"]:
             self._display.display(f"  fabric {item['verdict']} {item['check']} {item['component']}: {item['summary']}")
         self._display.display(f"Report: {path}")

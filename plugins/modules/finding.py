@@ -29,8 +29,8 @@ options:
   summary:
     description: One sentence that says what was found.
     type: str
-  evidence:
-    description: What a person needs to believe it.
+  result:
+    description: Result of the task that failed. What a person needs of it becomes the finding's evidence.
     type: dict
     default: {}
   nodes:

@@ -51,7 +51,9 @@ def judge_node(
     missing = [] if lost else [_unreported(check) for check in missing_checks(expected, findings)]
     aside = any(gate is not None and node in gate["set_aside"] for gate in gates)
     if not aside and any(gate is None or node not in gate["passed"] for gate in gates):
-        missing.append(finding("phase.complete", "host", Verdict.UNKNOWN, "this run did not take it through every gate"))
+        missing.append(
+            finding("phase.complete", "host", Verdict.UNKNOWN, "this run did not take it through every gate")
+        )
     notable = [item for item in findings if item.verdict is not Verdict.PASS]
     return Judgement(findings=notable + missing, missing=missing, kept_out=aside)
 

@@ -1,0 +1,74 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from ansible_collections.firstlight.cluster.plugins.module_utils.findings import Finding, Verdict
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.report import build_report
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.run import Gate, RunDirectory
+
+SCHEMA = Path(__file__).parents[3] / "plugins" / "module_utils" / "schemas" / "report.schema.json"
+NODES = {name: {"class": "lab-h100", "serial": f"S-{name}", "location": "r1/1"} for name in ("a", "b", "c", "d")}
+PASS = Finding("gpu.count", "host", Verdict.PASS, "8 GPUs")
+FAIL = Finding("gpu.count", "gpu:3", Verdict.FAIL, "gone")
+LOST = Finding("host.reachable", "host", Verdict.UNKNOWN, "no route to host")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path / "20261123T141000Z-ab12cd")
+
+
+def report(run: RunDirectory, phases: list[str], completed: bool) -> dict[str, Any]:
+    told = [{"name": name, "seconds": 1.0, "nodes_in": 4, "nodes_out": 4} for name in phases]
+    built = build_report(run, "site", NODES, {"head01": {"state": "ok"}}, told, completed)
+    jsonschema.validate(built, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    assert sum(built["summary"][key] for key in ("admitted", "set_aside", "unreachable", "deferred")) == 4
+    return built
+
+
+def test_every_node_has_exactly_one_state(run: RunDirectory) -> None:
+    run.record("a", "validate", "health", [PASS])
+    run.record("b", "validate", "health", [FAIL])
+    run.record("c", "validate", "health", [LOST])
+    run.record_gate(Gate("validate", passed=["a"], set_aside=["b", "c"], deferred=["d"]))
+    run.record_gate(Gate("admit", passed=["a"], set_aside=["b", "c"], deferred=["d"], final=True))
+    built = report(run, ["validate", "admit"], completed=True)
+    assert {name: node["state"] for name, node in built["nodes"].items()} == {
+        "a": "admitted",
+        "b": "set_aside",
+        "c": "unreachable",
+        "d": "deferred",
+    }
+    assert built["nodes"]["a"]["passed"] == 1
+    assert built["nodes"]["b"]["findings"][0]["component"] == "gpu:3"
+
+
+def test_a_run_that_stopped_admits_nobody(run: RunDirectory) -> None:
+    run.record_gate(Gate("configure", passed=list(NODES)))
+    built = report(run, ["configure", "fabric"], completed=False)
+    assert built["summary"]["set_aside"] == 4
+    assert "stopped in phase fabric" in built["nodes"]["a"]["findings"][0]["summary"]
+
+
+def test_a_run_that_stopped_in_preflight_judged_nobody(run: RunDirectory) -> None:
+    assert report(run, ["preflight"], completed=False)["summary"]["set_aside"] == 4
+
+
+def test_too_few_admitted_fails_the_run_and_admits_the_others(run: RunDirectory) -> None:
+    run.record_gate(Gate("admit", passed=["a"], set_aside=["b", "c", "d"], final=True))
+    summary = report(run, ["admit"], completed=False)["summary"]
+    assert (summary["admitted"], summary["set_aside"]) == (1, 3)
+
+
+def test_a_node_that_no_gate_saw_is_not_admitted(run: RunDirectory) -> None:
+    run.record_gate(Gate("health", passed=["a", "b", "c"], final=True))
+    built = report(run, ["health"], completed=True)
+    assert built["nodes"]["d"]["state"] == "set_aside"
+    assert built["nodes"]["d"]["findings"][0]["verdict"] == "unknown"
