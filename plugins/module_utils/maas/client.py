@@ -236,7 +236,9 @@ def _pairs(fields: Fields) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for name, value in fields.items():
         values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        for item in values:
-            if item is not None:
-                pairs.append((name, str(item).lower() if isinstance(item, bool) else str(item)))
+        pairs += [(name, _form_text(item)) for item in values if item is not None]
     return pairs
+
+
+def _form_text(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -72,7 +72,10 @@ _BROKEN = (
 )
 _RESCUE = ("It is in rescue mode ({status}).", "Exit rescue mode in MAAS when the work on it is done, and run again.")
 _GONE = ("MAAS says it is {status}.", "Bring it back in MAAS, or set its state to planned in the roster.")
-_TESTS = ("MAAS's hardware tests failed.", "Read the test results in MAAS, repair it, and override or repeat the tests.")
+_TESTS = (
+    "MAAS's hardware tests failed.",
+    "Read the test results in MAAS, repair it, and override or repeat the tests.",
+)
 _ERASE = ("Erasing its disks failed.", "Look at its disks; release it in MAAS without erasing, if that is acceptable.")
 _RESERVED = ("It is reserved in MAAS.", "Release it in MAAS, and run again.")
 _COMMISSION = ("Commissioning failed: {error}", "Read its commissioning results in MAAS, repair it, and run again.")

@@ -1,0 +1,288 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring many machines to a goal at once: plan, act, poll the whole fleet with one request, until all are settled.
+
+Machines fail one by one, each with its reason; only what concerns MAAS as a whole (bad key, no answer) is raised.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from .client import Client, Fields
+from .errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    InvalidResponse,
+    MaasError,
+    NotFound,
+    ServerError,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+)
+from .machines import Machine, Status
+from .matching import Problem, Wanted
+from .planning import Action, Goal, next_step
+from .requests import latest_events, read_machines
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What is sent with a deployment. `user_data` is cloud-init's, as text, by host name; it may hold secrets."""
+
+    osystem: str = ""
+    distro_series: str = ""
+    hwe_kernel: str = ""
+    user_data: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def form(self, name: str) -> Fields:
+        """The form fields for one host."""
+        series = f"{self.osystem}/{self.distro_series}" if self.osystem and self.distro_series else self.distro_series
+        data = self.user_data.get(name)
+        return {
+            "distro_series": series or None,
+            "hwe_kernel": self.hwe_kernel or None,
+            "user_data": base64.b64encode(data.encode()).decode() if data else None,
+        }
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds: how often to poll, when to stop waiting for machines, how long MAAS itself may be away.
+
+    `settle` is how long an unchanged status after an accepted or doubtful request counts as "not yet".
+    """
+
+    poll: float = 15.0
+    timeout: float = 3600.0
+    patience: float = 180.0
+    settle: float = 60.0
+    tries: int = 3  # of a request that MAAS failed to carry out
+    concurrency: int = 4  # writing requests at once; a deployment takes MAAS about a second
+
+
+@dataclass
+class Outcome:
+    """What became of one host. `before` and `machine` are the machine first and last seen."""
+
+    name: str
+    before: Machine | None
+    machine: Machine | None
+    actions: list[Action] = field(default_factory=list)
+    failed: bool = False
+    reason: str = ""
+    remedy: str = ""
+    event: str = ""
+
+    def fail(self, problem: Problem) -> None:
+        """Settle this host as failed."""
+        self.failed, self.reason, self.remedy = True, problem.reason, problem.remedy
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the fleet stands: how many machines by MAAS's name of their status, how many settled, seconds elapsed."""
+
+    statuses: Mapping[str, int]
+    settled: int
+    failed: int
+    total: int
+    elapsed: float
+    timeout: float
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(self.statuses.items()))
+        return (
+            f"{self.settled} of {self.total} settled ({self.failed} failed), waiting for {counts or 'nothing'};"
+            f" {self.elapsed:.0f} s of {self.timeout:.0f} s"
+        )
+
+
+@dataclass
+class _Tracked:
+    host: Wanted
+    machine: Machine
+    outcome: Outcome
+    asked: Action | None = None  # the last writing request, until its effect shows
+    asked_in: int = 0  # the status at that time
+    settles_at: float = 0.0  # until then an unchanged status means "not yet"
+    doubt: MaasError | None = None  # set where it is not known whether that request was carried out
+    failures: int = 0
+
+    @property
+    def shows_effect(self) -> bool:
+        """True where the status is no more that of before the request."""
+        # MAAS allocates a machine on the way to deploying it, and leaves it so when the second half fails.
+        halfway = self.asked is Action.DEPLOY and self.machine.status == Status.ALLOCATED
+        return self.machine.status != self.asked_in and not halfway
+
+
+class Fleet:
+    """One run for many machines. `run` may be called once."""
+
+    def __init__(
+        self,
+        client: Client,
+        goal: Goal,
+        deployment: Deployment,
+        *,
+        pace: Pace,
+        progress: Callable[[Progress], None],
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._goal = goal
+        self._deployment = deployment
+        self._pace = pace
+        self._progress = progress
+        self._sleep = sleep
+        self._now = monotonic
+
+    def run(self, hosts: Sequence[tuple[Wanted, Machine]]) -> dict[str, Outcome]:
+        """Bring the hosts' machines to the goal; the machines must just have been read.
+
+        Raises Unauthorized, or Unreachable and its kin after `patience` seconds without a usable list.
+        """
+        start = self._now()
+        tracked = [_Tracked(host, machine, Outcome(host.name, machine, machine)) for host, machine in hosts]
+        pending = tracked
+        while True:
+            pending = self._advance(pending)
+            elapsed = self._now() - start
+            self._report(tracked, pending, elapsed)
+            if not pending:
+                break
+            if elapsed >= self._pace.timeout:
+                self._time_out(pending)
+                break
+            self._sleep(max(0.0, min(self._pace.poll, self._pace.timeout - elapsed)))
+            self._poll(pending)
+        self._explain(tracked)
+        return {item.host.name: item.outcome for item in tracked}
+
+    def _advance(self, pending: Sequence[_Tracked]) -> list[_Tracked]:
+        """Plan every machine and send what is to be sent; returns those that are not settled."""
+        waiting: list[_Tracked] = []
+        acting: list[tuple[_Tracked, Action]] = []
+        for item in pending:
+            if item.outcome.failed or self._unsettled(item):
+                waiting.append(item)
+                continue
+            step = next_step(item.machine, item.host, self._goal, item.outcome.actions)
+            if step.action is Action.REFUSE:
+                item.outcome.fail(Problem(step.reason, step.remedy))
+            elif step.action is not Action.DONE:
+                waiting.append(item)
+                if step.action.writes:
+                    acting.append((item, step.action))
+        if acting:
+            with ThreadPoolExecutor(max_workers=self._pace.concurrency) as pool:
+                for answer in [pool.submit(self._act, item, action) for item, action in acting]:
+                    answer.result()
+        return [item for item in waiting if not item.outcome.failed]
+
+    def _unsettled(self, item: _Tracked) -> bool:
+        """True while the effect of the last request may still be to come."""
+        if item.asked is None:
+            return False
+        if not item.shows_effect:
+            if self._now() < item.settles_at:
+                return True
+            if item.doubt is not None:
+                # MAAS shows no trace of it: it was not carried out, and may be asked for again.
+                item.outcome.actions.pop()
+                self._count_failure(item, item.asked, item.doubt)
+        item.asked, item.doubt = None, None
+        return item.outcome.failed
+
+    def _act(self, item: _Tracked, action: Action) -> None:
+        fields = self._deployment.form(item.host.name) if action is Action.DEPLOY else {}
+        try:
+            self._client.post(f"machines/{item.machine.system_id}/", action.value, fields)
+        except Unauthorized:
+            raise
+        except (BadRequest, Forbidden, NotFound) as error:
+            item.outcome.fail(Problem(f"MAAS refused to {action.value} it: {error}", ""))
+            return
+        except Conflict as error:
+            # Its state changed between our reading and this request; the next poll shows what it is now.
+            self._count_failure(item, action, error)
+            return
+        except (ServerError, Unavailable, Unreachable, InvalidResponse) as error:
+            item.doubt = error
+        item.outcome.actions.append(action)
+        item.asked, item.asked_in = action, item.machine.status
+        item.settles_at = self._now() + (0.0 if _final(item.doubt) else self._pace.settle)
+
+    def _count_failure(self, item: _Tracked, action: Action, error: MaasError) -> None:
+        item.failures += 1
+        if item.failures >= self._pace.tries:
+            item.outcome.fail(Problem(f"MAAS could not {action.value} it in {item.failures} tries: {error}", ""))
+
+    def _poll(self, pending: Sequence[_Tracked]) -> None:
+        """Read every pending machine anew. A MAAS that is away for a while is waited for."""
+        ids = [item.machine.system_id for item in pending]
+        since = self._now()
+        while True:
+            try:
+                found = read_machines(self._client, ids)
+                break
+            except (Unreachable, ServerError, Unavailable, InvalidResponse) as error:
+                if getattr(error, "permanent", False) or self._now() - since >= self._pace.patience:
+                    raise
+                self._sleep(self._pace.poll)
+        for item in pending:
+            machine = found.get(item.machine.system_id)
+            if machine is None:
+                item.outcome.fail(
+                    Problem(
+                        f"The machine {item.machine.system_id} was deleted from MAAS during this run.",
+                        "Enlist it again, and run again.",
+                    )
+                )
+            else:
+                item.machine = item.outcome.machine = machine
+
+    def _time_out(self, pending: Sequence[_Tracked]) -> None:
+        for item in pending:
+            machine = item.machine
+            item.outcome.fail(
+                Problem(
+                    f"Still {machine.status_name} (power {machine.power_state or 'unknown'}) after"
+                    f" {self._pace.timeout:.0f} s of waiting for it to be {self._goal.state.value}.",
+                    "Look at its console; when the cause is found, run again: a machine under way is waited for.",
+                )
+            )
+
+    def _explain(self, tracked: Sequence[_Tracked]) -> None:
+        """Give each failure MAAS's latest event; refusals speak for themselves, but the event does no harm."""
+        failed = [item for item in tracked if item.outcome.failed]
+        events = latest_events(self._client, [item.machine for item in failed]) if failed else {}
+        for item in failed:
+            item.outcome.event = events[item.machine.system_id]
+
+    def _report(self, tracked: Sequence[_Tracked], pending: Sequence[_Tracked], elapsed: float) -> None:
+        self._progress(
+            Progress(
+                statuses=Counter(item.machine.status_name for item in pending),
+                settled=len(tracked) - len(pending),
+                failed=sum(item.outcome.failed for item in tracked),
+                total=len(tracked),
+                elapsed=elapsed,
+                timeout=self._pace.timeout,
+            )
+        )
+
+
+def _final(doubt: MaasError | None) -> bool:
+    """True where the next reading tells what became of a request: MAAS gave it up, or never got it."""
+    return isinstance(doubt, ServerError | Unavailable) or (isinstance(doubt, Unreachable) and not doubt.sent)

@@ -1,0 +1,65 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tags on many machines at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from .client import Client
+from .errors import BadRequest, NotFound
+from .machines import Machine
+from .requests import IDS_PER_REQUEST, read_machines
+
+
+@dataclass(frozen=True)
+class TagChange:
+    """What has to be done so that the wanted machines carry a tag, or do not. Ids are system_ids."""
+
+    tag: str
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.add or self.remove)
+
+
+def plan_tag(tag: str, present: bool, machines: Collection[Machine]) -> TagChange:
+    """The change for these machines; empty where all are as wanted."""
+    wrong = tuple(machine.system_id for machine in machines if (tag in machine.tags) is not present)
+    return TagChange(tag, add=wrong) if present else TagChange(tag, remove=wrong)
+
+
+def tag_exists(client: Client, tag: str) -> bool:
+    """True where MAAS has the tag."""
+    try:
+        client.get(f"tags/{tag}/")
+    except NotFound:
+        return False
+    return True
+
+
+def apply_tag(client: Client, change: TagChange, comment: str) -> dict[str, Machine]:
+    """Carry out a change, creating the tag where it is to be added and absent.
+
+    Returns the machines read anew, by id: MAAS skips ids that it does not know and counts those tagged already,
+    so its answer proves nothing.
+    """
+    if change.add and not tag_exists(client, change.tag):
+        _create(client, change.tag, comment)
+    for kind, ids in (("add", change.add), ("remove", change.remove)):
+        for start in range(0, len(ids), IDS_PER_REQUEST):
+            part: Sequence[str] = ids[start : start + IDS_PER_REQUEST]
+            client.post(f"tags/{change.tag}/", "update_nodes", {kind: part})
+    return read_machines(client, [*change.add, *change.remove])
+
+
+def _create(client: Client, tag: str, comment: str) -> None:
+    try:
+        client.post("tags/", fields={"name": tag, "comment": comment})
+    except BadRequest:
+        # Somebody may have been quicker, or MAAS made it and failed to say so.
+        if not tag_exists(client, tag):
+            raise
