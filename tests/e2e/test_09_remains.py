@@ -1,0 +1,35 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The host that carries the lab is the same after as before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.e2e import host
+from tests.e2e.conftest import NAME
+from tests.e2e.session import LabSession
+
+
+def test_a_second_up_says_that_the_lab_is_up(lab: LabSession) -> None:
+    done = lab.lab("up", check=False)
+    assert done.returncode != 0
+    assert "down" in done.stderr
+
+
+def test_the_host_is_unchanged_while_the_lab_runs(lab: LabSession, host_before: dict[str, Any]) -> None:
+    now = host.snapshot()
+    for part in ("sysctl", "swap", "modules", "md", "etc", "firewall"):
+        assert now[part] == host_before[part], part
+    assert abs(now["clock"] - host_before["clock"]) < 1.0
+
+
+def test_down_leaves_nothing(lab: LabSession, host_before: dict[str, Any]) -> None:
+    assert host.belongings(NAME)["processes"]
+    lab.lab("down")
+    left = host.belongings(NAME)
+    assert left["processes"] == []
+    assert left["mounts"] == []
+    assert not [name for name in left["namespaces"] if NAME in name]
+    assert host.snapshot()["sysctl"] == host_before["sysctl"]
