@@ -39,7 +39,6 @@ __all__ = [
     "stop",
 ]
 
-_SM = f"{SM_HOST} mlx5_0"
 _ONE_LANE, _EVERY_LANE = 1, 3  # PortInfo:LinkWidthEnabled: 1X alone; 1X or 4X
 
 
@@ -161,7 +160,7 @@ class _Lab:
         self.labdir = labdir.resolve()
         self.machines = machines if machines is not None else json.loads((labdir / "machines.json").read_text())
         self.topology: Topology = small(self.machines["machines"])
-        self.simulator = Simulator(labdir)
+        self.simulator = Simulator(labdir, server_address(self.machines))
         self.now = FabricState()
 
     def nodes(self) -> list[str]:
@@ -195,7 +194,7 @@ class _Lab:
     # -- reading and showing ------------------------------------------------------------------
 
     def read(self) -> FabricState:
-        return links.read(self.simulator, self.topology, _SM)
+        return links.read(self.simulator, self.topology)
 
     def refresh(self) -> None:
         state = self._settled()
@@ -224,6 +223,7 @@ class _Lab:
         names = ";".join(hca.name for hca in self.topology.hcas_of(node))
         directory = self.labdir / "machines" / node
         directory.mkdir(parents=True, exist_ok=True)
+        (directory / "fabric.lock").touch()
         incoming = directory / "fabric.env.incoming"
         incoming.write_text(
             f"IBSIM_SERVER_NAME={server_address(self.machines)}\n"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.fabric.simulator import Simulator
-from lab.fabric.topology import End, Topology
+from lab.fabric.topology import SM_HCA, End, Topology
 
 # Simulated speed of one lane -> (generation that it stands for, Gb/s of one lane).
 STANDS_FOR = {
@@ -83,11 +83,8 @@ class FabricState:
         return bool(self.links) and all(link.state == "Active" for link in self.links.values())
 
 
-def read(simulator: Simulator, topology: Topology, sm: str) -> FabricState:
-    """Asks the fabric: one iblinkinfo, one ibqueryerrors, and one perfquery at each HCA that is cut off.
-
-    `sm` is the HCA that the subnet manager sits on, by its name in the net file.
-    """
+def read(simulator: Simulator, topology: Topology) -> FabricState:
+    """Asks the fabric: one iblinkinfo, one ibqueryerrors, and one perfquery at each HCA that is cut off."""
     state = FabricState()
     names = {hca.port_guid: name for name, hca in topology.hcas.items()}
     names.update((switch.guid, name) for name, switch in topology.switches.items())
@@ -95,8 +92,8 @@ def read(simulator: Simulator, topology: Topology, sm: str) -> FabricState:
         ends = [(names[int(match[side + "guid"], 16)], int(match[side + "port"])) for side in ("a_", "b_")]
         for end, peer, lid in ((ends[0], ends[1], "a_lid"), (ends[1], ends[0], "b_lid")):
             state.links[end] = Link(peer, int(match[lid]), int(match["width"]), match["speed"], match["state"])
-    if (sm, 1) in state.links:
-        state.sm_lid = state.links[sm, 1].lid
+    if (SM_HCA, 1) in state.links:
+        state.sm_lid = state.links[SM_HCA, 1].lid
     _read_counters(simulator, topology, state)
     return state
 

@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import ipaddress
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.fabric.topology import SM_HOST, Topology, net_file
+from lab.fabric.topology import EYES, SM_HCA, Topology, net_file
 
 PORT = 7070
 PACKAGES = {
@@ -40,6 +41,7 @@ PACKAGES = {
 SUBNET_UP_SECONDS = 60.0
 _TOOL_SECONDS = 30
 _ANSWER_SECONDS = 10.0
+_CLIENT = re.compile(r'Client (\d+): pid \d+ connected at "([^"]*)"')
 
 
 class FabricError(RuntimeError):
@@ -73,10 +75,15 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 class Simulator:
-    """The processes and the namespace of one lab's fabric."""
+    """The processes and the namespace of one lab's fabric; `address` is ibsim's (stop() needs none).
 
-    def __init__(self, labdir: Path) -> None:
+    Every client, the host's too, must use that one address: a socket of ibsim's that once served a
+    client on loopback stays bound to loopback, and the next client from elsewhere crashes.
+    """
+
+    def __init__(self, labdir: Path, address: str = "") -> None:
         self.labdir = labdir.resolve()
+        self._address = address
         self.directory = self.labdir / "fabric"
         tag = hashlib.sha256(str(self.labdir).encode()).hexdigest()[:8]
         self.namespace = f"firstlight-fabric-{tag}"
@@ -118,7 +125,7 @@ class Simulator:
         if not _wait(lambda: "Network simulator ready" in self._read(self._log), _ANSWER_SECONDS + nodes / 100):
             raise FabricError(f"ibsim did not load {net}: see {self._log}")
         self._opensm_log.write_text("")
-        environment = self._client_environment(f"{SM_HOST} mlx5_0" if f"{SM_HOST} mlx5_0" in topology.hcas else None)
+        environment = self._client_environment(SM_HCA if SM_HCA in topology.hcas else next(iter(topology.hcas)))
         environment.update({"OSM_CACHE_DIR": str(self.directory), "OSM_TMP_DIR": str(self.directory)})
         command = ["opensm", "-F", str(self.directory / "opensm.conf"), "-f", str(self._opensm_log)]
         self._spawn("opensm", command, self.labdir / "log" / "opensm.out", environment, subprocess.DEVNULL)
@@ -143,8 +150,8 @@ class Simulator:
 
     # -- the console --------------------------------------------------------------------------
 
-    def tell(self, *commands: str) -> None:
-        """Gives `commands` to ibsim's console and waits until it has carried them out."""
+    def tell(self, *commands: str) -> str:
+        """Gives `commands` to ibsim's console, waits until it has carried them out, returns what it said."""
         self._require_running()
         before = self._log.stat().st_size
         mark = f"mark-{uuid.uuid4().hex}"
@@ -162,6 +169,7 @@ class Simulator:
         refusal = next((line for line in answer.splitlines() if line.replace("sim> ", "").startswith("# ")), None)
         if refusal is not None:
             raise FabricError(f"ibsim refused {' / '.join(commands)}: {refusal.replace('sim> ', '')}")
+        return answer
 
     def resweep(self) -> None:
         """Makes OpenSM look at the whole fabric again and waits until it is done."""
@@ -194,37 +202,60 @@ class Simulator:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
-    def diagnose(self, command: Sequence[str], *, at: str | None = None) -> str:
-        """What a real diagnostic prints when run at the HCA `at` (default: the subnet manager's)."""
+    def diagnose(self, command: Sequence[str], *, at: str = EYES) -> str:
+        """What a real diagnostic prints when run at the HCA `at`."""
         self._require_running()
-        # libumad2sim writes its stand-in for sysfs below the working directory.
-        with tempfile.TemporaryDirectory(dir=self.directory) as directory:
-            try:
-                done = subprocess.run(
-                    ["nsenter", f"--net=/run/netns/{self.namespace}", *command],
-                    cwd=directory,
-                    env=self._client_environment(at or f"{SM_HOST} mlx5_0"),
-                    capture_output=True,
-                    text=True,
-                    timeout=_TOOL_SECONDS,
-                )
-            except subprocess.TimeoutExpired as error:
-                raise FabricError(
-                    f"{command[0]} got no answer from ibsim in {_TOOL_SECONDS} s: see {self._log}"
-                ) from error
+        done = self._run_client(command, at)
+        if done.returncode < 0 or "connect failed" in done.stderr:
+            # Clients that were killed keep their places, of which there are ten: clear them, try once more.
+            self._evict_clients()
+            done = self._run_client(command, at)
         # ibqueryerrors exits 1 where it found errors, which is what it is asked for.
         if done.returncode not in (0, 1) or not done.stdout:
             raise FabricError(f"{' '.join(command)} failed ({done.returncode}): {done.stderr.strip()[-500:]}")
         return done.stdout
 
-    def _client_environment(self, at: str | None) -> dict[str, str]:
-        environment = {
-            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+    def _run_client(self, command: Sequence[str], at: str) -> subprocess.CompletedProcess[str]:
+        # libumad2sim writes its stand-in for sysfs below the working directory.
+        with tempfile.TemporaryDirectory(dir=self.directory) as directory, self._node_lock(at):
+            try:
+                return subprocess.run(
+                    ["nsenter", f"--net=/run/netns/{self.namespace}", *command],
+                    cwd=directory,
+                    env=self._client_environment(at),
+                    capture_output=True,
+                    text=True,
+                    timeout=_TOOL_SECONDS,
+                )
+            except subprocess.TimeoutExpired as error:
+                message = f"{command[0]} got no answer from ibsim in {_TOOL_SECONDS} s: see {self._log}"
+                raise FabricError(message) from error
+
+    @contextlib.contextmanager
+    def _node_lock(self, at: str) -> Iterator[None]:
+        """The lock that a node's own tools take (lab/fabric/node_tool): one client on an HCA at a time."""
+        machine = self.labdir / "machines" / at.partition(" ")[0]
+        if not machine.is_dir():
+            yield
+            return
+        with (machine / "fabric.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def _evict_clients(self) -> None:
+        clients = _CLIENT.findall(self.tell("Attached"))
+        gone = [f"X {number}" for number, hca in clients if hca != SM_HCA]
+        if gone:
+            self.tell(*gone)
+
+    def _client_environment(self, at: str) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
             "LD_PRELOAD": str(_umad_library()),
-            "IBSIM_SERVER_NAME": "127.0.0.1",
+            "IBSIM_SERVER_NAME": self._address,
             "IBSIM_SERVER_PORT": str(PORT),
+            "SIM_HOST": at,
         }
-        return environment if at is None else {**environment, "SIM_HOST": at}
 
     # -- processes ----------------------------------------------------------------------------
 
@@ -273,7 +304,7 @@ class Simulator:
             ["netns", "add", self.namespace],
             ["link", "add", self.interface, "type", "veth", "peer", "name", "eth0", "netns", self.namespace],
             ["link", "set", self.interface, "master", network["bridge"], "up"],
-            [*inside, "address", "add", f"{server_address(machines)}/{prefix}", "dev", "eth0"],
+            [*inside, "address", "add", f"{self._address}/{prefix}", "dev", "eth0"],
             [*inside, "link", "set", "eth0", "up"],
             [*inside, "link", "set", "lo", "up"],
         ):

@@ -17,7 +17,11 @@ from typing import Any
 SWITCH_PORTS = 64
 FIRST_UPLINK = 33  # cages 1..16 of a leaf or a spine go down, 17..32 up
 RAILS = 8
+# The fabric manager's host: its first HCA is the subnet manager's, its second the lab's own eyes. ibsim
+# tells two clients on one HCA apart by transaction id only, and a mixed-up answer crashes the client.
 SM_HOST = "ufm01"
+SM_HCA = f"{SM_HOST} mlx5_0"
+EYES = f"{SM_HOST} mlx5_1"
 
 _HCA_GUIDS = 0x946DAE0300000000
 _SWITCH_GUIDS = 0xB8CEF60300000000
@@ -125,22 +129,22 @@ def small(machines: Mapping[str, Mapping[str, Any]], *, leaves: int = 2, spines:
     """The lab's fabric: each leaf serves RAILS/leaves rails, half of its uplinks go to each spine.
 
     `machines` is the part of that name in machines.json. Host *n* (0-based, in roster order) takes
-    ports n*rails_per_leaf+1 and following of each leaf; the subnet manager takes leaf-01's last
-    port below the uplinks.
+    ports n*rails_per_leaf+1 and following of each leaf; the fabric manager's host takes leaf-01's
+    last two ports below the uplinks.
     """
     hosts = _hosts(machines)
     per_leaf = RAILS // leaves
-    room = (FIRST_UPLINK - 2) // per_leaf
+    room = (FIRST_UPLINK - 3) // per_leaf
     if len(hosts) > room:
         raise TopologyError(f"{len(hosts)} machines with HCAs, the lab's fabric has room for {room}: shorten hosts.yml")
     topology = Topology()
     leaf_names = [_add_switch(topology, f"leaf-{leaf:02}") for leaf in range(1, leaves + 1)]
     spine_names = [_add_switch(topology, f"spine-{spine:02}") for spine in range(1, spines + 1)]
-    _add_hosts(topology, {**hosts, SM_HOST: (SM_HOST, 1)})
+    _add_hosts(topology, {**hosts, SM_HOST: (SM_HOST, 2)})
     place = {name: number for number, name in enumerate(hosts)}
     for hca in topology.hcas.values():
         if hca.node == SM_HOST:
-            topology.cable((hca.name, 1), (leaf_names[0], FIRST_UPLINK - 1))
+            topology.cable((hca.name, 1), (leaf_names[0], FIRST_UPLINK - 1 - hca.rail))
         else:
             leaf, below = divmod(hca.rail, per_leaf)
             topology.cable((hca.name, 1), (leaf_names[leaf], place[hca.node] * per_leaf + below + 1))
