@@ -11,6 +11,7 @@ from typing import Any
 from .client import Client, Fields
 from .errors import InvalidResponse, MaasError
 from .machines import Machine, read_list
+from .matching import Matching, Wanted, match
 
 IDS_PER_REQUEST = 600  # keeps the request line below 8 kB, the limit of the proxies before MAAS
 
@@ -35,6 +36,14 @@ def whoami(client: Client) -> dict[str, Any]:
     if not isinstance(user, dict) or not user.get("username"):
         raise InvalidResponse("MAAS does not say whose key this is.", method="GET", path="users/?op=whoami")
     return user
+
+
+def version(client: Client) -> str:
+    """MAAS's version, such as 3.7.3; raises InvalidResponse where it does not say."""
+    answer = client.get("version/")
+    if not isinstance(answer, dict) or not answer.get("version"):
+        raise InvalidResponse("MAAS does not say its version.", method="GET", path="version/")
+    return str(answer["version"])
 
 
 def latest_events(client: Client, machines: Iterable[Machine]) -> dict[str, str]:
@@ -68,3 +77,17 @@ def latest_events(client: Client, machines: Iterable[Machine]) -> dict[str, str]
 def _line(event: dict[str, Any]) -> str:
     text = ": ".join(str(part) for part in (event.get("type"), event.get("description")) if part)
     return f"{event.get('created', '')} {event.get('level', '')} {text}".strip()
+
+
+def find(client: Client, roster: Sequence[Wanted]) -> Matching:
+    """Match the hosts of a roster with MAAS's machines.
+
+    Where each host has a system_id only these machines are read. Otherwise the whole list is, since MAAS cannot be
+    asked for a serial, and since only the whole list shows that a serial or a name occurs twice.
+    """
+    ids = [host.system_id for host in roster if host.system_id]
+    if roster and len(ids) == len(roster):
+        machines = read_machines(client, ids)
+        if len(machines) == len(set(ids)):
+            return match(roster, machines.values())
+    return match(roster, list_machines(client))

@@ -1,0 +1,437 @@
+#!/usr/bin/python
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: maas_machine
+short_description: Commission, deploy or release many machines of MAAS in one call
+version_added: 0.1.0
+author:
+  - firstlight.cluster authors (@firstlight-cluster)
+description:
+  - Brings the machines of a roster to one state and waits for them together. The whole fleet is asked for with one
+    request per poll, so that 500 machines cost MAAS little more than one.
+  - Machines succeed and fail one by one, each with its reason, in RV(machines). The module itself fails only where MAAS
+    as a whole cannot be used, for example because of a wrong key.
+  - A machine that is under way is waited for, not started again, so that an interrupted run can simply be repeated.
+  - A failed deployment is released and tried once more.
+extends_documentation_fragment:
+  - firstlight.cluster.maas
+  - firstlight.cluster.maas.machines
+attributes:
+  check_mode:
+    description: Sends no writing request, and says for each machine what would be done.
+    support: full
+  diff_mode:
+    description: Shows status, operating system, owner and tags before and after, of the machines that change.
+    support: full
+  idempotent:
+    description: A machine that is in the state already is left alone.
+    support: full
+options:
+  machines:
+    suboptions:
+      user_data:
+        description:
+          - User data for cloud-init, as text, that a deployment of this host is given.
+          - It has no effect on a machine that is deployed or deploying already.
+        type: str
+  state:
+    description:
+      - With V(commissioned), machines that are new, or failed to be commissioned, are commissioned.
+        Machines that are further on are left alone.
+      - With V(deployed), machines are commissioned where need be, their serial is compared with the roster's, and they
+        are deployed. A machine that is deployed with another operating system is refused, not erased.
+      - With V(released), machines are given back to MAAS. Releasing stops a deployment under way.
+    type: str
+    choices: [commissioned, deployed, released]
+    default: deployed
+  osystem:
+    description:
+      - Operating system to deploy, such as V(ubuntu) or V(custom). Without it MAAS finds it by O(distro_series).
+    type: str
+  distro_series:
+    description:
+      - Series or image to deploy, such as V(noble). Without it MAAS deploys its default.
+    type: str
+  hwe_kernel:
+    description:
+      - Kernel to deploy, such as V(ga-24.04).
+    type: str
+  in_service_tag:
+    description:
+      - A deployed machine that carries this tag is in service and is never deployed or released.
+      - An empty string switches this protection off.
+    type: str
+    default: in_service
+  tags:
+    description:
+      - Tags that the machines shall carry, among others, when they have reached O(state).
+      - Tags that MAAS does not know are created.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description:
+      - Seconds after which a machine that has not reached O(state) counts as failed. MAAS goes on with it all the same.
+    type: float
+    default: 3600
+  poll_interval:
+    description:
+      - Seconds between two polls.
+    type: float
+    default: 15
+  concurrency:
+    description:
+      - How many machines are started at the same time. MAAS takes about a second for each.
+    type: int
+    default: 4
+  progress_file:
+    description:
+      - File to which one line is added for each poll that brought news.
+    type: path
+seealso:
+  - module: firstlight.cluster.maas_machine_info
+  - module: firstlight.cluster.ssh_host_certificates
+"""
+
+EXAMPLES = r"""
+- name: Deploy all nodes
+  firstlight.cluster.maas_machine:
+    url: http://maas.example.org:5240/MAAS
+    api_key_file: ~/.config/maas.key
+    state: deployed
+    osystem: custom
+    distro_series: gpu-node
+    machines:
+      - name: node01
+        serial: 1660224500123
+        user_data: "{{ lookup('ansible.builtin.template', 'user-data.yml.j2') }}"
+      - name: node02
+        serial: 1660224500124
+  run_once: true
+  delegate_to: localhost
+  register: deployment
+
+- name: Stop where a machine could not be deployed
+  ansible.builtin.assert:
+    that: deployment.failed_machines | length == 0
+    fail_msg: "Not deployed: {{ deployment.failed_machines | join(', ') }}"
+
+- name: Give a node back
+  firstlight.cluster.maas_machine:
+    url: http://maas.example.org:5240/MAAS
+    api_key_file: ~/.config/maas.key
+    state: released
+    machines:
+      - name: node02
+"""
+
+RETURN = r"""
+machines:
+  description: What became of each host, by its name.
+  returned: success
+  type: dict
+  contains:
+    system_id:
+      description: MAAS's id of the machine.
+      returned: when the host matches a machine
+      type: str
+      sample: hntcmx
+    status:
+      description: Number of MAAS's status at the end.
+      returned: when the host matches a machine
+      type: int
+      sample: 6
+    status_name:
+      description: MAAS's name for RV(machines.status).
+      returned: when the host matches a machine
+      type: str
+      sample: Deployed
+    serial:
+      description: Serial number that MAAS read from the machine, or an empty string.
+      returned: when the host matches a machine
+      type: str
+    addresses:
+      description: Addresses by subnet.
+      returned: when the host matches a machine
+      type: dict
+      sample: {"10.20.0.0/24": ["10.20.0.1"]}
+    primary_address:
+      description: Address by which to reach the machine, V(null) if it has none.
+      returned: when the host matches a machine
+      type: str
+    actions:
+      description: What was done, or in check mode would be done, in order.
+      returned: always
+      type: list
+      elements: str
+      sample: [commission, deploy, "tag:gpu"]
+    changed:
+      description: Whether anything was done.
+      returned: always
+      type: bool
+    failed:
+      description: Whether the host did not reach O(state).
+      returned: always
+      type: bool
+    reason:
+      description: Why it failed, as a sentence. Empty if it did not.
+      returned: always
+      type: str
+    remedy:
+      description: What to do about it.
+      returned: always
+      type: str
+    event:
+      description: The event in MAAS that explains a failure best, with its time.
+      returned: when the host matches a machine
+      type: str
+failed_machines:
+  description: Names of the hosts that failed, sorted.
+  returned: success
+  type: list
+  elements: str
+counts:
+  description: How many hosts were given, are as wanted, changed and failed.
+  returned: success
+  type: dict
+  sample: {"total": 4, "ok": 4, "changed": 1, "failed": 0}
+failure:
+  description: The request that failed and MAAS's answer, without secrets.
+  returned: failure
+  type: dict
+  contains:
+    kind:
+      description: Kind of the error.
+      type: str
+      sample: Unauthorized
+    status:
+      description: HTTP status, V(null) if no answer came.
+      type: int
+    method:
+      description: Method of the request.
+      type: str
+    path:
+      description: Path and operation of the request.
+      type: str
+    body:
+      description: Text of the answer.
+      type: str
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.ansible_module import (
+    CONNECTION,
+    MACHINE,
+    failed_names,
+    failing_cleanly,
+    problem_result,
+    wanted,
+)
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Client
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.fleet import (
+    Deployment,
+    Fleet,
+    Outcome,
+    Pace,
+    Progress,
+)
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Problem, Wanted
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Action, Goal, State, path
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import find, whoami
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.tags import apply_tag, plan_tag
+
+Hosts = list[tuple[Wanted, Machine]]
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **CONNECTION,
+            "machines": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {**MACHINE, "user_data": {"type": "str", "no_log": True}},
+            },
+            "state": {"type": "str", "choices": [state.value for state in State], "default": State.DEPLOYED.value},
+            "osystem": {"type": "str"},
+            "distro_series": {"type": "str"},
+            "hwe_kernel": {"type": "str"},
+            "in_service_tag": {"type": "str", "default": "in_service"},
+            "tags": {"type": "list", "elements": "str", "default": []},
+            "timeout": {"type": "float", "default": 3600.0},
+            "poll_interval": {"type": "float", "default": 15.0},
+            "concurrency": {"type": "int", "default": 4},
+            "progress_file": {"type": "path"},
+        },
+        supports_check_mode=True,
+        # Ansible would write the list with the user data into the system log.
+        no_log=True,
+    )
+    hosts = wanted(module)
+    for option, least in (("timeout", 0), ("poll_interval", 0.1), ("concurrency", 1), ("request_timeout", 1)):
+        if module.params[option] < least:
+            module.fail_json(msg=f"{option}: {module.params[option]:g} is too small; give at least {least:g}.")
+    with failing_cleanly(module):
+        client = connect(module.params)
+        goal = _goal(module.params, client)
+        matching = find(client, hosts)
+        matched = [(host, matching.found[host.name]) for host in hosts if host.name in matching.found]
+        if module.check_mode:
+            outcomes = {host.name: _foretold(host, machine, goal) for host, machine in matched}
+        else:
+            fleet = Fleet(client, goal, _deployment(module.params), pace=_pace(module.params), progress=_report(module))
+            outcomes = fleet.run(matched)
+        tagged = _tag(client, module, [outcome for outcome in outcomes.values() if not outcome.failed])
+    results = {name: _result(outcome, tagged.get(name, [])) for name, outcome in outcomes.items()}
+    results.update({name: problem_result(problem) for name, problem in matching.problems.items()})
+    exit_with: dict[str, Any] = {
+        "changed": any(result["changed"] for result in results.values()),
+        "machines": {host.name: results[host.name] for host in hosts},
+        "failed_machines": failed_names(results),
+        "counts": {
+            "total": len(results),
+            "ok": sum(not result["failed"] for result in results.values()),
+            "changed": sum(result["changed"] for result in results.values()),
+            "failed": sum(result["failed"] for result in results.values()),
+        },
+    }
+    if module._diff:
+        exit_with["diff"] = _diff(goal, outcomes, tagged)
+    module.exit_json(**exit_with)
+
+
+def _goal(params: dict[str, Any], client: Client) -> Goal:
+    system, _, series = (params["distro_series"] or "").rpartition("/")
+    return Goal(
+        state=State(params["state"]),
+        user=whoami(client)["username"],
+        osystem=params["osystem"] or system,
+        distro_series=series,
+        in_service_tag=params["in_service_tag"],
+    )
+
+
+def _deployment(params: dict[str, Any]) -> Deployment:
+    system, _, series = (params["distro_series"] or "").rpartition("/")
+    return Deployment(
+        osystem=params["osystem"] or system,
+        distro_series=series,
+        hwe_kernel=params["hwe_kernel"] or "",
+        user_data={item["name"]: item["user_data"] for item in params["machines"] if item["user_data"]},
+    )
+
+
+def _pace(params: dict[str, Any]) -> Pace:
+    return Pace(poll=params["poll_interval"], timeout=params["timeout"], concurrency=params["concurrency"])
+
+
+def _report(module: AnsibleModule) -> Any:
+    """A callback that adds a line to the progress file whenever the fleet's state changed."""
+    target = module.params["progress_file"]
+    last: list[object] = []
+
+    def report(progress: Progress) -> None:
+        state = (dict(progress.statuses), progress.settled)
+        if not target or last == [state]:
+            return
+        last[:] = [state]
+        line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {progress}\n"
+        try:
+            with Path(target).open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            module.fail_json(msg=f"progress_file: {target} cannot be written ({error.strerror}).")
+
+    return report
+
+
+def _foretold(host: Wanted, machine: Machine, goal: Goal) -> Outcome:
+    """What a run would do with a machine, if nothing fails."""
+    outcome = Outcome(host.name, machine, machine)
+    for step in path(machine, host, goal):
+        if step.action is Action.REFUSE:
+            outcome.fail(Problem(step.reason, step.remedy))
+        elif step.action.writes:
+            outcome.actions.append(step.action)
+    return outcome
+
+
+def _tag(client: Client, module: AnsibleModule, outcomes: list[Outcome]) -> dict[str, list[str]]:
+    """Give the tags to the machines that lack them; returns the tags given, by host name."""
+    given: dict[str, list[str]] = {}
+    for tag in module.params["tags"]:
+        change = plan_tag(tag, True, [outcome.machine for outcome in outcomes])
+        if not change:
+            continue
+        after = {} if module.check_mode else apply_tag(client, change, comment="")
+        for outcome in outcomes:
+            if outcome.machine.system_id not in change.add:
+                continue
+            given.setdefault(outcome.name, []).append(tag)
+            if module.check_mode:
+                continue
+            machine = after.get(outcome.machine.system_id)
+            if machine is None or tag not in machine.tags:
+                outcome.fail(Problem(f"MAAS did not give it the tag {tag}.", "Look at the machine in MAAS."))
+            outcome.machine = machine or outcome.machine
+    return given
+
+
+def _result(outcome: Outcome, tags: list[str]) -> dict[str, Any]:
+    facts = outcome.machine.as_vars()
+    actions = [action.value for action in outcome.actions] + [f"tag:{tag}" for tag in tags]
+    return {
+        **{key: facts[key] for key in ("system_id", "status", "status_name", "serial", "addresses", "primary_address")},
+        "actions": actions,
+        "changed": bool(actions),
+        "failed": outcome.failed,
+        "reason": outcome.reason,
+        "remedy": outcome.remedy,
+        "event": outcome.event,
+    }
+
+
+def _diff(goal: Goal, outcomes: dict[str, Outcome], tagged: dict[str, list[str]]) -> dict[str, Any]:
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for name, outcome in outcomes.items():
+        tags = tagged.get(name, [])
+        if not outcome.actions and not tags:
+            continue
+        before[name] = _shown(outcome.before)
+        after[name] = _shown(outcome.machine)
+        after[name]["tags"] = sorted({*outcome.machine.tags, *tags})
+        if outcome.machine is outcome.before and outcome.actions:
+            # Check mode: nothing was done, so this is what the steps lead to.
+            after[name]["status"] = "Deployed" if goal.state is State.DEPLOYED else "Ready"
+            deployed = goal.state is State.DEPLOYED
+            after[name]["osystem"] = goal.osystem if deployed else ""
+            after[name]["distro_series"] = goal.distro_series if deployed else ""
+            after[name]["owner"] = goal.user if deployed else None
+    return {"before": before, "after": after}
+
+
+def _shown(machine: Machine) -> dict[str, Any]:
+    return {
+        "status": machine.status_name,
+        "osystem": machine.osystem,
+        "distro_series": machine.distro_series,
+        "owner": machine.owner,
+        "tags": list(machine.tags),
+    }
+
+
+if __name__ == "__main__":
+    main()

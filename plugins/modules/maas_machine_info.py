@@ -1,0 +1,164 @@
+#!/usr/bin/python
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: maas_machine_info
+short_description: Read what MAAS knows of its machines
+version_added: 0.1.0
+author:
+  - firstlight.cluster authors (@firstlight-cluster)
+description:
+  - Lists machines of MAAS, all of them or those that pass filters, in one request.
+  - Tells also whether MAAS answers, which version it is, and whose key is used, which is what a preflight wants to know.
+extends_documentation_fragment:
+  - firstlight.cluster.maas
+attributes:
+  check_mode:
+    description: Only reads.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+  idempotent:
+    description: Changes nothing.
+    support: full
+options:
+  filters:
+    description:
+      - Filters that MAAS applies, as in its API, such as C(hostname), C(id), C(tags), C(pool), C(zone), C(status),
+        C(not_tags). Each takes one value or a list.
+      - MAAS refuses filters, tags, pools and zones that it does not know. A status is written in lower case, such as
+        V(failed_deployment).
+    type: dict
+    default: {}
+seealso:
+  - module: firstlight.cluster.maas_machine
+"""
+
+EXAMPLES = r"""
+- name: Is MAAS there, and may the key do what is needed?
+  firstlight.cluster.maas_machine_info:
+    url: http://maas.example.org:5240/MAAS
+    api_key_file: ~/.config/maas.key
+    filters:
+      hostname: [node01, node02]
+  run_once: true
+  delegate_to: localhost
+  register: maas_state
+  failed_when: maas_state is failed or not maas_state.region.administrator
+"""
+
+RETURN = r"""
+machines:
+  description: The machines, in MAAS's order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    system_id:
+      description: MAAS's id.
+      type: str
+      sample: hntcmx
+    hostname:
+      description: Host name in MAAS.
+      type: str
+    status:
+      description: Number of MAAS's status.
+      type: int
+      sample: 6
+    status_name:
+      description: MAAS's name for the status.
+      type: str
+      sample: Deployed
+    power_state:
+      description: V(on), V(off), V(unknown) or V(error).
+      type: str
+    addresses:
+      description: Addresses by subnet.
+      type: dict
+      sample: {"10.20.0.0/24": ["10.20.0.1"]}
+    primary_address:
+      description: Address by which to reach the machine, V(null) if it has none.
+      type: str
+    tags:
+      description: Tags, sorted.
+      type: list
+      elements: str
+    pool:
+      description: Resource pool.
+      type: str
+    zone:
+      description: Zone.
+      type: str
+    owner:
+      description: User to whom the machine is allocated, or V(null).
+      type: str
+    osystem:
+      description: Operating system, empty unless deployed.
+      type: str
+    distro_series:
+      description: Series or image, empty unless deployed.
+      type: str
+    locked:
+      description: Whether MAAS refuses to change the machine.
+      type: bool
+    serial:
+      description: Serial number, empty if MAAS does not know it.
+      type: str
+region:
+  description: The MAAS that answered.
+  returned: success
+  type: dict
+  contains:
+    version:
+      description: Its version.
+      type: str
+      sample: 3.7.3
+    user:
+      description: Name of the key's user.
+      type: str
+    administrator:
+      description: Whether this user is an administrator.
+      type: bool
+failure:
+  description: The request that failed and MAAS's answer, without secrets.
+  returned: failure
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.ansible_module import (
+    CONNECTION,
+    failing_cleanly,
+)
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import (
+    list_machines,
+    version,
+    whoami,
+)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={**CONNECTION, "filters": {"type": "dict", "default": {}}},
+        supports_check_mode=True,
+    )
+    with failing_cleanly(module):
+        client = connect(module.params)
+        user = whoami(client)
+        region = {
+            "version": version(client),
+            "user": user["username"],
+            "administrator": bool(user.get("is_superuser")),
+        }
+        machines = list_machines(client, module.params["filters"])
+    module.exit_json(changed=False, region=region, machines=[machine.as_vars() for machine in machines])
+
+
+if __name__ == "__main__":
+    main()

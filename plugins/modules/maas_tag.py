@@ -1,0 +1,195 @@
+#!/usr/bin/python
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: maas_tag
+short_description: Give a tag to many machines of MAAS, or take it away
+version_added: 0.1.0
+author:
+  - firstlight.cluster authors (@firstlight-cluster)
+description:
+  - Makes sure that machines carry a tag, or do not, with one writing request for all. Other machines' tags are not touched.
+  - A host that cannot be tagged is reported in RV(machines) and RV(failed_machines), and does not keep the others from it.
+    The module itself fails only where MAAS as a whole cannot be used.
+extends_documentation_fragment:
+  - firstlight.cluster.maas
+  - firstlight.cluster.maas.machines
+attributes:
+  check_mode:
+    description: Sends no writing request, and says for each machine what would be done.
+    support: full
+  diff_mode:
+    description: Shows the tags before and after, of the machines that change.
+    support: full
+  idempotent:
+    description: Machines that are as wanted are left alone.
+    support: full
+options:
+  name:
+    description:
+      - The tag. MAAS takes letters, digits, C(_), C(-) and C(.).
+    type: str
+    required: true
+  state:
+    description:
+      - Whether the machines shall carry the tag.
+      - The tag itself is created if it does not exist, and never deleted.
+    type: str
+    choices: [present, absent]
+    default: present
+  comment:
+    description:
+      - Comment of the tag, if it is created.
+    type: str
+    default: Managed by firstlight.cluster
+seealso:
+  - module: firstlight.cluster.maas_machine
+"""
+
+EXAMPLES = r"""
+- name: Mark the admitted nodes
+  firstlight.cluster.maas_tag:
+    url: http://maas.example.org:5240/MAAS
+    api_key_file: ~/.config/maas.key
+    name: in_service
+    machines:
+      - name: node01
+        system_id: hntcmx
+      - name: node02
+        serial: "1660224500124"
+  run_once: true
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+machines:
+  description: What became of each host, by its name.
+  returned: success
+  type: dict
+  contains:
+    system_id:
+      description: MAAS's id of the machine.
+      returned: when the host matches a machine
+      type: str
+    tags:
+      description: The machine's tags, sorted; in check mode those that it would have.
+      returned: when the host matches a machine
+      type: list
+      elements: str
+    actions:
+      description: What was done, or in check mode would be done.
+      returned: always
+      type: list
+      elements: str
+      sample: ["tag:in_service"]
+    changed:
+      description: Whether anything was done.
+      returned: always
+      type: bool
+    failed:
+      description: Whether the host is not as wanted.
+      returned: always
+      type: bool
+    reason:
+      description: Why it failed, as a sentence. Empty if it did not.
+      returned: always
+      type: str
+    remedy:
+      description: What to do about it.
+      returned: always
+      type: str
+failed_machines:
+  description: Names of the hosts that failed, sorted.
+  returned: success
+  type: list
+  elements: str
+failure:
+  description: The request that failed and MAAS's answer, without secrets.
+  returned: failure
+  type: dict
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.ansible_module import (
+    CONNECTION,
+    MACHINE,
+    failed_names,
+    failing_cleanly,
+    problem_result,
+    wanted,
+)
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import find
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.tags import apply_tag, plan_tag
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **CONNECTION,
+            "machines": {"type": "list", "elements": "dict", "required": True, "options": MACHINE},
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "comment": {"type": "str", "default": "Managed by firstlight.cluster"},
+        },
+        supports_check_mode=True,
+    )
+    hosts = wanted(module)
+    tag, present = module.params["name"], module.params["state"] == "present"
+    with failing_cleanly(module):
+        client = connect(module.params)
+        matching = find(client, hosts)
+        change = plan_tag(tag, present, matching.found.values())
+        changing = {*change.add, *change.remove}
+        after: dict[str, Machine] = {}
+        if change and not module.check_mode:
+            after = apply_tag(client, change, module.params["comment"])
+    results: dict[str, dict[str, Any]] = {}
+    for host in hosts:
+        if host.name in matching.problems:
+            results[host.name] = problem_result(matching.problems[host.name])
+            continue
+        machine = matching.found[host.name]
+        changed = machine.system_id in changing
+        tags = set(machine.tags)
+        if changed:
+            read = after.get(machine.system_id)
+            foreseen = tags | {tag} if present else tags - {tag}
+            tags = foreseen if module.check_mode else set(read.tags) if read else set()
+        results[host.name] = _result(machine, tags, tag, present, changed)
+    exit_with: dict[str, Any] = {
+        "changed": any(result["changed"] for result in results.values()),
+        "machines": results,
+        "failed_machines": failed_names(results),
+    }
+    if module._diff:
+        names = [name for name, result in results.items() if result["changed"]]
+        exit_with["diff"] = {
+            "before": {name: list(matching.found[name].tags) for name in names},
+            "after": {name: results[name]["tags"] for name in names},
+        }
+    module.exit_json(**exit_with)
+
+
+def _result(machine: Machine, tags: set[str], tag: str, present: bool, changed: bool) -> dict[str, Any]:
+    failed = (tag in tags) is not present
+    return {
+        "system_id": machine.system_id,
+        "tags": sorted(tags),
+        "actions": [f"{'tag' if present else 'untag'}:{tag}"] if changed else [],
+        "changed": changed and not failed,
+        "failed": failed,
+        "reason": f"MAAS did not {'give it' if present else 'take from it'} the tag {tag}." if failed else "",
+        "remedy": "Look at the machine in MAAS; a tag with a definition is given by MAAS itself." if failed else "",
+    }
+
+
+if __name__ == "__main__":
+    main()
