@@ -141,7 +141,7 @@ class Collective:
         seconds = time.monotonic() - started
         if timed_out and limit < self.timeout:
             return _unmeasured(hosts, command, "cut short: the time for the whole test was used up", seconds)
-        detail = _why_bad(output, process.returncode, self.timeout if timed_out else None, len(hosts) * self.gpus)
+        detail = _why_bad(output, tail, process.returncode, self.timeout if timed_out else None, len(hosts) * self.gpus)
         return Measurement(
             hosts=tuple(hosts),
             status=Status.FAILED if detail else Status.OK,
@@ -159,9 +159,10 @@ def _unmeasured(hosts: Sequence[str], command: list[str], detail: str, seconds: 
     return Measurement(tuple(hosts), Status.UNMEASURED, detail=detail, seconds=seconds, command=tuple(command))
 
 
-def _why_bad(output: Output, returncode: int, timeout: float | None, ranks: int) -> str:
+def _why_bad(output: Output, tail: tuple[str, ...], returncode: int, timeout: float | None, ranks: int) -> str:
     """Why a run that was started does not count as good; empty when it does."""
-    said = f": {output.failures[0]}" if output.failures else ""
+    words = [*output.failures, *(line.strip() for line in tail if any(map(str.isalpha, line)))]
+    said = f": {words[0]}" if words else ""
     if timeout is not None:
         return f"hung: did not end within {timeout:g} s and was killed{said}"
     if output.wrong:
@@ -220,7 +221,9 @@ def _end_session(process: subprocess.Popen[str]) -> None:
             process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            # One that the kernel does not let go (state D) is left behind; the run is over all the same.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_SECONDS)
     for pid in _session_members(process.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
