@@ -18,7 +18,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,17 +93,17 @@ def discard_other(cache_dir: Path, prefix: str, keep: str) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def run(command: list[str], what: str, **kwargs: object) -> str:
+def run(command: list[str], what: str, *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
     """Standard output of `command`. Raises BuildError with the tail of its messages when it fails or is absent."""
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)  # type: ignore[call-overload]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False)
     except FileNotFoundError as error:
         remedy = f"install the packages named in {HERE / 'host_packages.txt'}"
         raise BuildError(f"{what}: {command[0]} is not installed; {remedy}") from error
     if done.returncode:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
         raise BuildError(f"{what}: {shlex.join(command[:3])} … ended with status {done.returncode}:\n{tail}")
-    return str(done.stdout)
+    return done.stdout
 
 
 def _mirror() -> str:
