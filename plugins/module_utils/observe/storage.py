@@ -21,10 +21,14 @@ def read_storage(mount: str, root: Path = Path("/"), mountinfo: str = "proc/self
     Returns `mount`, `mounted` (whether a file system is mounted exactly there), `type` and `source` (of the
     uppermost one, None if not mounted), `size_bytes`, `available_bytes` (to plain users), `used_percent` as df
     counts it (of what plain users could fill), `inodes`, `inodes_used_percent` (None for a file system
-    without a fixed number), `read_only`. Raises OSError, SourceError.
+    without a fixed number), `read_only`; only the first two where there is not even a directory. Raises
+    OSError, SourceError.
     """
     entry = _mount_entry((root / mountinfo).read_bytes().decode("utf-8", errors="replace"), mount)
-    state = os.statvfs(root / mount.lstrip("/"))
+    try:
+        state = os.statvfs(root / mount.lstrip("/"))
+    except FileNotFoundError:
+        return {"mount": mount, "mounted": False}
     used = state.f_blocks - state.f_bfree
     if state.f_blocks <= 0 or used + state.f_bavail <= 0:
         raise SourceError(f"the file system at {mount} has no blocks")

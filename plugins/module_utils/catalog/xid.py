@@ -1,0 +1,160 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""XIDs: what the GPU driver's error numbers in the kernel log mean, and what to do.
+
+The meanings follow NVIDIA's XID catalogue (172 codes, as of 2025-10). Where sources disagree about the
+action, the bucket follows NVIDIA unless the finding would then pass over a defect:
+63 is informational (the row remapper's own state decides, check gpu.row_remap.pending); 31 is the
+application's (one source calls it hardware); 94 is the application's; 74 resets, as its link is down.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# Bucket -> what an operator does. The first three speak of a defect; app, ignore and info never fail a node.
+BUCKETS: dict[str, str] = {
+    "drain_rma": "Drain the node and have the part replaced.",
+    "reset_gpu": "Drain the node and reset the GPU; have it replaced if the XID comes back.",
+    "reboot": "Power-cycle the node; have the GPU replaced if the XID comes back.",
+    "app": "An application's error: look at the job that ran, not at the node.",
+    "ignore": "Nothing to do.",
+    "info": "Look at the GPU's other checks and at the driver's release notes; ask the vendor if it repeats.",
+}
+
+
+@dataclass(frozen=True)
+class Xid:
+    """One code. `source` names who says so: NVIDIA's catalogue unless a fleet operator's experience decides."""
+
+    code: int
+    meaning: str
+    bucket: str
+    source: str = "NVIDIA"
+
+
+_ROWS: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
+    ((8,), "GPU stopped processing (idle time-out)", "app", "NVIDIA"),
+    ((11, 25, 32), "bad push-buffer stream", "app", "NVIDIA"),
+    ((13,), "graphics engine exception", "app", "NVIDIA"),
+    ((31,), "MMU page fault", "app", "NVIDIA"),
+    ((37,), "driver firmware error", "app", "NVIDIA"),
+    ((38,), "driver firmware watchdog", "info", "NVIDIA"),
+    ((39, 40, 41, 70, 71, 72, 75, 76, 77, 85), "copy-engine error", "app", "NVIDIA"),
+    (tuple(range(126, 136)), "copy-engine error", "app", "NVIDIA"),
+    ((43,), "channel reset, application stopped", "app", "NVIDIA"),
+    ((44,), "fault during context switch", "info", "NVIDIA"),
+    ((45,), "preemptive removal of a channel", "ignore", "NVIDIA"),
+    ((46,), "GPU stopped processing", "reset_gpu", "NVIDIA"),
+    ((48,), "double-bit ECC error", "reset_gpu", "NVIDIA"),
+    ((54,), "auxiliary power not connected", "drain_rma", "NVIDIA"),
+    ((60,), "video processor exception", "app", "NVIDIA"),
+    ((62,), "PMU halt", "reset_gpu", "NVIDIA"),
+    ((63,), "row remap event", "info", "NVIDIA"),
+    ((64,), "row remap failure", "drain_rma", "AWS"),
+    ((66, 67), "illegal access by driver", "app", "NVIDIA"),
+    ((68, 82, 83, 84, 86, 88, 89, *range(96, 106), 139), "video or optical-flow engine error", "app", "NVIDIA"),
+    ((69,), "graphics engine class error", "app", "NVIDIA"),
+    ((74,), "NVLink error", "reset_gpu", "gpud"),
+    ((78,), "vGPU start error", "info", "NVIDIA"),
+    ((79,), "GPU has fallen off the bus", "reboot", "NVIDIA"),
+    ((80,), "corrupted data sent to GPU", "app", "NVIDIA"),
+    ((81,), "VGA subsystem error", "info", "NVIDIA"),
+    ((92,), "high single-bit ECC error rate", "info", "NVIDIA"),
+    ((93,), "InfoROM wear", "info", "NVIDIA"),
+    ((94,), "contained ECC error", "app", "NVIDIA"),
+    ((95,), "uncontained ECC error", "reset_gpu", "NVIDIA"),
+    ((106, 107), "SMBPBI test message", "ignore", "NVIDIA"),
+    ((108,), "NVLink remote error", "ignore", "NVIDIA"),
+    ((137,), "NVLink privilege error", "app", "NVIDIA"),
+    ((109,), "context-switch time-out", "reset_gpu", "NVIDIA"),
+    ((110,), "security fault", "reset_gpu", "NVIDIA"),
+    ((119,), "GSP RPC time-out", "reset_gpu", "NVIDIA"),
+    ((120,), "GSP error", "reset_gpu", "NVIDIA"),
+    ((121,), "C2C link error", "info", "NVIDIA"),
+    ((123,), "SPI write failure", "info", "gpud"),
+    ((136,), "NVLink training failed", "reset_gpu", "NVIDIA"),
+    ((140,), "unrecovered ECC error", "reset_gpu", "NVIDIA"),
+    ((141,), "fast path", "ignore", "NVIDIA"),
+    ((152, 153), "DLA", "ignore", "NVIDIA"),
+    ((142,), "undocumented; the vendor wants to know", "info", "NVIDIA"),
+    ((143,), "GPU initialisation error", "reset_gpu", "NVIDIA"),
+    ((144,), "NVLink 5 SAW error", "info", "NVIDIA"),
+    ((145,), "NVLink 5 RLW error", "info", "NVIDIA"),
+    ((146,), "NVLink 5 TLW error", "info", "NVIDIA"),
+    ((147,), "NVLink 5 TREX error", "info", "NVIDIA"),
+    ((148,), "NVLink 5 NVLPW_CTRL error", "info", "NVIDIA"),
+    ((149,), "NVLink 5 NETIR error", "info", "NVIDIA"),
+    ((150,), "NVLink 5 MSE error", "info", "NVIDIA"),
+    ((151,), "key rotation error", "reboot", "NVIDIA"),
+    # Judged by its text, see `recovery_bucket`.
+    ((154,), "GPU recovery action changed", "info", "NVIDIA"),
+    ((155,), "NVLink software-defined error", "reset_gpu", "NVIDIA"),
+    ((156,), "resource retirement event", "reset_gpu", "NVIDIA"),
+    ((157,), "resource retirement failure", "info", "NVIDIA"),
+    ((158,), "GPU fatal time-out", "reset_gpu", "NVIDIA"),
+    ((159,), "CHI non-data error", "info", "NVIDIA"),
+    ((160,), "channel retirement event", "ignore", "NVIDIA"),
+    ((161,), "channel retirement failure", "ignore", "NVIDIA"),
+    ((162, 163), "power smoothing engaged or disengaged", "ignore", "NVIDIA"),
+    ((164, 165), "power smoothing has low or no lifetime left", "info", "NVIDIA"),
+    ((166, 170), "NVLink secure error", "info", "NVIDIA"),
+    ((167,), "PCIe fatal time-out", "info", "NVIDIA"),
+    ((168,), "reduced GPU memory", "reboot", "AWS"),
+    ((169,), "SEC2 halt", "info", "NVIDIA"),
+    ((171, 172), "detail of an ECC error (DRAM, SRAM)", "info", "NVIDIA"),
+    (
+        (
+            *range(1, 8),
+            *(9, 10, 12),
+            *range(14, 25),
+            *range(26, 31),
+            *range(33, 37),
+            *(42, 47),
+            *range(49, 54),
+            *range(55, 60),
+            *(61, 65, 73, 87, 90, 91),
+            *range(111, 119),
+            *(122, 124, 125, 138),
+        ),
+        "unused by current drivers",
+        "info",
+        "NVIDIA",
+    ),
+)
+
+XIDS: dict[int, Xid] = {
+    code: Xid(code, meaning, bucket, source) for codes, meaning, bucket, source in _ROWS for code in codes
+}
+
+RECOVERY_ACTION = 154
+# "... changed from 0x0 (None) to 0x1 (GPU Reset Required)": the last bracket is what the driver asks for now.
+_RECOVERY = re.compile(r"\bto\b[^()]*\(([^)]+)\)")
+_RECOVERY_BUCKETS = {
+    "none": "ignore",
+    "gpu reset required": "reset_gpu",
+    "gpu reset": "reset_gpu",
+    "drain and reset": "reset_gpu",
+    "drain p2p": "info",
+    "node reboot required": "reboot",
+    "node reboot": "reboot",
+}
+
+
+def recovery_bucket(text: str) -> str:
+    """Bucket of an XID 154 by its text; `info` where the action is not one that is known."""
+    match = _RECOVERY.search(text)
+    return _RECOVERY_BUCKETS.get(match[1].strip().lower(), "info") if match else "info"
+
+
+def bucket_of(code: int, text: str) -> str:
+    """Bucket of one event; a code that is not in the table is `info`."""
+    if code == RECOVERY_ACTION:
+        return recovery_bucket(text)
+    return XIDS[code].bucket if code in XIDS else "info"
+
+
+def meaning_of(code: int) -> str:
+    return XIDS[code].meaning if code in XIDS else "not in the XID table"

@@ -1,0 +1,122 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges of the HCAs: present, active, at full rate, steady."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..catalog.checks import finding
+from ..findings import Finding, Verdict
+from .view import Unjudgeable, data_of, limit, need, number, text, unread
+
+Observation = Mapping[str, Any]
+NodeClass = Mapping[str, Any]
+Port = Mapping[str, Any]
+
+
+def _devices(observation: Observation) -> Mapping[str, Any]:
+    devices = data_of(observation, "infiniband").get("devices")
+    if not isinstance(devices, Mapping):
+        raise Unjudgeable("infiniband: lists no devices")
+    return devices
+
+
+def hca_count(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    """A failure for each HCA of the class that is not there, a warning for each InfiniBand HCA beyond the class."""
+    expected: list[str] = need(node_class, "hardware.hcas.devices")
+    devices = _devices(observation)
+    present = [name for name in expected if name in devices]
+    found = []
+    for rail, name in enumerate(expected):
+        if name not in devices:
+            summary = f"HCA {name} (rail {rail}) is missing: {len(present)} of {len(expected)} are there"
+            found.append(_count(f"hca:{name}", Verdict.FAIL, summary, len(present), len(expected)))
+    for name in sorted(set(devices) - set(expected)):
+        ports = devices[name].get("ports") or {} if isinstance(devices[name], Mapping) else {}
+        if any(isinstance(port, Mapping) and port.get("link_layer") == "InfiniBand" for port in ports.values()):
+            summary = f"InfiniBand HCA {name} is not of the class"
+            found.append(_count(f"hca:{name}", Verdict.WARN, summary, name, expected))
+    summary = f"{len(present)} of {len(expected)} HCAs are there"
+    return found or [_count("host", Verdict.PASS, summary, len(present), len(expected))]
+
+
+def _count(component: str, verdict: Verdict, summary: str, observed: Any, expected: Any) -> Finding:
+    return finding("hca.count", component, verdict, summary, observed=observed, expected=expected)
+
+
+def _each_port(
+    check: str,
+    observation: Observation,
+    node_class: NodeClass,
+    judge: Callable[[str, Port], tuple[Verdict, str, Any, Any]],
+) -> list[Finding]:
+    """`judge` of every port of the class's HCAs that are there; `hca.count` speaks of the others.
+
+    It returns verdict, summary (behind the port's name), observed, expected.
+    """
+    devices = _devices(observation)
+    found = []
+    for device in need(node_class, "hardware.hcas.devices"):
+        if device not in devices:
+            continue
+        read = devices[device]
+        ports = read.get("ports") if isinstance(read, Mapping) else None
+        if not ports or not isinstance(ports, Mapping):
+            reason = unread(read) or "shows no port"
+            found.append(finding(check, f"hca:{device}", Verdict.UNKNOWN, f"{device}: {reason}"))
+            continue
+        for number_, port in ports.items():
+            name = device if len(ports) == 1 else f"{device}/{number_}"
+            try:
+                verdict, summary, observed, expected = judge(name, port)
+            except Unjudgeable as reason:
+                verdict, summary, observed, expected = Verdict.UNKNOWN, str(reason), None, None
+            found.append(
+                finding(check, f"hca:{name}", verdict, f"{name}: {summary}", observed=observed, expected=expected)
+            )
+    if not found:
+        raise Unjudgeable("infiniband: none of the class's HCAs is there")
+    return found
+
+
+def hca_state(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    def judge(_name: str, port: Port) -> tuple[Verdict, str, Any, Any]:
+        state = text(port.get("state"))
+        physical = port.get("physical_state")
+        told = f"{state}, physically {physical}" if isinstance(physical, str) else state
+        if state in ("INIT", "ARMED"):
+            told += ": the subnet manager has not brought it up"
+        return Verdict.PASS if state == "ACTIVE" else Verdict.FAIL, f"port is {told}", state, "ACTIVE"
+
+    return _each_port("hca.state", observation, node_class, judge)
+
+
+def hca_rate(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    wanted = number(need(node_class, "hardware.hcas.rate_gbps"))
+
+    def judge(_name: str, port: Port) -> tuple[Verdict, str, Any, Any]:
+        state = text(port.get("state"))
+        if state != "ACTIVE":
+            # What a port shows as rate without a link is the default of the hardware.
+            raise Unjudgeable(f"no rate, its port is {state}")
+        rate = number(port.get("rate_gbps"))
+        verdict = Verdict.PASS if rate == wanted else Verdict.FAIL if rate < wanted else Verdict.WARN
+        return verdict, f"{rate:g} Gb/s, the class has {wanted:g} Gb/s", rate, wanted
+
+    return _each_port("hca.rate", observation, node_class, judge)
+
+
+def hca_link_downed(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    warn, fail = limit(node_class, "hca_link_downed.warn"), limit(node_class, "hca_link_downed.fail")
+
+    def judge(_name: str, port: Port) -> tuple[Verdict, str, Any, Any]:
+        counters = port.get("counters")
+        count = number(counters.get("link_downed") if isinstance(counters, Mapping) else counters)
+        verdict = Verdict.FAIL if count >= fail else Verdict.WARN if count >= warn else Verdict.PASS
+        told = f"link went down {count:g} times since its counters were cleared (warn {warn:g}, fail {fail:g})"
+        return verdict, told, int(count), {"below": warn}
+
+    return _each_port("hca.link_downed", observation, node_class, judge)

@@ -1,0 +1,121 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges of the host: file systems, units, Docker, clock, memory."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from typing import Any
+
+from ..catalog.checks import finding
+from ..catalog.thresholds import ESSENTIAL_UNITS
+from ..findings import Finding, Verdict
+from .view import Unjudgeable, data_of, flag, limit, need, number, text
+
+Observation = Mapping[str, Any]
+NodeClass = Mapping[str, Any]
+
+_GIB = 1024**3
+
+
+def host_reachable(observation: Observation, _node_class: NodeClass) -> list[Finding]:
+    """That there is an observation shows it."""
+    if not isinstance(observation.get("readers"), Mapping):
+        raise Unjudgeable("the observation holds no readers")
+    return [finding("host.reachable", "host", Verdict.PASS, "the node answers and runs the health module")]
+
+
+def disk_free(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    warn, fail = limit(node_class, "disk_used_percent.warn"), limit(node_class, "disk_used_percent.fail")
+    found = []
+    for mount in need(node_class, "hardware.mounts"):
+        try:
+            verdict, summary, observed = _disk(data_of(observation, f"storage:{mount}"), warn, fail)
+        except Unjudgeable as reason:
+            verdict, summary, observed = Verdict.UNKNOWN, str(reason), None
+        found.append(
+            finding(
+                "disk.free",
+                f"mount:{mount}",
+                verdict,
+                f"{mount}: {summary}",
+                observed=observed,
+                expected={"used_percent_below": warn},
+            )
+        )
+    return found
+
+
+def _disk(read: Mapping[str, Any], warn: float, fail: float) -> tuple[Verdict, str, Any]:
+    if not flag(read.get("mounted")):
+        return Verdict.FAIL, "nothing is mounted there", "not mounted"
+    if flag(read.get("read_only")):
+        return Verdict.FAIL, "is mounted read-only", "read-only"
+    used, size = number(read.get("used_percent")), number(read.get("size_bytes"))
+    fullest, what = used, f"of {size / _GIB:.1f} GiB"
+    if read.get("inodes_used_percent") is not None:
+        inodes = number(read["inodes_used_percent"])
+        if inodes > used:
+            fullest, what = inodes, "of its inodes"
+    verdict = Verdict.FAIL if fullest >= fail else Verdict.WARN if fullest >= warn else Verdict.PASS
+    observed = {"used_percent": used, "inodes_used_percent": read.get("inodes_used_percent")}
+    return verdict, f"{fullest:g} % {what} used (warn {warn:g} %, fail {fail:g} %)", observed
+
+
+def systemd_failed(observation: Observation, _node_class: NodeClass) -> list[Finding]:
+    """A failed unit that jobs depend on fails the node; any other is somebody's to look at, and warns."""
+    units = data_of(observation, "systemd").get("failed")
+    if not isinstance(units, (list, tuple)):
+        raise Unjudgeable("systemd: lists no units")
+    found = []
+    for unit in units:
+        essential = any(fnmatch.fnmatchcase(text(unit), pattern) for pattern in ESSENTIAL_UNITS)
+        verdict = Verdict.FAIL if essential else Verdict.WARN
+        summary = f"unit {unit} has failed" + (", and jobs need it" if essential else "")
+        found.append(
+            finding("systemd.failed", f"unit:{unit}", verdict, summary, observed="failed", expected="not failed")
+        )
+    return found or [finding("systemd.failed", "host", Verdict.PASS, "no unit has failed", observed=[], expected=[])]
+
+
+def docker_daemon(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    read = data_of(observation, "docker")
+    wanted = (node_class.get("software") or {}).get("docker")
+    if not flag(read.get("answers")):
+        reason = str(read.get("reason") or "it does not answer")
+        return [_docker(Verdict.FAIL, f"Docker does not answer: {reason}", reason, wanted)]
+    version = text(read.get("version"))
+    # 20.10 stands for 20.10.24, not for 20.100.
+    if wanted and version != str(wanted) and not version.startswith(f"{wanted}."):
+        return [_docker(Verdict.FAIL, f"Docker is {version}, the class pins {wanted}", version, wanted)]
+    return [_docker(Verdict.PASS, f"Docker {version} answers", version, wanted)]
+
+
+def _docker(verdict: Verdict, summary: str, observed: Any, expected: Any) -> Finding:
+    return finding("docker.daemon", "unit:docker.service", verdict, summary, observed=observed, expected=expected)
+
+
+def clock_offset(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    """A clock that nothing synchronises fails, whatever offset it last had."""
+    warn, fail = limit(node_class, "clock_offset_seconds.warn"), limit(node_class, "clock_offset_seconds.fail")
+    read = data_of(observation, "clock")
+    expected = {"below": warn}
+    if not flag(read.get("synchronised")):
+        summary = "chrony runs and is not synchronised with any source"
+        return [finding("clock.offset", "host", Verdict.FAIL, summary, observed=None, expected=expected)]
+    offset = abs(number(read.get("offset_seconds")))
+    verdict = Verdict.FAIL if offset >= fail else Verdict.WARN if offset >= warn else Verdict.PASS
+    summary = f"the clock is {offset:.6f} s off {read.get('source') or 'its source'} (warn {warn:g} s, fail {fail:g} s)"
+    return [finding("clock.offset", "host", verdict, summary, observed=offset, expected=expected)]
+
+
+def host_memory(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    wanted = number(need(node_class, "hardware.memory_gib"))
+    tolerance = limit(node_class, "memory_tolerance_percent")
+    memory = number(data_of(observation, "host").get("memory_bytes")) / _GIB
+    short = 100.0 * (wanted - memory) / wanted
+    verdict = Verdict.FAIL if short > tolerance else Verdict.WARN if short < -tolerance else Verdict.PASS
+    summary = f"{memory:.1f} GiB of memory, the class has {wanted:g} GiB (tolerance {tolerance:g} %)"
+    return [finding("host.memory", "host", verdict, summary, observed=round(memory, 1), expected=wanted)]

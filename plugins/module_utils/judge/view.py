@@ -1,0 +1,176 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How judges look at an observation and at a node class: what is not there raises, it is never a default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..catalog.thresholds import DEFAULTS
+
+# NVML codes by which a GPU itself, not the way to it, is what is broken: insufficient power, interrupt
+# issue, corrupted infoROM, lost, reset required, not found.
+BROKEN_GPU = frozenset({8, 11, 14, 15, 16, 28})
+
+
+class Unjudgeable(Exception):
+    """There is nothing to judge by; says why. Becomes an `unknown` finding."""
+
+    def __init__(self, reason: str, evidence: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.evidence = dict(evidence or {})
+
+
+def data_of(observation: Mapping[str, Any], reader: str) -> dict[str, Any]:
+    """What `reader` read; raises Unjudgeable with its error."""
+    result = (observation.get("readers") or {}).get(reader)
+    if not isinstance(result, Mapping):
+        raise Unjudgeable(f"{reader}: was not read", {"reader": reader})
+    if result.get("status") != "ok" or not isinstance(result.get("data"), dict):
+        text = str(result.get("error") or "returned nothing")
+        code = result.get("code")
+        number = f" (code {code})" if code is not None else ""
+        raise Unjudgeable(f"{reader}: {text}{number}", {"reader": reader, **result})
+    return dict(result["data"])
+
+
+def unread(value: Any) -> str:
+    """Why `value` stands for something that could not be read, or an empty text if it was read."""
+    if value is None:
+        return "was not read"
+    if isinstance(value, Mapping) and "error" in value:
+        code = value.get("code")
+        return f"{value['error']} (code {code})" if code is not None else str(value["error"])
+    return ""
+
+
+def number(value: Any) -> float:
+    """`value` if it is a number that was read; raises Unjudgeable."""
+    reason = unread(value)
+    if not reason and (isinstance(value, bool) or not isinstance(value, (int, float)) or value != value):
+        reason = f"{value!r:.80} is not a number"
+    if reason:
+        raise Unjudgeable(reason)
+    return float(value)
+
+
+def text(value: Any) -> str:
+    """`value` if it is a text that was read; raises Unjudgeable."""
+    reason = unread(value)
+    if not reason and (not isinstance(value, str) or not value):
+        reason = f"{value!r:.80} is not a text"
+    if reason:
+        raise Unjudgeable(reason)
+    return str(value)
+
+
+def flag(value: Any) -> bool:
+    """`value` if it is a truth value that was read; raises Unjudgeable."""
+    reason = unread(value)
+    if not reason and not isinstance(value, bool):
+        reason = f"{value!r:.80} is neither true nor false"
+    if reason:
+        raise Unjudgeable(reason)
+    return bool(value)
+
+
+def need(node_class: Mapping[str, Any], path: str) -> Any:
+    """The value at the dotted `path` of a node class; raises Unjudgeable where it is absent."""
+    value: Any = node_class
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if value is None:
+        raise Unjudgeable(f"node class {node_class.get('name')!r} has no {path}")
+    return value
+
+
+def limit(node_class: Mapping[str, Any], name: str) -> float:
+    """The threshold `name` (`memory_tolerance_percent`, `gpu_temperature_c.warn`), or its default."""
+    key, _dot, part = name.partition(".")
+    for source in (node_class.get("thresholds") or {}, DEFAULTS):
+        value = source.get(key)
+        if part and isinstance(value, Mapping):
+            value = value.get(part)
+        if value is not None:
+            return number(value)
+    raise Unjudgeable(f"node class {node_class.get('name')!r} has no thresholds.{name}, and there is no default")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU that NVML lists: the slot it sits in (its number while all GPUs are there), and what was read."""
+
+    slot: int
+    read: Mapping[str, Any]
+
+    @property
+    def component(self) -> str:
+        return f"gpu:{self.slot}"
+
+    @property
+    def pci(self) -> str:
+        """Empty where it could not be read."""
+        value = self.read.get("pci")
+        return value if isinstance(value, str) else ""
+
+    def value(self, key: str) -> Any:
+        """What was read as `key`; of a GPU that could not be opened, that error."""
+        return {k: self.read[k] for k in ("error", "code") if k in self.read} or self.read.get(key)
+
+    @property
+    def broken(self) -> str:
+        """Why the GPU does not answer, empty if it does or if that is not known."""
+        for key in ("uuid", "model", "temperature_c"):
+            value = self.value(key)
+            if isinstance(value, Mapping) and value.get("code") in BROKEN_GPU:
+                return unread(value)
+        return ""
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """The GPUs that NVML lists. `missing`: slots without one, None if which slots is not known."""
+
+    listed: list[Gpu]
+    missing: list[int] | None
+    addresses: Sequence[str] = ()
+
+    def component_at(self, pci: str) -> str:
+        """The component that sits at a PCI address: `gpu:3`, or the address where the slot is not known."""
+        for gpu in self.listed:
+            if gpu.pci == pci:
+                return gpu.component
+        if pci in self.addresses:
+            return f"gpu:{self.addresses.index(pci)}"
+        return f"pci:{pci}" if pci else "host"
+
+
+def gpus_of(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> Gpus:
+    """The GPUs of an observation, by slot; raises Unjudgeable where NVML was not read.
+
+    NVML numbers what answers, so a lost GPU shifts the numbers of those behind it. The slot comes from the
+    class's list of addresses if it has one, else from the driver's minor numbers, which keep the gap.
+    """
+    hardware = need(node_class, "hardware.gpus")
+    count = int(number(hardware.get("count")))
+    addresses = [str(address).lower() for address in hardware.get("pci_addresses") or ()]
+    read = [gpu for gpu in data_of(observation, "nvml").get("gpus") or () if isinstance(gpu, Mapping)]
+    slots: list[int] | None = None
+    if addresses:
+        places = [addresses.index(gpu["pci"]) if gpu.get("pci") in addresses else -1 for gpu in read]
+        slots = places if -1 not in places and len(set(places)) == len(places) else None
+    if slots is None and len(read) >= count:
+        slots = list(range(len(read)))
+    if slots is None:
+        minors = [gpu.get("minor") for gpu in read]
+        known = [minor for minor in minors if isinstance(minor, int) and not isinstance(minor, bool)]
+        in_order = known == sorted(set(known)) and all(0 <= minor < count for minor in known)
+        # Without a gap they were given anew at a boot that already lacked the GPU: they tell nothing.
+        if len(known) == len(read) and in_order and known != list(range(len(read))):
+            slots = known
+    listed = [Gpu(index if slots is None else slots[index], gpu) for index, gpu in enumerate(read)]
+    missing = sorted(set(range(count)) - set(slots)) if slots is not None and (slots or addresses) else None
+    return Gpus(listed=listed, missing=missing, addresses=addresses)

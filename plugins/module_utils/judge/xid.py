@@ -1,0 +1,130 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judge what the kernel log says about GPUs: XIDs, and GPUs that fell off the bus without one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..catalog.checks import finding
+from ..catalog.xid import BUCKETS, bucket_of, meaning_of
+from ..findings import Finding, Verdict, worst
+from .view import Gpus, Unjudgeable, data_of, gpus_of, limit, number
+
+_VERDICTS = {
+    "drain_rma": Verdict.FAIL,
+    "reset_gpu": Verdict.FAIL,
+    "reboot": Verdict.FAIL,
+    "info": Verdict.WARN,
+    "app": Verdict.PASS,
+    "ignore": Verdict.PASS,
+}
+# Buckets from the gravest: the gravest event of a GPU decides what to do.
+_GRAVITY = ("drain_rma", "reboot", "reset_gpu", "info", "app", "ignore")
+
+
+@dataclass(frozen=True)
+class _Event:
+    name: str
+    bucket: str
+    verdict: Verdict
+    raw: Mapping[str, Any]
+
+
+def gpu_xid(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> list[Finding]:
+    """One finding for each device with a notable event, or one pass.
+
+    A log of which only a part was read is unknown, unless that part is bad enough. What a reset cures and
+    is older than the class's window warns only: the GPU's own counters tell whether it was cured.
+    """
+    log = data_of(observation, "kernel_log")
+    window = limit(node_class, "xid_window_hours") * 3600
+    uptime = _uptime(observation)
+    events: dict[str, list[_Event]] = defaultdict(list)
+    for raw in log.get("xids") or ():
+        code = int(number(raw.get("code")))
+        bucket = bucket_of(code, str(raw.get("text") or ""))
+        verdict = _VERDICTS[bucket]
+        if bucket == "reset_gpu" and _age(raw, uptime) > window:
+            verdict = Verdict.WARN
+        name = f"Xid {code} ({meaning_of(code)})"
+        events[str(raw.get("device") or "")].append(_Event(name, bucket, verdict, raw))
+    for raw in log.get("off_bus") or ():
+        name = "GPU has fallen off the bus"
+        events[str(raw.get("device") or "")].append(_Event(name, "reboot", Verdict.FAIL, raw))
+
+    places = _places(observation, node_class)
+    found = [_of_device(places.component_at(device), device, all_) for device, all_ in sorted(events.items())]
+    notable = [item for item in found if item.verdict is not Verdict.PASS]
+    if log.get("truncated") and worst(item.verdict for item in notable) is not Verdict.FAIL:
+        summary = f"the kernel log was read in part only: {log['truncated']}"
+        notable.append(finding("gpu.xid", "host", Verdict.UNKNOWN, summary, observed=log.get("lines")))
+    if notable:
+        return _one_of_each(notable)
+    evidence: dict[str, Any] = {"lines": log.get("lines")}
+    harmless = [event.raw for all_ in events.values() for event in all_]
+    if harmless:
+        evidence["harmless"] = harmless
+    if log.get("first_sequence"):
+        evidence["overwritten"] = "messages before the oldest that the kernel still has are not judged"
+    summary = "no XID that speaks of a defect" + (f", {len(harmless)} of applications" if harmless else "")
+    return [finding("gpu.xid", "host", Verdict.PASS, summary, observed=[], expected=[], evidence=evidence)]
+
+
+def _of_device(component: str, device: str, events: list[_Event]) -> Finding:
+    ordered = sorted(events, key=lambda event: _GRAVITY.index(event.bucket))
+    notable = [event for event in ordered if event.verdict is not Verdict.PASS] or ordered
+    told = ", ".join(event.name + _times(event.raw) for event in notable)
+    return finding(
+        "gpu.xid",
+        component,
+        worst(event.verdict for event in ordered),
+        f"{device or 'a GPU that the log does not name'}: {told}",
+        observed=[event.raw.get("code", event.name) for event in notable],
+        expected=[],
+        remedy=BUCKETS[notable[0].bucket],
+        evidence={"events": [dict(event.raw) for event in ordered]},
+    )
+
+
+def _times(raw: Mapping[str, Any]) -> str:
+    count = raw.get("count")
+    return f" {count} times" if isinstance(count, int) and count > 1 else ""
+
+
+def _one_of_each(findings: list[Finding]) -> list[Finding]:
+    """A component has one finding of a check: of several (two addresses of one slot) the worst stays."""
+    kept: dict[str, Finding] = {}
+    for item in findings:
+        other = kept.get(item.component)
+        if other is None or worst((item.verdict, other.verdict)) is not other.verdict:
+            kept[item.component] = item
+    return list(kept.values())
+
+
+def _uptime(observation: Mapping[str, Any]) -> float | None:
+    try:
+        return number(data_of(observation, "host").get("uptime_seconds"))
+    except Unjudgeable:
+        return None
+
+
+def _age(raw: Mapping[str, Any], uptime: float | None) -> float:
+    """Seconds since the last such event; 0, so as if just now, where that cannot be told."""
+    last = raw.get("last_us")
+    if uptime is None or not isinstance(last, int):
+        return 0.0
+    return max(0.0, uptime - last / 1e6)
+
+
+def _places(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> Gpus:
+    """Which GPU sits where; without NVML only by the class's list of addresses."""
+    try:
+        return gpus_of(observation, node_class)
+    except Unjudgeable:
+        gpus = (node_class.get("hardware") or {}).get("gpus") or {}
+        return Gpus(listed=[], missing=None, addresses=[str(a).lower() for a in gpus.get("pci_addresses") or ()])
