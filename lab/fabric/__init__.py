@@ -11,12 +11,12 @@ returns when OpenSM has swept the fabric again and every machine's sysfs tree sh
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lab import files
 from lab.fabric import links
 from lab.fabric.links import COUNTERS, FabricState
 from lab.fabric.simulator import PORT, SUBNET_UP_SECONDS, FabricError, Simulator, missing_tools, server_address
@@ -133,8 +133,10 @@ def restore(labdir: Path | str, node: str) -> None:
     lab = _Lab(Path(labdir))
     with lab.changing():
         for hca in lab.topology.hcas_of(node):
+            link = lab.now.links.get((hca.name, 1))
             lab.connect((hca.name, 1))
-            lab.set_width(hca, _EVERY_LANE)
+            if link is None or link.width < 4:
+                lab.set_width(hca, _EVERY_LANE)
             lab.set_counters(hca, {name: 0 for name in lab.now.counters.get(hca.name, {}) if name in COUNTERS})
 
 
@@ -153,12 +155,19 @@ def _text(end: End) -> str:
     return f"{node}/{device or end[1]}"
 
 
+def _machines(labdir: Path) -> Mapping[str, Any]:
+    content: Mapping[str, Any] | None = files.read_json(labdir / "machines.json")
+    if content is None:
+        raise FabricError(f"no lab in {labdir}: `python -m lab up` makes one")
+    return content
+
+
 class _Lab:
     """One lab's wiring, simulator and machine directories."""
 
     def __init__(self, labdir: Path, machines: Mapping[str, Any] | None = None) -> None:
         self.labdir = labdir.resolve()
-        self.machines = machines if machines is not None else json.loads((labdir / "machines.json").read_text())
+        self.machines = machines if machines is not None else _machines(labdir)
         self.topology: Topology = small(self.machines["machines"])
         self.simulator = Simulator(labdir, server_address(self.machines))
         self.now = FabricState()
@@ -224,14 +233,13 @@ class _Lab:
         directory = self.labdir / "machines" / node
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "fabric.lock").touch()
-        incoming = directory / "fabric.env.incoming"
-        incoming.write_text(
+        files.write_text(
+            directory / "fabric.env",
             f"IBSIM_SERVER_NAME={server_address(self.machines)}\n"
             f"IBSIM_SERVER_PORT={PORT}\n"
             f'SIM_HOST="{names.partition(";")[0]}"\n'
-            f'SIM_HCAS="{names}"\n'
+            f'SIM_HCAS="{names}"\n',
         )
-        incoming.rename(directory / "fabric.env")
 
     # -- changing (under the lock) ------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import ipaddress
 import os
 import re
@@ -25,9 +24,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.errors import LabError
 from lab.fabric.topology import EYES, SM_HCA, Topology, net_file
+from lab.site import MARKER_VARIABLE, Lab
 
 PORT = 7070
+_HOST_NUMBER = 5
 PACKAGES = {
     "ibsim": "ibsim-utils",
     "opensm": "opensm",
@@ -44,7 +46,7 @@ _ANSWER_SECONDS = 10.0
 _CLIENT = re.compile(r'Client (\d+): pid \d+ connected at "([^"]*)"')
 
 
-class FabricError(RuntimeError):
+class FabricError(LabError):
     """The simulated fabric did not do what it was told; says what to look at."""
 
 
@@ -61,8 +63,8 @@ def _umad_library() -> Path | None:
 
 
 def server_address(machines: Mapping[str, Any]) -> str:
-    """ibsim's address in the lab's network: the fifth."""
-    return str(ipaddress.ip_network(machines["network"]["cidr"])[5])
+    """ibsim's address in the lab's network."""
+    return str(ipaddress.ip_network(machines["network"]["cidr"])[_HOST_NUMBER])
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:
@@ -85,9 +87,9 @@ class Simulator:
         self.labdir = labdir.resolve()
         self._address = address
         self.directory = self.labdir / "fabric"
-        tag = hashlib.sha256(str(self.labdir).encode()).hexdigest()[:8]
-        self.namespace = f"firstlight-fabric-{tag}"
-        self.interface = f"flf{tag}"
+        self._lab = Lab.at(self.labdir)
+        self.namespace = f"firstlight-{self._lab.tag}-fabric"
+        self.interface = f"fl{self._lab.tag}-{_HOST_NUMBER}"
         self._console = self.directory / "console"
         self._log = self.labdir / "log" / "ibsim.log"
         self._opensm_log = self.labdir / "log" / "opensm.log"
@@ -260,7 +262,7 @@ class Simulator:
     # -- processes ----------------------------------------------------------------------------
 
     def _spawn(self, name: str, command: list[str], log: Path, environment: dict[str, str], stdin: int) -> None:
-        environment = {"PATH": os.environ["PATH"], **environment, "FIRSTLIGHT_LAB": self._label()}
+        environment = {"PATH": os.environ["PATH"], **environment, MARKER_VARIABLE: self._lab.marker}
         with log.open("wb") as output:
             process = subprocess.Popen(
                 ["nsenter", f"--net=/run/netns/{self.namespace}", *command],
@@ -274,9 +276,6 @@ class Simulator:
         # nsenter without --fork becomes the program itself, so this is its process id.
         (self.labdir / "run" / f"{name}.pid").write_text(f"{process.pid}\n")
 
-    def _label(self) -> str:
-        return f"{self.labdir.parent.parent}:{self.labdir.name}"
-
     def _pid(self, name: str) -> int | None:
         """The process id of this lab's `name`, None where it does not run (a pid may have been taken over)."""
         try:
@@ -289,7 +288,7 @@ class Simulator:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
             return None
-        return pid if f"FIRSTLIGHT_LAB={self._label()}".encode() in environment else None
+        return pid if f"{MARKER_VARIABLE}={self._lab.marker}".encode() in environment else None
 
     def _require_running(self) -> None:
         for name, log in (("ibsim", self._log), ("opensm", self._opensm_log)):
@@ -303,6 +302,7 @@ class Simulator:
         for arguments in (
             ["netns", "add", self.namespace],
             ["link", "add", self.interface, "type", "veth", "peer", "name", "eth0", "netns", self.namespace],
+            ["link", "set", self.interface, "alias", f"firstlight {self._lab.marker}"],
             ["link", "set", self.interface, "master", network["bridge"], "up"],
             [*inside, "address", "add", f"{self._address}/{prefix}", "dev", "eth0"],
             [*inside, "link", "set", "eth0", "up"],

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lab.errors import LabError
+
 SWITCH_PORTS = 64
 FIRST_UPLINK = 33  # cages 1..16 of a leaf or a spine go down, 17..32 up
 RAILS = 8
@@ -33,7 +35,7 @@ End = tuple[str, int]
 """One end of a cable: (name of the switch or HCA in the net file, port number)."""
 
 
-class TopologyError(ValueError):
+class TopologyError(LabError):
     """The machines cannot be wired this way; says why and what to change."""
 
 
