@@ -249,9 +249,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines i
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Problem, Wanted
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Action, Goal, State, path
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import find, whoami
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.tags import apply_tag, plan_tag
-
-Hosts = list[tuple[Wanted, Machine]]
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.tags import TAG_COMMENT, apply_tag, plan_tag
 
 
 def main() -> None:
@@ -375,7 +373,7 @@ def _tag(client: Client, module: AnsibleModule, outcomes: list[Outcome]) -> dict
         change = plan_tag(tag, True, [outcome.machine for outcome in outcomes])
         if not change:
             continue
-        after = {} if module.check_mode else apply_tag(client, change, comment="")
+        after = {} if module.check_mode else apply_tag(client, change, TAG_COMMENT)
         for outcome in outcomes:
             if outcome.machine.system_id not in change.add:
                 continue

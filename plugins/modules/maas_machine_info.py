@@ -13,7 +13,7 @@ author:
   - firstlight.cluster authors (@firstlight-cluster)
 description:
   - Lists machines of MAAS, all of them or those that pass filters, in one request.
-  - Tells also whether MAAS answers, which version it is, and whose key is used, which is what a preflight wants to know.
+  - Tells also which version of MAAS answers and whose key is used, which is what a preflight wants to know.
 extends_documentation_fragment:
   - firstlight.cluster.maas
 attributes:
@@ -65,6 +65,9 @@ machines:
       sample: hntcmx
     hostname:
       description: Host name in MAAS.
+      type: str
+    fqdn:
+      description: Host name with domain.
       type: str
     status:
       description: Number of MAAS's status.

@@ -12,9 +12,10 @@ version_added: 0.1.0
 author:
   - firstlight.cluster authors (@firstlight-cluster)
 description:
-  - Makes sure that machines carry a tag, or do not, with one writing request for all. Other machines' tags are not touched.
-  - A host that cannot be tagged is reported in RV(machines) and RV(failed_machines), and does not keep the others from it.
-    The module itself fails only where MAAS as a whole cannot be used.
+  - Makes sure that machines carry a tag, or do not, with one writing request for all.
+    The tag on other machines is not touched.
+  - A host that cannot be tagged is reported in RV(machines) and RV(failed_machines), and does not keep the others
+    from it. The module itself fails only where MAAS as a whole cannot be used.
 extends_documentation_fragment:
   - firstlight.cluster.maas
   - firstlight.cluster.maas.machines
@@ -127,7 +128,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.ansible_mo
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import find
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.tags import apply_tag, plan_tag
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.tags import TAG_COMMENT, apply_tag, plan_tag
 
 
 def main() -> None:
@@ -137,7 +138,7 @@ def main() -> None:
             "machines": {"type": "list", "elements": "dict", "required": True, "options": MACHINE},
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "comment": {"type": "str", "default": "Managed by firstlight.cluster"},
+            "comment": {"type": "str", "default": TAG_COMMENT},
         },
         supports_check_mode=True,
     )

@@ -74,8 +74,8 @@ class Outcome:
     """What became of one host. `before` and `machine` are the machine first and last seen."""
 
     name: str
-    before: Machine | None
-    machine: Machine | None
+    before: Machine
+    machine: Machine
     actions: list[Action] = field(default_factory=list)
     failed: bool = False
     reason: str = ""

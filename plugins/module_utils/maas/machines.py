@@ -104,11 +104,23 @@ class Machine:
                 remedy="Is this really the API 2.0 of a MAAS?",
             ) from error
 
+    @classmethod
+    def from_vars(cls, data: Mapping[str, Any]) -> Machine:
+        """The inverse of `as_vars`."""
+        return cls(
+            **{
+                **data,
+                "tags": tuple(data["tags"]),
+                "addresses": {subnet: tuple(found) for subnet, found in data["addresses"].items()},
+            }
+        )
+
     def as_vars(self) -> dict[str, Any]:
-        """The machine as plain data, for variables and results."""
+        """The machine as plain data, for variables, results and caches."""
         return {
             "system_id": self.system_id,
             "hostname": self.hostname,
+            "fqdn": self.fqdn,
             "status": self.status,
             "status_name": self.status_name,
             "power_state": self.power_state,

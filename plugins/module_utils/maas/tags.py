@@ -13,6 +13,8 @@ from .errors import BadRequest, NotFound
 from .machines import Machine
 from .requests import IDS_PER_REQUEST, read_machines
 
+TAG_COMMENT = "Managed by firstlight.cluster"
+
 
 @dataclass(frozen=True)
 class TagChange:
