@@ -323,10 +323,13 @@ def finding(
     """A finding of `check` with owner and remedy from the catalogue.
 
     `remedy` replaces the catalogue's where the judge knows better. Raises KeyError for an id that the
-    catalogue does not have. A finding that passes carries no remedy: there is nothing to do.
+    catalogue does not have. A finding that passes carries no remedy: there is nothing to do. One that is
+    unknown for lack of a reading has the probe to mend, not yet the part.
     """
     entry = CHECKS[check]
     advice = entry.remedy if remedy is None else remedy
+    if remedy is None and verdict is Verdict.UNKNOWN and entry.reads:
+        advice = f"Find out why this could not be read (from {', '.join(entry.reads)}), mend that and judge again."
     return Finding(
         check=check,
         component=component,

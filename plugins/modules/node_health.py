@@ -1,0 +1,131 @@
+#!/usr/bin/python
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_health
+short_description: Judge a node's health against its node class
+version_added: 0.1.0
+description:
+  - Reads GPUs, HCAs, kernel log, file systems, systemd, Docker, clock and memory of a node in one pass, every source
+    in a process of its own with a deadline, and judges what it read against the node class.
+  - What could not be read is V(unknown) and never V(pass). A source that hangs, crashes or is missing costs its own
+    checks only.
+  - The task itself never fails for a node's sake and never reports the node unreachable. A node that cannot be
+    reached has the finding C(host.reachable), V(unknown); if the module fails on it, every other check is V(unknown).
+  - All findings and the observation are stored in the directory of the run on the controller; only those that are
+    not V(pass) are returned. Where no run is open, as with the C(ansible) command, all are returned.
+options:
+  node_class:
+    description: The node class, as its file says it; see C(plugins/module_utils/schemas/node_class.schema.json).
+    type: dict
+    required: true
+  nvml_path:
+    description:
+      - Directories to look for the Python module C(pynvml) in (from nvidia-ml-py), behind Python's own, as a rule
+        C(site-packages) of a virtual environment on the node.
+    type: list
+    elements: path
+    default: []
+  deadline:
+    description: Seconds that each source may take. All are read at once, so that the whole pass takes hardly longer.
+    type: float
+    default: 20
+  timeout:
+    description: Seconds after which the controller stops waiting for the node, connecting to it included.
+    type: float
+    default: 120
+  phase:
+    description: Phase of the run that the findings belong to.
+    type: str
+    default: validate
+attributes:
+  check_mode:
+    support: full
+    description: It only reads, and does the same in check mode.
+  diff_mode:
+    support: none
+    description: Changes nothing on a host.
+author:
+  - The firstlight.cluster authors
+"""
+
+EXAMPLES = r"""
+- name: Judge the node
+  firstlight.cluster.node_health:
+    node_class: "{{ node_class_data }}"
+    nvml_path: [/opt/firstlight/nvml/lib/python3.11/site-packages]
+  register: health
+"""
+
+RETURN = r"""
+verdict:
+  description: The worst verdict of all findings.
+  returned: always
+  type: str
+  sample: fail
+passed:
+  description: How many findings passed.
+  returned: always
+  type: int
+findings:
+  description: Every finding that did not pass; all of them where no run is open.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - check: hca.state
+      component: hca:mlx5_5
+      verdict: fail
+      observed: DOWN
+      expected: ACTIVE
+      summary: "mlx5_5: port is DOWN, physically Polling"
+      remedy: Look at the switch port at the other end; clean and reseat the transceiver, then replace the cable.
+      owner: network
+      evidence: {}
+observation:
+  description: What was read, raw, by reader.
+  returned: where no run is open
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.findings import Verdict, worst
+from ..module_utils.judge.node import judge
+from ..module_utils.observe.node import Sources, observe
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "node_class": {"type": "dict", "required": True},
+            "nvml_path": {"type": "list", "elements": "path", "default": []},
+            "deadline": {"type": "float", "default": 20},
+            "timeout": {"type": "float", "default": 120},
+            "phase": {"type": "str", "default": "validate"},
+        },
+        supports_check_mode=True,
+    )
+    node_class = module.params["node_class"]
+    hardware = node_class.get("hardware")
+    if not isinstance(hardware, dict):
+        module.fail_json(msg=f"node_class {node_class.get('name')!r} has no hardware: see the schema of node classes")
+    if module.params["deadline"] <= 0:
+        module.fail_json(msg="deadline must be a number of seconds above 0")
+    sources = Sources(mounts=hardware.get("mounts") or (), nvml_path=module.params["nvml_path"])
+    observation = observe(sources, module.params["deadline"])
+    findings = judge(observation, node_class)
+    module.exit_json(
+        changed=False,
+        verdict=worst(finding.verdict for finding in findings).value,
+        passed=sum(finding.verdict is Verdict.PASS for finding in findings),
+        findings=[finding.to_dict() for finding in findings],
+        observation=observation,
+    )
+
+
+if __name__ == "__main__":
+    main()
