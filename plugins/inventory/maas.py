@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - firstlight.cluster authors (@firstlight-cluster)
 description:
-  - Adds variables and groups to hosts that are in the inventory already, from one request to MAAS. It never adds a host;
-    the roster says what should be there.
+  - Adds variables and groups to hosts that are in the inventory already, from one request to MAAS.
+    It never adds a host; the roster says what should be there.
   - A host is matched with a machine of MAAS by its variable C(system_id), then its variable C(serial), then its name.
     A machine whose serial is known and differs from the roster's is not matched.
   - Sets the variable C(maas) for each host that matches, with C(system_id), C(hostname), C(fqdn), C(status),
