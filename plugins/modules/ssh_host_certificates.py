@@ -12,8 +12,9 @@ version_added: 0.1.0
 author:
   - firstlight.cluster authors (@firstlight-cluster)
 description:
-  - Makes a new Ed25519 host key for each host and a certificate for it, signed by the site's host authority. The user data
-    of a deployment brings both onto the node, and one C(@cert-authority) line in C(known_hosts) is enough for all nodes.
+  - Makes a new Ed25519 host key for each host and a certificate for it, signed by the site's host authority.
+    The user data of a deployment brings both onto the node, and one C(@cert-authority) line in C(known_hosts) is
+    enough for all nodes.
   - Runs on the controller, once for all hosts of a deployment. Every deployment gets new keys; none is kept here.
   - The result contains private keys. Set C(no_log) for the task.
 attributes:
@@ -54,8 +55,8 @@ options:
         default: []
   valid_days:
     description:
-      - Days for which the certificates are valid. When they have expired, nobody can log in to the nodes by ssh any more,
-        so this should be longer than a node stays deployed.
+      - Days for which the certificates are valid. When they have expired, nobody can log in to the nodes by ssh any
+        more, so this should be longer than a node stays deployed.
     type: int
     default: 1825
 requirements:
@@ -206,24 +207,8 @@ class _Authority:
         principals = ",".join(dict.fromkeys((name, *host["principals"])))
         serial = str(secrets.randbits(63))  # so that a single certificate can be revoked
         validity = f"{_CLOCK_SLACK}:+{valid_days}d"
-        _ssh_keygen(
-            [
-                "-q",
-                "-s",
-                str(self._key),
-                "-h",
-                "-I",
-                name,
-                "-n",
-                principals,
-                "-V",
-                validity,
-                "-z",
-                serial,
-                f"{key}.pub",
-            ],
-            f"sign the key of {name}",
-        )
+        signing = ["-q", "-s", str(self._key), "-h", "-I", name, "-n", principals, "-V", validity, "-z", serial]
+        _ssh_keygen([*signing, f"{key}.pub"], f"sign the key of {name}")
         return {
             "private_key": key.read_text("ascii"),
             "public_key": Path(f"{key}.pub").read_text("ascii").strip(),

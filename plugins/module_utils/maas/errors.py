@@ -160,7 +160,7 @@ def from_answer(
         cause = next((meaning for sign, meaning in _UNAUTHORIZED if sign in text), "it does not accept the API key")
         remedy = _CLOCK_REMEDY if "Expired timestamp" in text else _KEY_REMEDY
         return Unauthorized(f"{what}: {cause}.", method=method, path=path, status=status, remedy=remedy)
-    if status == 400 and method == "GET" and "?" not in path and "Unrecognised signature" in text:
+    if status == 400 and (method, path) == ("GET", "machines/") and "Unrecognised signature" in text:
         # A list asked for without usable credentials goes to the anonymous handler, which has no such operation.
         cause = "MAAS saw no credentials in the request; something between here and MAAS may drop them"
         return Unauthorized(f"{what}: {cause}.", method=method, path=path, status=status, remedy=_KEY_REMEDY)

@@ -1,0 +1,231 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A MAAS in memory, as small as the tests allow: a transport for the client, and a virtual clock."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Request, Response, TransportError
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Status
+
+LABELS = {Status.FAILED_RELEASING: "Releasing failed"}
+KEY = "consumerkey:tokenkey:verysecretpart"
+URL = "http://maas.test:5240/MAAS"
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class Box:
+    """One machine. `plan` gives, by action, the statuses it goes through, one per reading of the list."""
+
+    system_id: str
+    hostname: str
+    status: Status = Status.READY
+    serial: str = "Unknown"
+    owner: str | None = None
+    locked: bool = False
+    osystem: str = ""
+    distro_series: str = ""
+    tags: list[str] = field(default_factory=list)
+    address: str | None = None
+    error: str = ""
+    commissioned_serial: str | None = None
+    plan: dict[str, list[Status]] = field(default_factory=dict)
+    coming: list[Status] = field(default_factory=list)
+
+    def json(self) -> dict[str, Any]:
+        label = LABELS.get(self.status, self.status.name.replace("_", " ").capitalize())
+        links = [{"mode": "auto", "ip_address": self.address, "subnet": {"cidr": "10.20.0.0/24"}}]
+        interface = {"name": "eth0", "links": links if self.address else []}
+        return {
+            "system_id": self.system_id,
+            "hostname": self.hostname,
+            "fqdn": f"{self.hostname}.maas",
+            "status": int(self.status),
+            "status_name": label,
+            "status_message": f"{label} message",
+            "owner": self.owner,
+            "locked": self.locked,
+            "osystem": self.osystem,
+            "distro_series": self.distro_series,
+            "power_state": "on",
+            "hardware_info": {"system_serial": self.serial},
+            "tag_names": list(self.tags),
+            "pool": {"name": "default"},
+            "zone": {"name": "default"},
+            "interface_set": [interface],
+            "boot_interface": interface,
+            "ip_addresses": [self.address] if self.address else [],
+            "error_description": self.error,
+        }
+
+    def advance(self) -> None:
+        if self.coming:
+            self.become(self.coming.pop(0))
+
+    def become(self, status: Status) -> None:
+        if status is Status.READY:
+            self.owner, self.osystem, self.distro_series, self.address = None, "", "", None
+            if self.commissioned_serial is not None:
+                self.serial = self.commissioned_serial
+        if status is Status.DEPLOYED:
+            self.address = "10.20.0.1"
+        if status is Status.FAILED_DEPLOYMENT:
+            self.error = "Installation failed."
+        self.status = status
+
+
+DEFAULT_PLAN = {
+    "commission": [Status.COMMISSIONING, Status.READY],
+    "deploy": [Status.DEPLOYING, Status.DEPLOYED],
+    "release": [Status.RELEASING, Status.READY],
+}
+LEGAL = {
+    "commission": {Status.NEW, Status.FAILED_COMMISSIONING, Status.READY, Status.BROKEN},
+    "deploy": {Status.READY, Status.ALLOCATED},
+    "release": {
+        Status.ALLOCATED,
+        Status.DEPLOYING,
+        Status.DEPLOYED,
+        Status.FAILED_DEPLOYMENT,
+        Status.FAILED_RELEASING,
+        Status.READY,
+    },
+}
+Failure = Response | Exception
+
+
+class FakeMaas:
+    """Answers requests from its boxes. `before` may answer in its stead, or break the connection after it acted."""
+
+    def __init__(self, *boxes: Box, user: str = "admin", administrator: bool = True) -> None:
+        self.boxes = {box.system_id: box for box in boxes}
+        self.tags: set[str] = {tag for box in boxes for tag in box.tags}
+        self.user = user
+        self.administrator = administrator
+        self.requests: list[tuple[str, str]] = []
+        self.forms: list[dict[str, list[str]]] = []
+        self.authorizations: list[str] = []
+        self.before: Callable[[str, str], Failure | None] = lambda method, what: None
+        self.after: Callable[[str, str], Failure | None] = lambda method, what: None
+        self._lock = threading.Lock()
+
+    @property
+    def writes(self) -> list[str]:
+        """Path and operation of every request that is not a GET, sorted where they may come in any order."""
+        return [what for method, what in self.requests if method != "GET"]
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(what for _, what in self.requests)
+
+    def __call__(self, request: Request) -> Response:
+        with self._lock:
+            parts = urlsplit(request.url)
+            query = parse_qs(parts.query, keep_blank_values=True)
+            form = parse_qs((request.body or b"").decode(), keep_blank_values=True)
+            path = parts.path.partition("/api/2.0/")[2]
+            op = query.pop("op", [None])[0]
+            what = f"{path}?op={op}" if op else path
+            self.requests.append((request.method, what))
+            self.forms.append(form)
+            self.authorizations.append(request.headers["Authorization"])
+            early = self.before(request.method, what)
+            if early is None:
+                answer = self._answer(request.method, path, op, query, form)
+                early = self.after(request.method, what) or answer
+            if isinstance(early, Exception):
+                raise early
+            return early
+
+    def _answer(
+        self, method: str, path: str, op: str | None, query: dict[str, list[str]], form: dict[str, list[str]]
+    ) -> Response:
+        match method, path.rstrip("/").split("/"), op:
+            case "GET", ["version"], None:
+                return good({"version": "3.7.3"})
+            case "GET", ["users"], "whoami":
+                return good({"username": self.user, "is_superuser": self.administrator})
+            case "GET", ["machines"], None:
+                chosen = [box for box in self.boxes.values() if _passes(box, query)]
+                answer = good([box.json() for box in chosen])
+                for box in chosen:
+                    box.advance()
+                return answer
+            case "GET", ["events"], "query":
+                events = [
+                    {"node": i, "level": level, "type": kind, "description": "d", "created": "Mon"}
+                    for i in query["id"]
+                    for level, kind in (("INFO", "Newest"), ("ERROR", "Cause"), ("ERROR", "Older"))
+                ]
+                return good({"count": len(events), "events": events})
+            case "POST", ["machines", system_id], ("commission" | "deploy" | "release") as action:
+                return self._act(self.boxes[system_id], action, form)
+            case "GET", ["tags", tag], None:
+                return good({"name": tag}) if tag in self.tags else text(404, "No Tag matches the given query.")
+            case "POST", ["tags"], None:
+                self.tags.add(form["name"][0])
+                return good({"name": form["name"][0]})
+            case "POST", ["tags", tag], "update_nodes":
+                if tag not in self.tags:
+                    return text(404, "No Tag matches the given query.")
+                for system_id in form.get("add", []):
+                    if system_id in self.boxes and tag not in self.boxes[system_id].tags:
+                        self.boxes[system_id].tags.append(tag)
+                for system_id in form.get("remove", []):
+                    if system_id in self.boxes and tag in self.boxes[system_id].tags:
+                        self.boxes[system_id].tags.remove(tag)
+                return good({"added": len(form.get("add", [])), "removed": len(form.get("remove", []))})
+        return text(404, f"Unknown API endpoint: /MAAS/api/2.0/{path}.")
+
+    def _act(self, box: Box, action: str, form: dict[str, list[str]]) -> Response:
+        if box.status not in LEGAL[action]:
+            return text(409, f"Can't {action} a machine that is in the '{box.status.name}' state")
+        plan = list(box.plan.get(action, DEFAULT_PLAN[action]))
+        box.become(plan.pop(0))
+        box.coming = plan
+        if action == "deploy":
+            series = form.get("distro_series", ["ubuntu/jammy"])[0]
+            box.osystem, _, box.distro_series = series.rpartition("/")
+            box.osystem = box.osystem or "ubuntu"
+            box.owner = self.user
+        return good(box.json())
+
+
+def _passes(box: Box, query: dict[str, list[str]]) -> bool:
+    return ("id" not in query or box.system_id in query["id"]) and (
+        "hostname" not in query or box.hostname in query["hostname"]
+    )
+
+
+def good(value: Any) -> Response:
+    return Response(200, {"content-type": "application/json"}, json.dumps(value).encode())
+
+
+def text(status: int, body: str, **headers: str) -> Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status, {"content-type": "text/plain", **named}, body.encode())
+
+
+def broken(sent: bool = True) -> TransportError:
+    return TransportError("the connection broke", sent=sent)
