@@ -1,0 +1,177 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ledger's file: its tables as the steps that make them, opening it, and reading it without a trace.
+
+`PRAGMA user_version` is the number of steps that a database has been through. A step that was released
+is never edited; a change is a new one at the end. Times are UTC text that sorts (`2026-01-02T03:04:05.678901Z`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+BUSY_SECONDS = 30.0
+_COPY_ATTEMPTS = 20
+
+
+class LedgerError(Exception):
+    """The ledger cannot be used; the message names the file and what to do."""
+
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE runs (
+            run TEXT PRIMARY KEY, playbook TEXT NOT NULL, operator TEXT NOT NULL,
+            first_at TEXT NOT NULL, last_at TEXT NOT NULL
+        ) WITHOUT ROWID""",
+        # `proved_run`, `proved_at`: the last time that a run found the node fit and put it, or left it, in service.
+        """CREATE TABLE nodes (
+            node TEXT PRIMARY KEY, state TEXT NOT NULL, since TEXT NOT NULL, run TEXT NOT NULL, reason TEXT NOT NULL,
+            operator TEXT NOT NULL, until TEXT, class TEXT, serial TEXT, proved_run TEXT, proved_at TEXT
+        ) WITHOUT ROWID""",
+        """CREATE TABLE transitions (
+            id INTEGER PRIMARY KEY, node TEXT NOT NULL, from_state TEXT, to_state TEXT NOT NULL, at TEXT NOT NULL,
+            run TEXT NOT NULL, phase TEXT NOT NULL, reason TEXT NOT NULL, operator TEXT NOT NULL
+        )""",
+        "CREATE INDEX transitions_of_node ON transitions (node, id)",
+        """CREATE TABLE findings (
+            run TEXT NOT NULL, node TEXT NOT NULL, phase TEXT NOT NULL, check_id TEXT NOT NULL, component TEXT NOT NULL,
+            at TEXT NOT NULL, verdict TEXT NOT NULL, content TEXT NOT NULL,
+            PRIMARY KEY (run, node, phase, check_id, component)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX findings_of_node ON findings (node, check_id, component, at)",
+        # The last pass of each check on each component; a pass is too common to keep every one.
+        """CREATE TABLE passes (
+            node TEXT NOT NULL, check_id TEXT NOT NULL, component TEXT NOT NULL, run TEXT NOT NULL, at TEXT NOT NULL,
+            PRIMARY KEY (node, check_id, component)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE locks (
+            node TEXT PRIMARY KEY, owner TEXT NOT NULL, run TEXT NOT NULL, acquired TEXT NOT NULL, expires TEXT NOT NULL
+        ) WITHOUT ROWID""",
+    ),
+)
+
+
+def connect(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """Open the ledger for writing; make it, and its directory, when absent; bring it to the present schema."""
+    with explained(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        # Made with its final mode before SQLite opens it; -wal and -shm take theirs from it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+        connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+        try:
+            _use_write_ahead_log(connection, path, busy_seconds)
+            connection.execute("PRAGMA synchronous = FULL")
+            _check(connection, path)
+            _migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_copy(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """A copy in memory, of the present schema; of an absent ledger, an empty one. Nothing on disk changes.
+
+    SQLite would create its -wal and -shm files even to read. While there is no -wal, everything is in the
+    main file, which is then read as it lies; a writer that comes in between shows in the file's times.
+    """
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    with explained(path):
+        for _ in range(_COPY_ATTEMPTS):
+            before = _signature(path)
+            if before is None:
+                break
+            writing = Path(f"{path}-wal").exists()
+            how = "mode=ro" if writing else "mode=ro&immutable=1"
+            source = sqlite3.connect(f"file:{quote(path)}?{how}", uri=True, timeout=busy_seconds)
+            try:
+                source.backup(memory)
+            finally:
+                source.close()
+            if writing or (_signature(path) == before and not Path(f"{path}-wal").exists()):
+                break
+        else:
+            raise LedgerError(f"{path}: is written to without a pause; try again.")
+        _check(memory, path)
+        _migrate(memory, path)
+    return memory
+
+
+@contextlib.contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Turn what SQLite and the system say into a LedgerError that says what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or "busy" in str(error):
+            raise LedgerError(f"{path}: another process keeps it locked; find out which (fuser {path}).") from error
+        raise LedgerError(f"{path}: {error}. Check the file's owner and mode and the space on its disk.") from error
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(f"{path}: damaged ({error}). Put it aside and restore the last backup.") from error
+    except OSError as error:
+        raise LedgerError(f"{path}: {error.strerror}. Use become, or name another path.") from error
+
+
+def _signature(path: str) -> tuple[int, int, int] | None:
+    """What changes when the file is written to; None when there is nothing in it."""
+    try:
+        status = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return (status.st_ino, status.st_size, status.st_mtime_ns) if status.st_size else None
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection, path: str, busy_seconds: float) -> None:
+    deadline = time.monotonic() + busy_seconds
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as error:
+            # The switch does not wait for other connections by itself: several processes may be making the ledger.
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+    if mode != "wal":
+        raise LedgerError(f"{path}: SQLite cannot use a write-ahead log there; put the ledger on a local disk.")
+
+
+def _check(connection: sqlite3.Connection, path: str) -> None:
+    problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if problem != "ok":
+        raise LedgerError(f"{path}: damaged ({problem}). Put it aside and restore the last backup.")
+
+
+def _migrate(connection: sqlite3.Connection, path: str) -> None:
+    known = len(MIGRATIONS)
+    if _version(connection) == known:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Read again under the lock: another process may have migrated meanwhile.
+        version = _version(connection)
+        if version > known:
+            raise LedgerError(
+                f"{path}: has schema {version}, this version of firstlight.cluster knows {known}. "
+                "Use the version that wrote it, or a later one."
+            )
+        for step in MIGRATIONS[version:]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {known}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
