@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_maas import KEY, URL
-
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas import errors
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import (
     ApiKey,
@@ -22,6 +20,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client imp
     Retry,
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import read_list
+from fake_maas import KEY, URL
 
 BY_STATUS = {
     400: errors.BadRequest,

@@ -1,0 +1,66 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which machine is which host: by system_id, then serial, then name; a doubt is a refusal."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Wanted, match
+
+
+def m(system_id: str, hostname: str = "", serial: str = "") -> Machine:
+    return Machine(system_id, hostname, 4, "Ready", fqdn=f"{hostname}.maas" if hostname else "", serial=serial)
+
+
+@pytest.mark.parametrize(
+    ("host", "machines", "expected"),
+    [
+        (Wanted("n1", "b"), [m("a", "n1"), m("b", "other")], "b"),
+        (Wanted("n1", "gone", "S1"), [m("a", "n1"), m("b", "other", "S1")], "b"),
+        (Wanted("n1", "gone"), [m("a", "n1")], "a"),
+        (Wanted("n1", serial="S1"), [m("a", "n1", "S2"), m("b", "n2", "S1")], "b"),
+        (Wanted("n1", serial="S1"), [m("a", "n1")], "a"),
+        (Wanted("n1"), [m("a", "n1", "S9")], "a"),
+        (Wanted("N1"), [m("a", "n1")], "a"),
+        (Wanted("n1.maas"), [m("a", "n1")], "a"),
+    ],
+)
+def test_the_best_key_wins(host: Wanted, machines: list[Machine], expected: str) -> None:
+    matching = match([host], machines)
+    assert matching.found[host.name].system_id == expected
+    assert not matching.problems
+    assert {machine.system_id for machine in matching.unknown} == {x.system_id for x in machines} - {expected}
+
+
+@pytest.mark.parametrize(
+    ("host", "machines", "parts"),
+    [
+        (Wanted("n1", serial="S1"), [], ["n1", "S1", "Enlist"]),
+        (Wanted("n1", serial="S1"), [m("a", "x", "S1"), m("b", "y", "S1")], ["S1", "a (x)", "b (y)", "system_id"]),
+        (Wanted("n1"), [m("a", "n1"), m("b", "n1")], ["n1", "a, b", "system_id"]),
+        (Wanted("n1", serial="S1"), [m("a", "n1", "S2")], ["S1", "S2", "n1"]),
+        (Wanted("n1", "a", "S1"), [m("a", "n1", "S2")], ["S1", "S2"]),
+        (Wanted("n1", "zzz"), [m("a", "n2")], ["zzz"]),
+    ],
+)
+def test_doubt_is_a_problem_with_a_remedy(host: Wanted, machines: list[Machine], parts: list[str]) -> None:
+    matching = match([host], machines)
+    assert not matching.found
+    problem = matching.problems["n1"]
+    assert problem.remedy
+    for part in parts:
+        assert part in str(problem)
+    assert list(matching.unknown) == machines
+
+
+def test_two_hosts_cannot_be_one_machine() -> None:
+    matching = match([Wanted("n1", serial="S1"), Wanted("n2", "a"), Wanted("n3")], [m("a", "x", "S1"), m("c", "n3")])
+    assert set(matching.found) == {"n3"}
+    assert set(matching.problems) == {"n1", "n2"}
+    assert "n1, n2" in matching.problems["n1"].reason
+
+
+def test_an_empty_serial_matches_nothing() -> None:
+    assert not match([Wanted("n1", serial="")], [m("a", "x", ""), m("b", "y", "")]).found
