@@ -1,0 +1,309 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operations of a machine: commission, deploy, release and what else changes its state.
+
+An answer shows the machine as it is when the request is committed; power and everything else outside the database
+follows after that, so that several answers are a step behind, exactly as MAAS's are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lab.maas import events, hardware, images, lifecycle, network, scripts
+from lab.maas.forms import string_bool
+from lab.maas.transitions import COMMISSIONABLE, RELEASABLE, Status, label
+from lab.maas.views import show_machine
+from lab.maas.wire import LateFailure, Refusal, Request, conflict, forbidden, invalid, missing
+
+if TYPE_CHECKING:
+    from lab.maas.region import Region
+    from lab.maas.state import Record
+
+_ABORTS = {
+    Status.COMMISSIONING: "Aborted commissioning",
+    Status.DEPLOYING: "Aborted deployment",
+    Status.TESTING: "Aborted testing",
+    Status.DISK_ERASING: "Aborted disk erasing",
+}
+_REVERTED = "Unable to power control the node. Please check power credentials."
+
+
+def permitted(region: Region, request: Request, system_id: str, admin: bool = False, locked: bool = False) -> Record:
+    """The machine, if the caller may do this to it.
+
+    Args:
+        region: the region.
+        request: whose caller is asked about.
+        system_id: the machine.
+        admin: for administrators only.
+        locked: allowed on a locked machine too.
+
+    Raises:
+        Refusal: 404, or 403 with an empty body.
+    """
+    machine = region.store.machine(system_id)
+    if machine is None:
+        raise missing("Machine")
+    if not request.is_admin and (admin or machine["owner"] not in (None, request.username)):
+        raise forbidden()
+    if machine["locked"] and not locked:
+        raise forbidden()
+    return machine
+
+
+def comment_of(request: Request) -> str | None:
+    """What the caller gave as a reason."""
+    comment = request.data.get("comment")
+    return str(comment) if comment else None
+
+
+def _after(region: Region, request: Request, system_id: str, what: Callable[[Record], None]) -> None:
+    """Do something in a transaction of its own once the present one is committed."""
+
+    def later() -> None:
+        with region.store.transaction():
+            machine = region.store.machine(system_id)
+            if machine is not None:
+                what(machine)
+
+    request.after_commit.append(later)
+
+
+def power_after(region: Region, request: Request, machine: Record, way: str, back_to: int | None = None) -> None:
+    """Switch the machine after the commit; when that fails it goes back to `back_to`, and the answer says why."""
+    system_id, user, doing = machine["system_id"], request.username, machine["status"]
+
+    def later() -> None:
+        try:
+            (region.lifecycle.switch_on if way == "on" else region.lifecycle.switch_off)(system_id)
+        except LateFailure as error:
+            with region.store.transaction():
+                failed = region.store.machine(system_id)
+                if failed is not None:
+                    _power_failed(region, failed, user, doing, back_to, error)
+            raise
+
+    request.after_commit.append(later)
+
+
+def _power_failed(
+    region: Region, machine: Record, user: str, doing: int, back_to: int | None, error: LateFailure
+) -> None:
+    machine["power_state"] = "unknown" if error.status == 503 else "error"
+    if back_to is None:
+        return
+    machine["status"] = back_to
+    machine["job"] = None
+    text = f"({user}) - {error}"
+    if error.status != 503:
+        what, back = Status(doing).name, Status(back_to).name
+        text = f"({user}) - Aborting {what} and reverting to {back}. {_REVERTED}"
+    events.add(region, machine, "Failed to query node's BMC", text)
+
+
+def go(region: Region, request: Request, machine: Record) -> None:
+    """Have a worker take up the machine's job once what was promised before it is done."""
+    system_id = machine["system_id"]
+
+    def later() -> None:
+        with region.store.transaction():
+            current = region.store.machine(system_id)
+            # the request itself has switched the machine
+            if current and current["job"] and current["job"]["kind"] != "deploy":
+                current["job"]["stage"] = "wait"
+        region.lifecycle.run(system_id)
+
+    request.after_commit.append(later)
+
+
+# -- commission, test ------------------------------------------------------------------------------------------------
+
+
+def begin_commissioning(region: Region, request: Request, machine: Record, data: Any) -> None:
+    """Start the commissioning of a machine that may be commissioned."""
+    chosen = scripts.select("commissioning_scripts", data.get("commissioning_scripts"), scripts.COMMISSIONING)
+    tests = scripts.select("testing_scripts", data.get("testing_scripts"), scripts.TESTING, "commissioning")
+    if not machine["power_type"]:
+        raise Refusal(500, "Unable to determine power type.")
+    old = machine["status"]
+    events.user_event(region, machine, "User starting node commissioning", request.username, comment_of(request))
+    scripts.start_set(region, machine, scripts.COMMISSIONING, chosen)
+    if string_bool(data.get("skip_bmc_config", False)):
+        scripts.skip_bmc_config(region, machine)
+    if tests:
+        scripts.start_set(region, machine, scripts.TESTING, tests)
+    else:
+        # MAAS makes the set and, as it stays empty, drops it again
+        region.store.next_id("script_set")
+    hardware.forget_layout(
+        machine,
+        networking=not string_bool(data.get("skip_networking", False)),
+        storage=not string_bool(data.get("skip_storage", False)),
+    )
+    region.set_status(machine, Status.COMMISSIONING)
+    machine["owner"] = request.username
+    lifecycle.start(region, machine, "commission", back_to=old)
+    events.add(region, machine, "Commissioning")
+    power_after(region, request, machine, "on", back_to=old)
+    go(region, request, machine)
+
+
+def commission(region: Region, request: Request, system_id: str) -> Record:
+    """`op=commission`"""
+    machine = permitted(region, request, system_id, admin=True)
+    if machine["status"] not in COMMISSIONABLE:
+        raise invalid({"__all__": ["Commission is not available because of the current state of the node."]})
+    begin_commissioning(region, request, machine, request.data)
+    return show_machine(region, machine)
+
+
+def test(region: Region, request: Request, system_id: str) -> Record:
+    """`op=test`"""
+    machine = permitted(region, request, system_id, admin=True)
+    if not machine["commissioned"]:
+        raise Refusal(
+            400,
+            "Unable to start machine testing; this node has never been commissioned. Please use the 'Commission' "
+            "action to commission & test this machine.",
+        )
+    tests = scripts.select("testing_scripts", request.data.get("testing_scripts"), scripts.TESTING, "commissioning")
+    if not tests:
+        raise Refusal(400, "No testing scripts found!")
+    old = machine["status"]
+    region.set_status(machine, Status.TESTING)
+    scripts.start_set(region, machine, scripts.TESTING, tests)
+    lifecycle.start(region, machine, "test", back_to=old)
+    events.add(region, machine, "Testing")
+    power_after(region, request, machine, "on", back_to=old)
+    go(region, request, machine)
+    return show_machine(region, machine)
+
+
+def override_failed_testing(region: Region, request: Request, system_id: str) -> Record:
+    """`op=override_failed_testing`"""
+    machine = permitted(region, request, system_id, admin=True)
+    if machine["status"] != Status.FAILED_TESTING:
+        raise conflict("Unable to override node status. Node is not in 'Failed testing' status.")
+    deployed = bool(machine["osystem"])
+    region.set_status(machine, Status.DEPLOYED if deployed else Status.READY)
+    if not deployed:
+        machine["owner"] = None
+    return show_machine(region, machine)
+
+
+def abort(region: Region, request: Request, system_id: str) -> Record:
+    """`op=abort`"""
+    machine = permitted(region, request, system_id)
+    old = machine["status"]
+    if old not in _ABORTS:
+        raise conflict(f"Cannot abort in current state: node {system_id} is in state {label(old)}.")
+    if old == Status.COMMISSIONING:
+        machine["owner"] = None
+    back_to = {Status.DEPLOYING: Status.ALLOCATED, Status.DISK_ERASING: Status.FAILED_DISK_ERASING}.get(old)
+    if back_to is None:
+        back_to = machine["job"]["back_to"]
+    events.user_event(region, machine, f"User {_ABORTS[old].lower()}", request.username, comment_of(request))
+    events.add(region, machine, _ABORTS[old])
+
+    def stop(current: Record) -> None:
+        current["job"] = None
+        for kind in (scripts.COMMISSIONING, scripts.TESTING, scripts.INSTALLATION, scripts.RELEASE):
+            scripts.finish(region, current, kind, scripts.ABORTED)
+        region.set_status(current, back_to)
+
+    _after(region, request, system_id, stop)
+    power_after(region, request, machine, "off")
+    return show_machine(region, machine)
+
+
+# -- deploy, release -------------------------------------------------------------------------------------------------
+
+
+def acquire(region: Region, machine: Record, user: str, agent_name: str, comment: str | None) -> None:
+    """Give a Ready machine to a user."""
+    region.set_status(machine, Status.ALLOCATED)
+    machine["owner"] = user
+    machine["agent_name"] = agent_name
+    machine["acquired"] = True
+    events.user_event(region, machine, "User acquiring node", user, comment)
+
+
+def deploy(region: Region, request: Request, system_id: str) -> Record:
+    """`op=deploy`; only form fields are read, whatever else the body says."""
+    given = request.post
+    machine = permitted(region, request, system_id)
+    if machine["status"] not in (Status.READY, Status.ALLOCATED):
+        raise conflict(f"Can't deploy a machine that is in the '{label(machine['status'])}' state")
+    series, kernel = str(given.get("distro_series", "")), str(given.get("hwe_kernel", ""))
+    image, chosen_kernel = images.choose(region, series, kernel, machine["architecture"])
+    if machine["status"] == Status.READY:
+        acquire(region, machine, request.username, str(given.get("agent_name", "")), None)
+    begin_deployment(region, request, machine, image.osystem, image.series, chosen_kernel)
+    return show_machine(region, machine)
+
+
+def begin_deployment(
+    region: Region, request: Request, machine: Record, osystem: str, series: str, kernel: str | None
+) -> None:
+    """Start to deploy an allocated machine."""
+    machine.update(osystem=osystem, distro_series=series, hwe_kernel=kernel, netboot=True)
+    region.set_status(machine, Status.DEPLOYING)
+    comment = request.post.get("comment")
+    events.user_event(region, machine, "User starting deployment", request.username, comment)
+    scripts.start_set(region, machine, scripts.INSTALLATION, [])
+    lifecycle.start(region, machine, "deploy", user_data=request.post.get("user_data"))
+    events.add(region, machine, "Deploying")
+    system_id = machine["system_id"]
+
+    def give_addresses() -> None:
+        with region.store.transaction():
+            current = region.store.machine(system_id)
+            if current is None or network.assign(region, current):
+                return
+            network.unassign(current)
+            current["status"] = int(Status.ALLOCATED)
+            current["job"] = None
+        raise LateFailure(503, f"{system_id}: Unable to allocate static IP due to address exhaustion.")
+
+    request.after_commit.append(give_addresses)
+    go(region, request, machine)
+
+
+def begin_release(region: Region, request: Request, machine: Record, comment: str | None) -> None:
+    """Release a machine whose status allows it, without a wipe."""
+    old = machine["status"]
+    events.user_event(region, machine, "User releasing node", request.username, comment)
+    lifecycle.begin_release(region, machine)
+    if machine["job"]:
+        power_after(region, request, machine, "off", back_to=old)
+        go(region, request, machine)
+
+
+def _begin_erase(region: Region, request: Request, machine: Record) -> None:
+    old = machine["status"]
+    scripts.start_set(region, machine, scripts.RELEASE, [scripts.SCRIPTS["wipe-disks"]])
+    events.user_event(region, machine, "User erasing disk", request.username, comment_of(request))
+    region.set_status(machine, Status.DISK_ERASING)
+    lifecycle.start(region, machine, "erase")
+    power_after(region, request, machine, "on", back_to=old)
+    go(region, request, machine)
+
+
+def release(region: Region, request: Request, system_id: str) -> Record:
+    """`op=release`"""
+    machine = permitted(region, request, system_id)
+    if request.data.get("scripts"):
+        scripts.select("scripts", str(request.data.get("scripts")), scripts.RELEASE)
+    if machine["status"] in (Status.READY, Status.RELEASING):
+        return show_machine(region, machine)
+    if machine["status"] not in RELEASABLE:
+        raise conflict(f"Machine cannot be released in its current state ('{label(machine['status'])}').")
+    wipes = any(string_bool(request.data.get(name, False)) for name in ("erase", "secure_erase", "quick_erase"))
+    if wipes or bool(region.store.data["config"].get("enable_disk_erasing_on_release")):
+        _begin_erase(region, request, machine)
+    else:
+        begin_release(region, request, machine, comment_of(request))
+    return show_machine(region, machine)

@@ -1,0 +1,93 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be deployed: the images of the lab, as boot resources and as choices of `deploy`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.maas import settings
+from lab.maas.settings import LabImage
+from lab.maas.wire import Refusal, Request, invalid, missing
+
+if TYPE_CHECKING:
+    from lab.maas.region import Region
+    from lab.maas.state import Record
+
+
+def architectures(region: Region) -> list[str]:
+    """Architectures that some image supports."""
+    return sorted({arch for image in region.settings.images for arch in image.architectures})
+
+
+def choose(region: Region, series: str, kernel: str, architecture: str) -> tuple[LabImage, str | None]:
+    """(image, kernel) of a deployment.
+
+    Args:
+        series: "debian-12", "custom/debian-12", "ubuntu/jammy" or "" for the region's default.
+        kernel: flavour such as "ga-24.04", or "".
+        architecture: the machine's.
+
+    Raises:
+        Refusal: 400 for an image or kernel that is not there.
+    """
+    images = region.settings.images
+    if not series:
+        system = str(settings.value(region, "default_osystem"))
+        series = f"{system}/{settings.value(region, 'default_distro_series')}"
+    image = next((one for one in images if series in (one.series, f"{one.osystem}/{one.series}")), None)
+    if image is None:
+        names = sorted(f"{one.osystem}/{one.series}" for one in images)
+        choices = ", ".join(repr(name) for name in ["", *names])
+        raise invalid({"distro_series": [f"'{series}' is not a valid distro_series.  It should be one of: {choices}."]})
+    if not image.kernels:
+        return image, None
+    if kernel and kernel not in image.kernels:
+        message = f"{kernel} is not available for {image.osystem}/{image.series} on {architecture}."
+        raise invalid({"hwe_kernel": [message]})
+    return image, kernel or image.kernels[0]
+
+
+def _resources(region: Region) -> list[Record]:
+    found: list[Record] = []
+    for image in region.settings.images:
+        uploaded = image.osystem == "custom"
+        for architecture in image.architectures:
+            arch = architecture.partition("/")[0]
+            for kernel in image.kernels or ("generic",):
+                number = len(found) + 1
+                found.append(
+                    {
+                        "id": number,
+                        "type": "Uploaded" if uploaded else "Synced",
+                        "name": image.series if uploaded else f"{image.osystem}/{image.series}",
+                        "architecture": f"{arch}/{kernel}",
+                        "resource_uri": f"/MAAS/api/2.0/boot-resources/{number}/",
+                        "last_deployed": None,
+                        "title": image.title,
+                        "subarches": ",".join(("generic", *image.kernels)),
+                    }
+                )
+    return sorted(found, key=lambda resource: (str(resource["name"]), int(resource["id"])))
+
+
+def list_resources(region: Region, request: Request) -> list[Record]:
+    """`GET boot-resources/`"""
+    wanted = str(request.query.get("type", "all"))
+    if wanted not in ("all", "synced", "uploaded"):
+        raise Refusal(400, f"'{wanted}' is not a valid boot resource type. Available types: ['synced', 'uploaded']")
+    return [one for one in _resources(region) if wanted in ("all", str(one["type"]).lower())]
+
+
+def read_resource(region: Region, request: Request, number: str) -> Record:
+    """`GET boot-resources/{id}/`"""
+    found = next((one for one in _resources(region) if str(one["id"]) == number), None)
+    if found is None:
+        raise missing("BootResource")
+    return found
+
+
+def is_importing(region: Region, request: Request) -> bool:
+    """`GET boot-resources/?op=is_importing`: the lab's images are always there."""
+    return False

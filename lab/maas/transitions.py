@@ -1,0 +1,171 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Statuses of a machine, and which of them may follow which."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from lab.maas.wire import conflict
+
+
+class Status(IntEnum):
+    """MAAS's NODE_STATUS; names in lower case are what the list filter takes."""
+
+    NEW = 0
+    COMMISSIONING = 1
+    FAILED_COMMISSIONING = 2
+    MISSING = 3
+    READY = 4
+    RESERVED = 5
+    DEPLOYED = 6
+    RETIRED = 7
+    BROKEN = 8
+    DEPLOYING = 9
+    ALLOCATED = 10
+    FAILED_DEPLOYMENT = 11
+    RELEASING = 12
+    FAILED_RELEASING = 13
+    DISK_ERASING = 14
+    FAILED_DISK_ERASING = 15
+    RESCUE_MODE = 16
+    ENTERING_RESCUE_MODE = 17
+    FAILED_ENTERING_RESCUE_MODE = 18
+    EXITING_RESCUE_MODE = 19
+    FAILED_EXITING_RESCUE_MODE = 20
+    TESTING = 21
+    FAILED_TESTING = 22
+
+
+S = Status
+LABELS: dict[int, str] = {
+    S.FAILED_RELEASING: "Releasing failed",
+    S.FAILED_ENTERING_RESCUE_MODE: "Failed to enter rescue mode",
+    S.FAILED_EXITING_RESCUE_MODE: "Failed to exit rescue mode",
+}
+
+
+def label(status: int) -> str:
+    """Status as MAAS shows it."""
+    return LABELS.get(status) or Status(status).name.replace("_", " ").capitalize()
+
+
+BY_NAME: dict[str, int] = {status.name.lower(): int(status) for status in Status}
+
+_SETTLED = {S.MISSING, S.BROKEN, S.ENTERING_RESCUE_MODE, S.TESTING}
+_LEAVING = {S.DISK_ERASING, S.RELEASING}
+TRANSITIONS: dict[int, set[Status]] = {
+    S.NEW: _SETTLED | {S.COMMISSIONING, S.READY, S.RETIRED},
+    S.COMMISSIONING: {S.FAILED_COMMISSIONING, S.READY, S.RETIRED, S.MISSING, S.NEW, S.BROKEN, S.TESTING},
+    S.FAILED_COMMISSIONING: _SETTLED | {S.COMMISSIONING, S.RETIRED},
+    S.READY: _SETTLED | {S.COMMISSIONING, S.ALLOCATED, S.RESERVED, S.RETIRED},
+    S.RESERVED: _SETTLED | _LEAVING | {S.READY, S.ALLOCATED, S.RETIRED},
+    S.ALLOCATED: _SETTLED | _LEAVING | {S.READY, S.RETIRED, S.DEPLOYING},
+    S.DEPLOYING: _LEAVING | {S.ALLOCATED, S.MISSING, S.BROKEN, S.FAILED_DEPLOYMENT, S.DEPLOYED, S.READY},
+    S.DEPLOYED: _SETTLED | _LEAVING | {S.ALLOCATED, S.READY},
+    S.FAILED_DEPLOYMENT: _SETTLED | _LEAVING | {S.ALLOCATED, S.READY},
+    S.RELEASING: {
+        S.NEW,
+        S.ALLOCATED,
+        S.RESERVED,
+        S.DEPLOYED,
+        S.READY,
+        S.BROKEN,
+        S.MISSING,
+        S.FAILED_DEPLOYMENT,
+        S.FAILED_DISK_ERASING,
+        S.FAILED_RELEASING,
+    },
+    S.FAILED_RELEASING: _LEAVING | {S.READY, S.BROKEN, S.TESTING},
+    S.DISK_ERASING: _LEAVING | {S.BROKEN, S.FAILED_DISK_ERASING, S.READY},
+    S.FAILED_DISK_ERASING: _LEAVING | {S.BROKEN, S.ALLOCATED, S.READY, S.ENTERING_RESCUE_MODE, S.TESTING},
+    S.BROKEN: _LEAVING | {S.COMMISSIONING, S.READY, S.ENTERING_RESCUE_MODE, S.TESTING, S.DEPLOYED},
+    S.MISSING: {S.NEW, S.READY, S.ALLOCATED, S.COMMISSIONING, S.BROKEN, S.ENTERING_RESCUE_MODE, S.TESTING},
+    S.RETIRED: _SETTLED | {S.NEW, S.READY},
+    S.ENTERING_RESCUE_MODE: {
+        S.READY,
+        S.BROKEN,
+        S.DEPLOYED,
+        S.RESCUE_MODE,
+        S.FAILED_ENTERING_RESCUE_MODE,
+        S.EXITING_RESCUE_MODE,
+    },
+    S.FAILED_ENTERING_RESCUE_MODE: {S.BROKEN, S.ENTERING_RESCUE_MODE, S.EXITING_RESCUE_MODE, S.TESTING},
+    S.RESCUE_MODE: {S.BROKEN, S.EXITING_RESCUE_MODE, S.TESTING},
+    S.EXITING_RESCUE_MODE: {
+        S.NEW,
+        S.BROKEN,
+        S.FAILED_COMMISSIONING,
+        S.READY,
+        S.RESERVED,
+        S.ALLOCATED,
+        S.FAILED_DEPLOYMENT,
+        S.DEPLOYED,
+        S.MISSING,
+        S.RETIRED,
+        S.FAILED_RELEASING,
+        S.FAILED_DISK_ERASING,
+        S.RESCUE_MODE,
+        S.FAILED_ENTERING_RESCUE_MODE,
+        S.FAILED_EXITING_RESCUE_MODE,
+        S.FAILED_TESTING,
+    },
+    S.FAILED_EXITING_RESCUE_MODE: {S.BROKEN, S.EXITING_RESCUE_MODE, S.TESTING},
+    S.TESTING: {
+        S.BROKEN,
+        S.NEW,
+        S.READY,
+        S.RESERVED,
+        S.ALLOCATED,
+        S.DEPLOYED,
+        S.COMMISSIONING,
+        S.FAILED_DEPLOYMENT,
+        S.MISSING,
+        S.RETIRED,
+        S.FAILED_RELEASING,
+        S.FAILED_DISK_ERASING,
+        S.FAILED_ENTERING_RESCUE_MODE,
+        S.FAILED_EXITING_RESCUE_MODE,
+        S.FAILED_TESTING,
+    },
+    S.FAILED_TESTING: _SETTLED | {S.COMMISSIONING, S.READY, S.DEPLOYED},
+}
+
+COMMISSIONABLE = {S.NEW, S.FAILED_COMMISSIONING, S.READY, S.BROKEN}
+RELEASABLE = {
+    S.ALLOCATED,
+    S.RESERVED,
+    S.BROKEN,
+    S.DEPLOYING,
+    S.DEPLOYED,
+    S.FAILED_DEPLOYMENT,
+    S.FAILED_DISK_ERASING,
+    S.FAILED_RELEASING,
+}
+FAILED: dict[int, Status] = {
+    S.COMMISSIONING: S.FAILED_COMMISSIONING,
+    S.DEPLOYING: S.FAILED_DEPLOYMENT,
+    S.RELEASING: S.FAILED_RELEASING,
+    S.DISK_ERASING: S.FAILED_DISK_ERASING,
+    S.ENTERING_RESCUE_MODE: S.FAILED_ENTERING_RESCUE_MODE,
+    S.EXITING_RESCUE_MODE: S.FAILED_EXITING_RESCUE_MODE,
+    S.TESTING: S.FAILED_TESTING,
+}
+# In these the file systems that a user laid out for this use of the machine are shown, not those of its default layout.
+IN_USE = {
+    S.ALLOCATED,
+    S.DEPLOYING,
+    S.DEPLOYED,
+    S.FAILED_DEPLOYMENT,
+    S.RELEASING,
+    S.FAILED_RELEASING,
+    S.DISK_ERASING,
+    S.FAILED_DISK_ERASING,
+}
+
+
+def check(old: int, new: int) -> None:
+    """Refuse (409) a change of status that the table does not know."""
+    if new not in TRANSITIONS[old]:
+        raise conflict(f"Invalid transition: {label(old)} -> {label(new)}.")
