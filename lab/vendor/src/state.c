@@ -209,10 +209,16 @@ int gpus_on_bus(const struct state *state)
 
 const char *driver_loaded(const struct state *state)
 {
-    const char *version = state ? section_text(&state->system, "driver_loaded") : "none";
-    if (!version)
-        return DRIVER_VERSION;
-    return strcmp(version, "none") ? version : NULL;
+    static char version[64];
+    const char *told = state ? section_text(&state->system, "driver_loaded") : "none";
+    if (told)
+        return strcmp(told, "none") ? told : NULL;
+    FILE *file = fopen("/usr/share/nvidia/kernel-module-version", "r");
+    if (!file)
+        return NULL;
+    bool found = fscanf(file, "%63s", version) == 1;
+    fclose(file);
+    return found ? version : NULL;
 }
 
 int gpu_fabric_state(const struct section *gpu)

@@ -53,8 +53,8 @@ bool gpu_lost(const struct section *gpu);
 const struct section *gpu_at(const struct state *state, int index);
 int gpus_on_bus(const struct state *state);
 
-/* The version of the kernel driver that is loaded: the installed one unless the state file says otherwise,
- * NULL if none is. */
+/* The version of the kernel driver that is loaded, NULL if none is: what the state file says, else that of the
+ * installed kernel module package. */
 const char *driver_loaded(const struct state *state);
 
 /* Where the NVSwitch fabric has got the GPU: 0 not supported, 1 not started, 2 in progress, 3 completed.
