@@ -11,6 +11,7 @@ is bounded whatever comes: lines are cut, and events are counted by (code, devic
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
 import time
@@ -34,7 +35,7 @@ WRAPPED_LINES = 3
 # prefix of a /dev/kmsg record: priority,sequence,microseconds,flags[,more];
 _RECORD = re.compile(rb"(\d{1,5}),(\d{1,20}),(\d{1,20}),[^;]{1,64};")
 _XID = re.compile(rb"NVRM: Xid \((?:PCI:)?([0-9A-Fa-f:.]{7,16})[^)]{0,40}\): (\d{1,5})\b")
-_ADDRESS = re.compile(rb"(?<![0-9A-Fa-f:])([0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}(?:\.[0-7])?)")
+_ADDRESS = re.compile(rb"(?<![0-9A-Fa-f])([0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}(?:\.[0-7])?)")
 _OFF_BUS = re.compile(rb"fallen off the bus", re.IGNORECASE)
 _ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
 
@@ -45,7 +46,7 @@ class _Event:
 
     first: int | None
     last: int | None
-    text: str
+    line: bytes
     count: int = 1
 
 
@@ -90,14 +91,13 @@ class _Extract:
             self._named_left -= 1
 
     def _count(self, events: dict[Any, _Event], key: Any, part: bytes, stamp: int | None) -> None:
-        text = part.decode("utf-8", errors="replace").strip()[:MAX_TEXT]
         event = events.get(key)
         if event is not None:
             event.count += 1
             event.last = stamp
-            event.text = text
+            event.line = part
         elif len(events) < MAX_EVENTS:
-            events[key] = _Event(first=stamp, last=stamp, text=text)
+            events[key] = _Event(first=stamp, last=stamp, line=part)
         else:
             self.truncated = True
 
@@ -191,6 +191,7 @@ def _unescape(message: bytes) -> bytes:
     return _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), message)
 
 
+@functools.lru_cache(maxsize=256)
 def _device(address: bytes) -> str:
     text = address.decode("ascii")
     try:
@@ -200,4 +201,5 @@ def _device(address: bytes) -> str:
 
 
 def _event(event: _Event) -> dict[str, Any]:
-    return {"count": event.count, "first_us": event.first, "last_us": event.last, "text": event.text}
+    text = event.line[: 4 * MAX_TEXT].decode("utf-8", errors="replace").strip()[:MAX_TEXT]
+    return {"count": event.count, "first_us": event.first, "last_us": event.last, "text": text}
