@@ -41,10 +41,10 @@ _CONFINEMENT = [
 ]
 
 # What capabilities needed by systemd and dockerd would allow, and what acts on the host as a whole.
-FORBIDDEN_CALLS = (
-    "swapon swapoff init_module finit_module delete_module kexec_load kexec_file_load syslog settimeofday "
-    "clock_settime acct iopl ioperm"
-).split()
+FORBIDDEN_CALLS = [
+    *("swapon", "swapoff", "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load"),
+    *("syslog", "settimeofday", "clock_settime", "acct", "iopl", "ioperm"),
+]
 
 _SETTLE_SECONDS = 20.0
 
@@ -104,8 +104,11 @@ class Engine:
         mounts.unmount_below(self.lab.runtime)
         self._remove_cgroups()
         for directory in (self.directory, self.lab.runtime):
+            shutil.rmtree(directory, ignore_errors=True)
             if directory.exists():
-                shutil.rmtree(directory)
+                raise LabError(
+                    f"{directory} cannot be removed: see what holds it (`fuser -vm {directory}`), then `lab down`"
+                )
 
     def _remove_cgroups(self) -> None:
         root = Path("/sys/fs/cgroup")
@@ -193,8 +196,10 @@ class Engine:
             except ProcessLookupError:
                 pass
             else:
-                with open(handle, "rb") as process:
-                    select.select([process], [], [])
+                try:
+                    select.select([handle], [], [])
+                finally:
+                    os.close(handle)
         # The engine learns of the end a moment after the kernel.
         deadline = time.monotonic() + _SETTLE_SECONDS
         while (state := self.state(name)).running:
@@ -209,6 +214,10 @@ class Engine:
         :raises LabError: it failed; the message has its standard error.
         """
         return self._podman("exec", name, *command)
+
+    def console(self, name: str) -> str:
+        """What the machine has printed before its system took over, and the system's own last words."""
+        return self._podman("logs", name)
 
     # -- podman -------------------------------------------------------------------------------
 

@@ -106,6 +106,7 @@ def prepare(directory: Path, machine: Machine, network: Network, host: Path = Pa
         "kmsg": _first_records(release, command_line, machine, meminfo),
         "empty": "",
         "resolv.conf": f"nameserver {network.gateway}\n",
+        "hosts": f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{machine.address} {machine.name}\n",
         "view": "".join(f"{mount}\n" for mount in VIEW),
     }.items():
         files.write_text(directory / name, content)

@@ -57,6 +57,8 @@ def create(lab: Lab, site: Site) -> None:
     """Bridge, BMC addresses, namespaces and cables of `site`."""
     network = site.network
     bits = network.prefix_length
+    if not NETNS_DIRECTORY.is_mount():
+        _mounted_file(lab).touch()
     _ip("link", "add", network.bridge, "type", "bridge")
     _mark(lab, network.bridge)
     _ip("address", "add", f"{network.gateway}/{bits}", "dev", network.bridge)
@@ -114,6 +116,14 @@ def remove(lab: Lab) -> None:
     for name in _links(lab):
         # The end outside vanishes with a namespace, some time after `ip netns delete` has returned.
         subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True)
+    if _mounted_file(lab).exists() and NETNS_DIRECTORY.is_mount() and not any(NETNS_DIRECTORY.iterdir()):
+        _run(["umount", str(NETNS_DIRECTORY)])
+        NETNS_DIRECTORY.rmdir()
+
+
+def _mounted_file(lab: Lab) -> Path:
+    """Says that this lab's first `ip netns add` was the host's: it makes a mount of its directory."""
+    return lab.directory / "mounted-netns"
 
 
 def _mark(lab: Lab, link: str) -> None:

@@ -38,7 +38,6 @@ def head_user_data(machine: Machine, key: SshHostKey, authorized_key: str) -> by
     """
     document: dict[str, Any] = {
         "hostname": machine.name,
-        "manage_etc_hosts": True,
         "ssh_deletekeys": True,
         "ssh_genkeytypes": [],
         "ssh_keys": {

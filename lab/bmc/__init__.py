@@ -1,0 +1,7 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Management controllers of the lab's machines: Redfish outside, the power of the containers inside.
+
+Nothing else in the lab starts or stops a machine.
+"""

@@ -1,0 +1,79 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python -m lab.bmc --lab LABDIR`: the BMCs of all machines of a lab, until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import ssl
+import sys
+import threading
+import time
+from pathlib import Path
+
+from lab import machines
+from lab.bmc import pxe
+from lab.bmc.hardware import ContainerHost
+from lab.bmc.power import PowerOwner
+from lab.bmc.redfish import Service
+from lab.bmc.server import Server
+from lab.engine import Engine
+from lab.errors import LabError
+from lab.site import Lab
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m lab.bmc", description=__doc__)
+    parser.add_argument("--lab", required=True, type=Path, metavar="LABDIR", help="state directory of the lab")
+    labdir = parser.parse_args().lab.resolve()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        owners, servers = _build(labdir)
+    except (LabError, OSError) as error:
+        print(f"bmc: {error}", file=sys.stderr)
+        return 1
+    threads = [threading.Thread(target=owner.run, daemon=True) for owner in owners]
+    threads += [threading.Thread(target=server.serve_forever, daemon=True) for server in servers]
+    for thread in threads:
+        thread.start()
+    stop.wait()
+    for server in servers:
+        server.shutdown()
+    for owner in owners:
+        owner.close()
+    # A step under way is written down and taken up by the next start; it need not be waited for long.
+    for thread in threads:
+        thread.join(5)
+    return 0
+
+
+def _build(labdir: Path) -> tuple[list[PowerOwner], list[Server]]:
+    site = machines.load(labdir)
+    engine = Engine(Lab.at(labdir))
+    maas = pxe.Client(f"http://{site.network.gateway}:5240")
+    owners, servers = [], []
+    for machine in site.machines.values():
+        state_file = labdir / "bmc" / f"{machine.name}.json"
+        host = ContainerHost(engine, machine, site.network)
+
+        def log(text: str, name: str = machine.name) -> None:
+            print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {name}: {text}", flush=True)
+
+        owner = PowerOwner(host, maas, machine.mac, state_file, log)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        pki = labdir / "pki"
+        tls.load_cert_chain(pki / f"bmc-{machine.name}.crt", pki / f"bmc-{machine.name}.key")
+        address = (machine.bmc.address, machine.bmc.port)
+        owners.append(owner)
+        servers.append(
+            Server(address, Service(machine, owner), machine.name, tls, labdir / "log" / "bmc-requests.jsonl")
+        )
+    return owners, servers
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a lab stands. The JSON form is described by status.schema.json beside this file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import faults, machines, processes
+from lab.bmc.power import State
+from lab.site import Lab
+
+FABRIC_PARTS = ("ibsim", "opensm")
+
+
+def read(lab: Lab) -> dict[str, Any]:
+    """The state of `lab`, also of one that is not there or only half up."""
+    running = {part: processes.pid_of(lab, part) for part in (*processes.PARTS, *FABRIC_PARTS)}
+    found: dict[str, Any] = {}
+    if (lab.directory / "machines.json").exists():
+        having = faults.of(lab.directory)
+        for machine in machines.load(lab.directory).machines.values():
+            state = State.read(lab.directory / "bmc" / f"{machine.name}.json")
+            found[machine.name] = {
+                "role": machine.role,
+                "power": state.power,
+                "state": state.stage,
+                "address": machine.address,
+                "faults": [
+                    {"kind": one["kind"], "parameters": one["parameters"]} for one in having.get(machine.name, [])
+                ],
+            }
+    return {
+        "schema": 1,
+        "name": lab.name,
+        "up": lab.description.exists() and None not in running.values(),
+        "machines": found,
+        "processes": {part: {"running": pid is not None, "pid": pid} for part, pid in running.items()},
+    }
+
+
+def table(status: dict[str, Any]) -> str:
+    """The same for a person."""
+    lines = [f"lab {status['name']} is {'up' if status['up'] else 'not up'}"]
+    dead = [part for part, process in status["processes"].items() if not process["running"]]
+    if status["machines"]:
+        if dead:
+            lines.append(f"not running: {', '.join(dead)} (`lab logs PART` shows why)")
+        lines.append(f"{'machine':<10} {'address':<15} {'power':<6} {'state':<14} faults")
+        for name, machine in status["machines"].items():
+            having = ", ".join(
+                " ".join([fault["kind"], *(f"{key}={value}" for key, value in fault["parameters"].items())])
+                for fault in machine["faults"]
+            )
+            lines.append(
+                f"{name:<10} {machine['address']:<15} {machine['power']:<6} {machine['state']:<14} {having or '-'}"
+            )
+    return "\n".join(lines)
