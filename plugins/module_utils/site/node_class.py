@@ -1,0 +1,97 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Node classes: where they lie, which one counts, and whether what they say hangs together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .document import Document
+from .problems import Problem
+from .schema import read_checked
+
+DIRECTORY = "node_classes"
+# The collection's own: plugins/module_utils/site/node_class.py is four levels below its root.
+SHIPPED = Path(__file__).parents[3] / DIRECTORY
+
+
+def directories(inventory: Path) -> list[Path]:
+    """Where to look, first wins: beside the inventory, then in the collection."""
+    return [inventory / DIRECTORY, SHIPPED]
+
+
+def available(places: Sequence[Path]) -> dict[str, Path]:
+    """By name the file that counts."""
+    found: dict[str, Path] = {}
+    for place in places:
+        for path in sorted(place.glob("*.yml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def load_all(names: Iterable[str], places: Sequence[Path]) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
+    """Those of `names` that exist, and everything that is wrong with their files.
+
+    A name without a file is the roster's problem, and is told there. A class with a problem is left out.
+    """
+    files = available(places)
+    classes: dict[str, dict[str, Any]] = {}
+    problems: list[Problem] = []
+    for name in sorted({*names} & files.keys()):
+        data, found = load_file(files[name])
+        problems += found
+        if data is not None:
+            classes[name] = data
+    return classes, problems
+
+
+def load_file(path: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
+    """One class, or None when anything is wrong with it."""
+    document, problems = read_checked(path, "node_class")
+    if document is not None and isinstance(document.data, dict):
+        problems += _contradictions(document, path.stem)
+    if document is None or problems:
+        return None, problems
+    return document.data, []
+
+
+def _contradictions(document: Document, stem: str) -> Iterator[Problem]:
+    """What a schema cannot say. Parts that have the wrong type are passed over; the schema has told of them."""
+    data = document.data
+    name = data.get("name")
+    if isinstance(name, str) and name != stem:
+        message = f"is {name!r}, but the file is {stem}.yml"
+        yield document.problem(("name",), message, f"write `name: {stem}`, or rename the file to {name}.yml")
+    for key, limits in _mapping(data, "thresholds").items():
+        warn, fail = (limits.get("warn"), limits.get("fail")) if isinstance(limits, dict) else (None, None)
+        if isinstance(warn, (int, float)) and isinstance(fail, (int, float)) and warn > fail:
+            message = f"warns at {warn}, after it has failed at {fail}"
+            yield document.problem(("thresholds", key), message, "make warn the smaller of the two")
+    software = _mapping(data, "software")
+    driver, manager = software.get("gpu_driver"), software.get("fabric_manager")
+    if driver is not None and manager is not None and driver != manager:
+        message = f"is {manager}, but gpu_driver is {driver}"
+        remedy = "give both the same version; the fabric manager refuses another driver"
+        yield document.problem(("software", "fabric_manager"), message, remedy)
+    yield from _excluded_twice(document)
+
+
+def _excluded_twice(document: Document) -> Iterator[Problem]:
+    excluded = _mapping(document.data, "checks").get("exclude")
+    seen: set[str] = set()
+    for position, each in enumerate(excluded if isinstance(excluded, list) else []):
+        check = each.get("id") if isinstance(each, dict) else None
+        if not isinstance(check, str):
+            continue
+        if check in seen:
+            path = ("checks", "exclude", position, "id")
+            yield document.problem(path, f"{check!r} is excluded twice", "keep one entry, with its reason")
+        seen.add(check)
+
+
+def _mapping(data: Any, key: str) -> dict[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
