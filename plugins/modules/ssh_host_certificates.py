@@ -132,6 +132,10 @@ class _KeyError(Exception):
     """Why no keys can be made, as a sentence with the remedy."""
 
 
+class _Refused(_KeyError):
+    """ssh-keygen ran and said no."""
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -218,7 +222,7 @@ class _Authority:
     def _derived(self) -> str:
         try:
             return _ssh_keygen(["-y", "-P", "", "-f", str(self._key)], "read the authority's key").strip()
-        except _KeyError as error:
+        except _Refused as error:
             if "passphrase" in str(error):
                 raise _KeyError(
                     f"{self._name} has a passphrase, which nobody can type here. Keep the key without one,"
@@ -271,7 +275,7 @@ def _ssh_keygen(arguments: Sequence[str], purpose: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise _KeyError(f"ssh-keygen did not {purpose} within {_TIMEOUT} s.") from error
     if done.returncode != 0:
-        raise _KeyError(f"ssh-keygen could not {purpose}: {' '.join(done.stderr.split())}")
+        raise _Refused(f"ssh-keygen could not {purpose}: {' '.join(done.stderr.split())}")
     return done.stdout
 
 

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .client import ApiKey, Client, TransportError
+from .client import ApiKey, Client, TransportError, api_root
 from .errors import InvalidKey, MaasError
 from .transport import OpenUrl
 
@@ -29,14 +30,13 @@ def read_key_file(path: str) -> str:
 
 
 def connect(options: Mapping[str, Any]) -> Client:
-    """The client for the options named in CONNECTION; raises MaasError where one is unusable. Sends nothing."""
-    key_text = options.get("api_key")
-    if not key_text and options.get("api_key_file"):
-        key_text = read_key_file(options["api_key_file"])
-    # Last, so that a key left over in the environment never wins over what is written down for this MAAS.
-    key_text = key_text or os.environ.get("MAAS_API_KEY")
-    if not key_text:
-        raise InvalidKey("No API key for MAAS.", remedy="Set api_key or api_key_file, or MAAS_API_KEY.")
+    """The client for the connection's options; sends nothing.
+
+    Raises MaasError that names the option which is missing or unusable.
+    """
+    with _naming("url"):
+        root = api_root(options["url"])
+    key = _key(options)
     try:
         transport = OpenUrl(
             validate_certs=options["validate_certs"],
@@ -47,4 +47,27 @@ def connect(options: Mapping[str, Any]) -> Client:
         )
     except TransportError as error:
         raise MaasError(f"{error}.", remedy="Correct the path, or leave the option out.") from error
-    return Client(options["url"], ApiKey.parse(str(key_text)), transport, timeout=options["request_timeout"])
+    return Client(root, key, transport, timeout=options["request_timeout"])
+
+
+def _key(options: Mapping[str, Any]) -> ApiKey:
+    # The environment comes last: a key left over there must not win over what is written down for this MAAS.
+    if options.get("api_key"):
+        option, text = "api_key", str(options["api_key"])
+    elif options.get("api_key_file"):
+        option, text = "api_key_file", read_key_file(options["api_key_file"])
+    else:
+        option, text = "MAAS_API_KEY", os.environ.get("MAAS_API_KEY", "")
+    if not text:
+        raise InvalidKey("api_key: is not set.", remedy="Set api_key or api_key_file, or MAAS_API_KEY.")
+    with _naming(option):
+        return ApiKey.parse(text)
+
+
+@contextlib.contextmanager
+def _naming(option: str) -> Iterator[None]:
+    """Put the option's name in front of what is wrong with it."""
+    try:
+        yield
+    except MaasError as error:
+        raise type(error)(f"{option}: {error.args[0]}", remedy=error.remedy) from error

@@ -9,6 +9,7 @@ import http.client
 import socket
 import ssl
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,10 @@ def _read(answer: Any, deadline: float) -> bytes:
             raise TransportError("the answer is longer than any list of machines", sent=True, permanent=True)
         if time.monotonic() > deadline:
             raise TransportError("the answer did not end in time", sent=True)
+    declared = answer.headers.get("Content-Length", "")
+    # Read in pieces, http.client does not say that the connection ended early.
+    if declared.isdecimal() and size < int(declared) and not answer.headers.get("Content-Encoding"):
+        raise http.client.IncompleteRead(b"", int(declared) - size)
     return b"".join(pieces)
 
 
@@ -122,7 +127,7 @@ def _explained(error: Exception, timeout: float) -> TransportError:
         return TransportError(f"TLS failed ({cause.reason or cause})", sent=False, remedy=_CHECK_URL)
     if isinstance(cause, TimeoutError):
         return TransportError(f"no answer within {timeout:g} s", sent=True, remedy=_CHECK_SERVER)
-    if isinstance(cause, ConnectionError | http.client.HTTPException):
+    if isinstance(cause, ConnectionError | http.client.HTTPException | EOFError | zlib.error):
         return TransportError(f"the connection broke ({type(cause).__name__})", sent=True, remedy=_CHECK_SERVER)
     if isinstance(cause, OSError):
         return TransportError(f"{cause.strerror or cause}", sent=False, remedy=_CHECK_URL)
