@@ -149,7 +149,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             self._merge(self._machines(path, options, cache))
         except MaasError as error:
-            raise AnsibleParserError(f"{path}: {_naming_option(error)}") from error
+            # Ansible would print the whole chain of causes, each with the same sentence.
+            raise AnsibleParserError(f"{path}: {_naming_option(error)}") from None
 
     def _evaluated(self, path: str) -> dict[str, Any]:
         """The options with their templates evaluated and relative paths made absolute."""
