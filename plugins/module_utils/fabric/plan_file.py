@@ -30,10 +30,24 @@ class PlanFileError(ValueError):
     """A cable plan file that cannot be used; the message names the file, the key and the remedy."""
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that is there twice, where YAML's usual readers silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key.value!r} is there twice", problem_mark=key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def load(path: Path) -> Plan:
     """The plan in `path`. Raises PlanFileError."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except OSError as error:
         raise PlanFileError(f"{path}: cannot be read ({error.strerror}). Name the site's cable plan.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -179,6 +179,8 @@ def test_a_wrong_plan_is_refused_with_file_key_and_remedy(tmp_path: Path, case: 
         ("", "is not a mapping"),
         ("- a\n", "is not a mapping"),
         ("schema: [\n", "not YAML"),
+        ("schema: 1\nlinks: [[a/x, b/1]]\nlinks: [[c/x, d/1]]\n", r"'links' is there twice .* line 3"),
+        ("schema: 1\n? [a]\n: 1\n", "not YAML"),
     ],
 )
 def test_a_file_that_is_no_plan(tmp_path: Path, text: str, message: str) -> None:
