@@ -11,7 +11,7 @@ from typing import Any
 from ..catalog.checks import finding
 from ..catalog.thresholds import MAX_UNCORRECTABLE_REMAPS
 from ..findings import Finding, Verdict
-from .view import Gpu, Unjudgeable, data_of, flag, gpus_of, limit, need, number, text, unread
+from .view import Gpu, Unjudgeable, data_of, flag, gpus_of, items, limit, need, number, text, unread
 
 Observation = Mapping[str, Any]
 NodeClass = Mapping[str, Any]
@@ -76,13 +76,13 @@ def _traces(observation: Observation, listed: set[str]) -> dict[str, str]:
     """PCI address -> who still speaks of a GPU there that NVML does not list."""
     traces: dict[str, str] = {}
     try:
-        for gpu in data_of(observation, "pci").get("gpus") or ():
+        for gpu in items(data_of(observation, "pci").get("gpus")):
             traces[text(gpu.get("address"))] = "PCI bus"
     except Unjudgeable:
         pass  # a hint only: without it the finding names no address
     try:
         log = data_of(observation, "kernel_log")
-        for event in (*(log.get("off_bus") or ()), *(log.get("xids") or ())):
+        for event in items(log.get("off_bus")) + items(log.get("xids")):
             if event.get("device") and event.get("code", 79) == 79:
                 traces[str(event["device"])] = "kernel log: fallen off the bus"
     except Unjudgeable:
@@ -192,9 +192,7 @@ def gpu_nvlink_active(observation: Observation, node_class: NodeClass) -> list[F
     expected = int(number(need(node_class, "hardware.gpus.nvlinks")))
 
     def judge(gpu: Gpu) -> Finding:
-        links = gpu.value("nvlinks")
-        if unread(links) or not isinstance(links, (list, tuple)):
-            raise Unjudgeable(unread(links) or f"{links!r:.80} is no list of links")
+        links = items(gpu.value("nvlinks"))
         active = sum(link is True for link in links)
         down = [number for number, link in enumerate(links) if link is False]
         dark = {number: unread(link) for number, link in enumerate(links) if unread(link)}

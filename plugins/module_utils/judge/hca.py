@@ -19,8 +19,8 @@ Port = Mapping[str, Any]
 
 def _devices(observation: Observation) -> Mapping[str, Any]:
     devices = data_of(observation, "infiniband").get("devices")
-    if not isinstance(devices, Mapping):
-        raise Unjudgeable("infiniband: lists no devices")
+    if unread(devices) or not isinstance(devices, Mapping):
+        raise Unjudgeable(f"infiniband: {unread(devices) or 'lists no devices'}")
     return devices
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from ..catalog.checks import finding
 from ..catalog.thresholds import ESSENTIAL_UNITS
 from ..findings import Finding, Verdict
-from .view import Unjudgeable, data_of, flag, limit, need, number, text
+from .view import Unjudgeable, data_of, flag, items, limit, need, number, text
 
 Observation = Mapping[str, Any]
 NodeClass = Mapping[str, Any]
@@ -66,12 +66,9 @@ def _disk(read: Mapping[str, Any], warn: float, fail: float) -> tuple[Verdict, s
 
 def systemd_failed(observation: Observation, _node_class: NodeClass) -> list[Finding]:
     """A failed unit that jobs depend on fails the node; any other is somebody's to look at, and warns."""
-    units = data_of(observation, "systemd").get("failed")
-    if not isinstance(units, (list, tuple)):
-        raise Unjudgeable("systemd: lists no units")
     found = []
-    for unit in units:
-        essential = any(fnmatch.fnmatchcase(text(unit), pattern) for pattern in ESSENTIAL_UNITS)
+    for unit in map(text, items(data_of(observation, "systemd").get("failed"))):
+        essential = any(fnmatch.fnmatchcase(unit, pattern) for pattern in ESSENTIAL_UNITS)
         verdict = Verdict.FAIL if essential else Verdict.WARN
         summary = f"unit {unit} has failed" + (", and jobs need it" if essential else "")
         found.append(

@@ -77,6 +77,16 @@ def flag(value: Any) -> bool:
     return bool(value)
 
 
+def items(value: Any) -> list[Any]:
+    """`value` if it is a list that was read; raises Unjudgeable. An empty list is one, its absence is not."""
+    reason = unread(value)
+    if not reason and not isinstance(value, list):
+        reason = f"{value!r:.80} is not a list"
+    if reason:
+        raise Unjudgeable(reason)
+    return list(value)
+
+
 def need(node_class: Mapping[str, Any], path: str) -> Any:
     """The value at the dotted `path` of a node class; raises Unjudgeable where it is absent."""
     value: Any = node_class
@@ -157,7 +167,10 @@ def gpus_of(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> Gp
     hardware = need(node_class, "hardware.gpus")
     count = int(number(hardware.get("count")))
     addresses = [str(address).lower() for address in hardware.get("pci_addresses") or ()]
-    read = [gpu for gpu in data_of(observation, "nvml").get("gpus") or () if isinstance(gpu, Mapping)]
+    read = [
+        gpu if isinstance(gpu, Mapping) else {"error": f"{gpu!r:.80} is no GPU"}
+        for gpu in items(data_of(observation, "nvml").get("gpus"))
+    ]
     slots: list[int] | None = None
     if addresses:
         places = [addresses.index(gpu["pci"]) if gpu.get("pci") in addresses else -1 for gpu in read]

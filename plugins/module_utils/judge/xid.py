@@ -13,7 +13,7 @@ from typing import Any
 from ..catalog.checks import finding
 from ..catalog.xid import BUCKETS, bucket_of, meaning_of
 from ..findings import Finding, Verdict, worst
-from .view import Gpus, Unjudgeable, data_of, gpus_of, limit, number
+from .view import Gpus, Unjudgeable, data_of, gpus_of, items, limit, number
 
 _VERDICTS = {
     "drain_rma": Verdict.FAIL,
@@ -45,7 +45,7 @@ def gpu_xid(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> li
     window = limit(node_class, "xid_window_hours") * 3600
     uptime = _uptime(observation)
     events: dict[str, list[_Event]] = defaultdict(list)
-    for raw in log.get("xids") or ():
+    for raw in items(log.get("xids")):
         code = int(number(raw.get("code")))
         bucket = bucket_of(code, str(raw.get("text") or ""))
         verdict = _VERDICTS[bucket]
@@ -53,15 +53,15 @@ def gpu_xid(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> li
             verdict = Verdict.WARN
         name = f"Xid {code} ({meaning_of(code)})"
         events[str(raw.get("device") or "")].append(_Event(name, bucket, verdict, raw))
-    for raw in log.get("off_bus") or ():
+    for raw in items(log.get("off_bus")):
         name = "GPU has fallen off the bus"
         events[str(raw.get("device") or "")].append(_Event(name, "reboot", Verdict.FAIL, raw))
 
     places = _places(observation, node_class)
     found = [_of_device(places.component_at(device), device, all_) for device, all_ in sorted(events.items())]
     notable = [item for item in found if item.verdict is not Verdict.PASS]
-    if log.get("truncated") and worst(item.verdict for item in notable) is not Verdict.FAIL:
-        summary = f"the kernel log was read in part only: {log['truncated']}"
+    if log.get("truncated") != "" and worst(item.verdict for item in notable) is not Verdict.FAIL:
+        summary = f"the kernel log was read in part only: {log.get('truncated')}"
         notable.append(finding("gpu.xid", "host", Verdict.UNKNOWN, summary, observed=log.get("lines")))
     if notable:
         return _one_of_each(notable)

@@ -1,0 +1,184 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalogue, the XID table, the node classes that are shipped, and their schema."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.checks import (
+    CHECKS,
+    NODE_HEALTH,
+    expected_checks,
+    finding,
+)
+from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.thresholds import DEFAULTS
+from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.xid import (
+    BUCKETS,
+    XIDS,
+    bucket_of,
+    meaning_of,
+)
+from ansible_collections.firstlight.cluster.plugins.module_utils.findings import Verdict
+from ansible_collections.firstlight.cluster.plugins.module_utils.observe.node import Sources, readers
+from jsonschema import Draft202012Validator
+
+ROOT = Path(__file__).resolve().parents[3]
+SCHEMA = json.loads((ROOT / "plugins/module_utils/schemas/node_class.schema.json").read_text())
+CLASSES = [ROOT / "node_classes/h100-sxm5-8x400g.yml", ROOT / "inventories/lab/node_classes/lab-h100.yml"]
+OWNERS = {"datacentre", "vendor", "network", "software", "user"}
+
+
+def errors(node_class: dict[str, Any]) -> list[str]:
+    return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(SCHEMA).iter_errors(node_class)]
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.id)
+def test_every_check_says_who_ends_it_and_how(check: Any) -> None:
+    assert check.owner in OWNERS
+    assert check.title and check.remedy.endswith(".")
+    names = {name.partition(":")[0] for name in readers(Sources(mounts=["/"]), 1.0)}
+    assert set(check.reads) <= names
+
+
+def test_a_finding_takes_owner_and_remedy_from_the_catalogue() -> None:
+    failed = finding("hca.state", "hca:mlx5_5", Verdict.FAIL, "port is DOWN")
+    assert (failed.owner, failed.remedy) == ("network", CHECKS["hca.state"].remedy)
+    assert finding("hca.state", "hca:mlx5_5", Verdict.PASS, "ACTIVE").remedy == ""
+    assert finding("gpu.count", "host", Verdict.FAIL, "7", remedy="Look.").remedy == "Look."
+
+
+def test_what_could_not_be_read_is_not_to_be_replaced_yet() -> None:
+    unknown = finding("gpu.count", "host", Verdict.UNKNOWN, "nvml: no answer")
+    assert "nvml" in unknown.remedy and "reseat" not in unknown.remedy
+    assert finding("host.reachable", "host", Verdict.UNKNOWN, "away").remedy == CHECKS["host.reachable"].remedy
+
+
+def test_an_id_that_the_catalogue_does_not_have_is_refused() -> None:
+    with pytest.raises(KeyError, match="gpu\\.colour"):
+        finding("gpu.colour", "gpu:0", Verdict.FAIL, "green")
+
+
+def test_xid_table_is_whole() -> None:
+    assert set(XIDS) == set(range(1, 173))
+    assert {xid.bucket for xid in XIDS.values()} == set(BUCKETS)
+    assert all(xid.code == code and xid.meaning for code, xid in XIDS.items())
+
+
+@pytest.mark.parametrize(
+    ("code", "bucket"),
+    [
+        *((code, "drain_rma") for code in (54, 64)),
+        *((code, "reset_gpu") for code in (46, 48, 62, 74, 95, 109, 110, 119, 120, 136, 140, 143, 155, 156, 158)),
+        *((code, "reboot") for code in (79, 151, 168)),
+        *((code, "app") for code in (8, 11, 13, 25, 31, 32, 37, 43, 69, 80, 94, 126, 135, 139)),
+        *((code, "ignore") for code in (45, 106, 107, 108, 141, 152, 153, 160, 161)),
+        *((code, "info") for code in (1, 63, 92, 144, 150, 172, 4711)),
+    ],
+)
+def test_xid_buckets(code: int, bucket: str) -> None:
+    assert bucket_of(code, "") == bucket
+
+
+@pytest.mark.parametrize(
+    ("text", "bucket"),
+    [
+        ("GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)", "reset_gpu"),
+        ("GPU recovery action changed from 0x0 (None) to 0x2 (Node Reboot Required)", "reboot"),
+        ("GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)", "ignore"),
+        ("GPU recovery action changed from 0x0 (None) to 0x3 (Drain P2P)", "info"),
+        ("GPU recovery action changed from 0x0 (None) to 0x4 (Drain and Reset)", "reset_gpu"),
+        ("GPU recovery action changed to 0x9 (Sing)", "info"),
+        ("", "info"),
+    ],
+)
+def test_xid_154_is_judged_by_its_text(text: str, bucket: str) -> None:
+    assert bucket_of(154, text) == bucket
+
+
+def test_an_unknown_xid_has_a_meaning_too() -> None:
+    assert meaning_of(4711) == "not in the XID table"
+
+
+@pytest.mark.parametrize("path", CLASSES, ids=lambda path: path.stem)
+def test_shipped_classes_follow_the_schema(path: Path) -> None:
+    node_class = yaml.safe_load(path.read_text())
+    assert errors(node_class) == []
+    assert node_class["name"] == path.stem
+    assert expected_checks(node_class) == list(NODE_HEALTH)
+    assert len(node_class["hardware"]["hcas"]["devices"]) == node_class["hardware"]["gpus"]["count"]
+
+
+def test_the_schema_is_one_and_knows_the_catalogue() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    exclude = SCHEMA["properties"]["checks"]["properties"]["exclude"]["items"]["properties"]["id"]["enum"]
+    assert exclude == [check for check in NODE_HEALTH if check != "host.reachable"]
+    assert set(DEFAULTS) <= set(SCHEMA["properties"]["thresholds"]["properties"])
+
+
+def test_every_key_of_the_schema_is_described() -> None:
+    def walk(schema: dict[str, Any], where: str) -> list[str]:
+        bare = []
+        for key, value in schema.get("properties", {}).items():
+            if "description" not in value:
+                bare.append(f"{where}.{key}")
+            bare += walk(value, f"{where}.{key}") + walk(value.get("items", {}), f"{where}.{key}[]")
+        return bare
+
+    assert walk(SCHEMA, "$") == []
+
+
+def change(path: str, value: Any) -> dict[str, Any]:
+    """The real class with one key set, or taken away for a value of None."""
+    result: dict[str, Any] = copy.deepcopy(yaml.safe_load(CLASSES[0].read_text()))
+    target = result
+    *parents, last = path.split(".")
+    for key in parents:
+        target = target[key]
+    if value is None:
+        del target[last]
+    else:
+        target[last] = value
+    return result
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("schema", 2, "schema: 1 was expected"),
+        ("name", "Big Node", "name"),
+        ("name", None, "'name' is a required property"),
+        ("colour", "green", "'colour' was unexpected"),
+        ("hardware.gpus", None, "'gpus' is a required property"),
+        ("hardware.gpus.count", "8", "'8' is not of type 'integer'"),
+        ("hardware.gpus.model", None, "'model' is a required property"),
+        ("hardware.gpus.fans", 3, "'fans' was unexpected"),
+        ("hardware.gpus.pci_addresses", ["1b:00.0"], "does not match"),
+        ("hardware.hcas.devices", ["mlx5_0", "mlx5_0"], "non-unique"),
+        ("hardware.hcas.rate_gbps", None, "'rate_gbps' is a required property"),
+        ("hardware.mounts", ["data"], "does not match"),
+        ("software.gpu_driver", None, "'gpu_driver' is a required property"),
+        ("software.docker", 20.1, "20.1 is not of type 'string'"),
+        ("thresholds.gpu_temperature_c", {"warn": 80}, "'fail' is a required property"),
+        ("thresholds.pair_ratio", 1.5, "1.5 is greater than the maximum"),
+        ("thresholds.gpu_temp", 3, "'gpu_temp' was unexpected"),
+        ("checks.exclude", [{"id": "gpu.color", "reason": "x"}], "'gpu.color' is not one of"),
+        ("checks.exclude", [{"id": "gpu.xid"}], "'reason' is a required property"),
+    ],
+)
+def test_the_schema_refuses(path: str, value: Any, says: str) -> None:
+    found = errors(change(path, value))
+    assert any(says in error for error in found), found
+
+
+def test_a_class_without_gpus_needs_to_say_nothing_more_of_them() -> None:
+    bare = change("hardware.gpus", {"count": 0})
+    bare["hardware"]["hcas"] = {"devices": []}
+    bare["software"] = {}
+    assert errors(bare) == []
