@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.maas import events, hardware, images, lifecycle, network, scripts
 from lab.maas.forms import string_bool
-from lab.maas.transitions import COMMISSIONABLE, RELEASABLE, Status, label
+from lab.maas.transitions import COMMISSIONABLE, IN_USE, RELEASABLE, Status, label
 from lab.maas.views import show_machine
 from lab.maas.wire import LateFailure, Refusal, Request, conflict, forbidden, invalid, missing
 
@@ -28,6 +28,7 @@ _ABORTS = {
     Status.TESTING: "Aborted testing",
     Status.DISK_ERASING: "Aborted disk erasing",
 }
+_BMC_FAILED = "Failed to query node's BMC"
 _REVERTED = "Unable to power control the node. Please check power credentials."
 
 
@@ -55,8 +56,8 @@ def permitted(region: Region, request: Request, system_id: str, admin: bool = Fa
 
 
 def comment_of(request: Request) -> str | None:
-    """What the caller gave as a reason."""
-    comment = request.data.get("comment")
+    """What the caller gave as a reason; read from form fields only."""
+    comment = request.post.get("comment")
     return str(comment) if comment else None
 
 
@@ -83,25 +84,30 @@ def power_after(region: Region, request: Request, machine: Record, way: str, bac
             with region.store.transaction():
                 failed = region.store.machine(system_id)
                 if failed is not None:
-                    _power_failed(region, failed, user, doing, back_to, error)
+                    _power_failed(region, failed, user, way, doing, back_to, error)
             raise
 
     request.after_commit.append(later)
 
 
 def _power_failed(
-    region: Region, machine: Record, user: str, doing: int, back_to: int | None, error: LateFailure
+    region: Region, machine: Record, user: str, way: str, doing: int, back_to: int | None, error: LateFailure
 ) -> None:
-    machine["power_state"] = "unknown" if error.status == 503 else "error"
-    if back_to is None:
-        return
-    machine["status"] = back_to
-    machine["job"] = None
-    text = f"({user}) - {error}"
-    if error.status != 503:
+    if way == "off":
+        machine["power_state"] = "unknown" if error.status == 503 else "error"
+    if back_to is not None:
+        if doing == Status.ENTERING_RESCUE_MODE and back_to not in IN_USE:
+            machine["owner"] = None
+        machine["status"] = back_to
+        machine["job"] = None
+        for kind in (scripts.COMMISSIONING, scripts.TESTING, scripts.RELEASE):
+            scripts.finish(region, machine, kind, scripts.ABORTED)
+    if doing == Status.ENTERING_RESCUE_MODE or (way == "off" and error.status == 503):
+        events.add(region, machine, _BMC_FAILED, f"({user}) - {error}", action=_BMC_FAILED)
+    elif way == "on" and back_to is not None:
         what, back = Status(doing).name, Status(back_to).name
         text = f"({user}) - Aborting {what} and reverting to {back}. {_REVERTED}"
-    events.add(region, machine, "Failed to query node's BMC", text)
+        events.add(region, machine, _BMC_FAILED, text)
 
 
 def go(region: Region, request: Request, machine: Record) -> None:
@@ -239,6 +245,8 @@ def deploy(region: Region, request: Request, system_id: str) -> Record:
         raise conflict(f"Can't deploy a machine that is in the '{label(machine['status'])}' state")
     series, kernel = str(given.get("distro_series", "")), str(given.get("hwe_kernel", ""))
     image, chosen_kernel = images.choose(region, series, kernel, machine["architecture"])
+    if lifecycle.switchable(machine) and not region.power.knows(machine["power_type"]):
+        raise Refusal(500, f"Error determining BMC task queue for machine {system_id}")
     if machine["status"] == Status.READY:
         acquire(region, machine, request.username, str(given.get("agent_name", "")), None)
     begin_deployment(region, request, machine, image.osystem, image.series, chosen_kernel)

@@ -25,7 +25,7 @@ def mark_broken(region: Region, request: Request, system_id: str) -> Record:
     machine = permitted(region, request, system_id)
     if machine["owner"] != request.username:
         raise forbidden()
-    comment = str(comment_of(request) or request.data.get("error_description") or "")
+    comment = str(comment_of(request) or request.post.get("error_description") or "")
     if machine["status"] in RELEASABLE:
         begin_release(region, request, machine, comment)
     machine["job"] = machine["job"] if machine["job"] and machine["job"]["kind"] == "release" else None

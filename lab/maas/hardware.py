@@ -103,7 +103,11 @@ def _take_interfaces(region: Region, machine: Record, cards: list[Any]) -> None:
         if interface is None:
             interface = new_interface(region, mac, f"eth{len(machine['interfaces'])}")
             machine["interfaces"].append(interface)
-        interface["fabric"] = network.fabric_for(region, position)["id"]
+        if position == 0:
+            interface["fabric"] = network.fabric_for(region, 0)["id"]
+        elif interface["fabric"] is None:
+            # nothing tells where it is plugged in: MAAS makes a fabric for it
+            interface["fabric"] = network.fabric_for(region, len(region.store.data["fabrics"]))["id"]
         for key in ("vendor", "product", "firmware_version"):
             interface[key] = card.get(key)
         interface["link_speed"] = int(card.get("link_speed", 0))

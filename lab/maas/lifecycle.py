@@ -99,7 +99,6 @@ def finish_deploy(region: Region, machine: Record) -> None:
     scripts.finish(region, machine, scripts.INSTALLATION, scripts.PASSED)
     region.set_status(machine, Status.DEPLOYED)
     machine["netboot"] = False
-    machine["power_state"] = "on"
     machine["deployed_token"] = machine["job"]["token"]
     machine["job"] = None
 

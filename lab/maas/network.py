@@ -156,6 +156,14 @@ def list_vlans(region: Region, request: Request, fabric: str) -> list[Record]:
     return [show_vlan(one) for one in found]
 
 
+def read_vlan(region: Region, request: Request, fabric: str, vid: str) -> Record:
+    """`GET fabrics/{id}/vlans/{vid}/`: every fabric has its untagged VLAN only."""
+    vlans = list_vlans(region, request, fabric)
+    if vid != "0":
+        raise missing("VLAN")
+    return vlans[0]
+
+
 def list_subnets(region: Region, request: Request) -> list[Record]:
     """`GET subnets/`"""
     return [show_subnet(region, subnet) for subnet in region.store.data["subnets"]]

@@ -29,7 +29,10 @@ class NoDriver(PowerFailure):
 
 
 class PowerDriver(Protocol):
-    """How the region switches a machine. Every call is bounded in time and raises PowerFailure."""
+    """How the region switches a machine. Every call but `knows` is bounded in time and raises PowerFailure."""
+
+    def knows(self, kind: str) -> bool:
+        """Whether machines of this power type can be reached at all."""
 
     def query(self, kind: str, parameters: dict[str, Any]) -> str:
         """ "on" or "off"."""
@@ -137,7 +140,7 @@ class RedfishDriver:
         self._pause = threading.Event()
 
     def _bmc(self, kind: str, parameters: dict[str, Any]) -> Redfish:
-        if kind != "redfish":
+        if not self.knows(kind):
             raise NoDriver(f"no driver for power type {kind}")
         try:
             context = ssl.create_default_context(cafile=str(self._ca))
@@ -151,6 +154,10 @@ class RedfishDriver:
             context,
             self._timeout,
         )
+
+    def knows(self, kind: str) -> bool:
+        """See PowerDriver."""
+        return kind == "redfish"
 
     def query(self, kind: str, parameters: dict[str, Any]) -> str:
         """See PowerDriver."""

@@ -52,7 +52,8 @@ def boot(region: Region, request: Request, mac: str) -> Record:
     )
     if machine is None:
         return _LOCAL
-    machine["power_state"] = "on"
+    if lifecycle.switchable(machine):
+        machine["power_state"] = "on"
     job = machine["job"]
     if job is None or region.faults.of_machine(machine["hostname"], job["kind"]):
         return _LOCAL
@@ -111,11 +112,25 @@ def results(region: Region, request: Request, system_id: str) -> Record:
     return {"ok": True}
 
 
+def _note_tests(region: Region, machine: Record, failed: bool = False) -> None:
+    """Events of the tests that the machine had still to run; call it before they are finished."""
+    tests = scripts.current(region, machine, scripts.TESTING)
+    for result in tests["results"] if tests else []:
+        if result["status"] != scripts.PENDING:
+            continue
+        on_disk = scripts.SCRIPTS[result["name"]].hardware == scripts.STORAGE and machine["disks"]
+        what = f"{result['name']} on {machine['disks'][0]['name']}" if on_disk else result["name"]
+        events.add(region, machine, "Running test", what)
+        if failed:
+            events.add(region, machine, "Script", f"{what} failed")
+
+
 def _finish_commission(region: Region, request: Request, machine: Record, passed: bool) -> None:
     if not passed:
         lifecycle.fail_commissioning(region, machine)
         return
     scripts.finish(region, machine, scripts.COMMISSIONING, scripts.PASSED)
+    _note_tests(region, machine)
     scripts.finish(region, machine, scripts.TESTING, scripts.PASSED)
     region.set_status(machine, Status.READY)
     machine.update(owner=None, job=None)
@@ -123,6 +138,7 @@ def _finish_commission(region: Region, request: Request, machine: Record, passed
 
 
 def _finish_test(region: Region, request: Request, machine: Record, passed: bool) -> None:
+    _note_tests(region, machine, failed=not passed)
     scripts.finish(region, machine, scripts.TESTING, scripts.PASSED if passed else scripts.FAILED)
     back_to = machine["job"]["back_to"]
     machine["job"] = None

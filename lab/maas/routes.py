@@ -183,6 +183,7 @@ RESOURCES = (
     _resource("boot-resources/([^/]+)/", {("GET", None): images.read_resource}),
     _resource("fabrics/", {("GET", None): network.list_fabrics}),
     _resource("fabrics/([^/]+)/vlans/", {("GET", None): network.list_vlans}),
+    _resource("fabrics/([^/]+)/vlans/([^/]+)/", {("GET", None): network.read_vlan}),
     _resource("subnets/", {("GET", None): network.list_subnets}),
     _resource("subnets/([^/]+)/", {("GET", None): network.read_subnet}),
     _resource("domains/", {("GET", None): network.list_domains}),

@@ -73,7 +73,8 @@ class Store:
         except FileNotFoundError:
             self.data = initial()
             self._saved = ""
-            self._write()
+            with self._lock:
+                self._write()
             return
         try:
             self.data = json.loads(self._saved)

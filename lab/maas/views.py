@@ -118,7 +118,7 @@ def show_disk(machine: Record, disk: Record) -> Record:
         "serial": disk["serial"],
         "path": f"/dev/disk/by-dname/{disk['name']}",
         "id": disk["id"],
-        "available_size": 0 if partitioned else size,
+        "available_size": 0 if partitioned else partition_size,
         "partitions": [_show_partition(machine, disk, partition_size)] if partitioned else [],
         "numa_node": 0,
         "type": "physical",

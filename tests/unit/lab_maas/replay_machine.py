@@ -1,0 +1,99 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What machines did between recorded exchanges: their reports to the metadata service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .world import phone_home
+
+if TYPE_CHECKING:
+    from .replay import Replay
+
+_CARD = {
+    "vendor": "My Corporation",
+    "product": "My Gigabit Network Connection",
+    "firmware_version": "1.63, 0x800009fa",
+    "link_speed": 10000,
+}
+_SPARE = "52:54:00:aa:00:f0"
+
+
+def _order(replay: Replay, system_id: str) -> dict[str, Any]:
+    order: dict[str, Any] = replay.world.pxe(replay.machine(system_id)["interfaces"][0]["mac_address"])
+    return order
+
+
+def _report(replay: Replay, system_id: str, exit_status: int = 0) -> None:
+    macs = [interface["mac_address"] for interface in replay.machine(system_id)["interfaces"]]
+    first, second = macs[0], (macs[1:] or [_SPARE])[0]
+    hardware = {
+        "cpu_count": 8,
+        "memory_mib": 16384,
+        "interfaces": [{"mac": first, "address": "10.20.0.50/24", **_CARD}, {"mac": second, **_CARD}],
+        "disks": [{"name": "sda", "size": 500_000_000_000, "tags": ["ssd", "sata"]}],
+    }
+    order = _order(replay, system_id)
+    report = {"token": order["token"], "hardware": hardware, "exit_status": exit_status}
+    answer = replay.world.report(order["results_url"], report)
+    assert answer.status == 200, answer.text
+
+
+def _deploy(replay: Replay, system_id: str) -> None:
+    order = _order(replay, system_id)
+    replay.world.report(order["installed_url"], {"token": order["token"], "result": "installed"})
+    assert phone_home(replay.world, order).status == 200
+
+
+def _fail_install(replay: Replay, system_id: str) -> None:
+    order = _order(replay, system_id)
+    answer = replay.world.report(order["installed_url"], {"token": order["token"], "result": "failed"})
+    assert answer.status == 200, answer.text
+
+
+N2, N3, N4, N5 = "6ahw6y", "hntcmx", "7t7whe", "msb6nb"
+NORACK = "wp4qaa"
+
+
+def _bmc_says(state: str) -> Callable[[Replay], None]:
+    def say(replay: Replay) -> None:
+        address = replay.machine(NORACK)["power_parameters"]["power_address"]
+        replay.world.power.states[address] = state
+
+    return say
+
+
+def _commission_two(replay: Replay) -> None:
+    _report(replay, N5)
+    _report(replay, N4, exit_status=1)
+
+
+def _slow_bmcs(replay: Replay) -> None:
+    replay.world.power.gate.clear()
+
+
+def _late_power(replay: Replay) -> None:
+    """The deployments that were aborted meanwhile had their machines switched on all the same."""
+    replay.world.power.gate.set()
+    replay.world.wait(lambda: all(replay.machine(one)["power_state"] == "on" for one in (N2, N3)))
+
+
+# Before the exchange of this name.
+PLAYED: dict[str, Callable[[Replay], None]] = {
+    "343-ready": lambda replay: _report(replay, N2),
+    "351-commission-n5": lambda replay: _report(replay, N3),
+    "353-failed-commissioning": _commission_two,
+    "397-deploy-ready-not-allocated": _slow_bmcs,
+    "408-deploy-n3": _late_power,
+    "409-deployed": lambda replay: _deploy(replay, N3),
+    "422-in-rescue-mode": lambda replay: _report(replay, N3),
+    "433-release-deployed-with-erase": lambda replay: _deploy(replay, N3),
+    "439d-release-deployed-plain": lambda replay: _deploy(replay, N3),
+    "439h-failed-deployment": lambda replay: _fail_install(replay, N3),
+    "874-bmc-error-query": _bmc_says("error"),
+    "875-bmc-on-query": _bmc_says("on"),
+    "441-failed-testing": lambda replay: _report(replay, N5, exit_status=1),
+}
