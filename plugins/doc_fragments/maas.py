@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The connection to MAAS, and the hosts of the roster that a call is about."""
+    """The connection to MAAS."""
 
     DOCUMENTATION = r"""
 options:
@@ -60,27 +60,4 @@ requirements:
   - MAAS with the API 2.0
 notes:
   - Redirects are not followed and C(~/.netrc) is not read, since either could send the key elsewhere.
-"""
-
-    MACHINES = r"""
-options:
-  machines:
-    description:
-      - The hosts of the roster that the call is about.
-      - A host is matched with a machine of MAAS by O(machines[].system_id), then O(machines[].serial),
-        then O(machines[].name). A machine whose serial is known and differs from the roster's is refused.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the host in the inventory. It is the key of the host in RV(machines).
-        type: str
-        required: true
-      system_id:
-        description: MAAS's id of the machine. If every host has one, only these machines are asked for.
-        type: str
-      serial:
-        description: Serial number of the system, as on its label and in its BMC.
-        type: str
 """

@@ -20,7 +20,6 @@ description:
   - A failed deployment is released and tried once more.
 extends_documentation_fragment:
   - firstlight.cluster.maas
-  - firstlight.cluster.maas.machines
 attributes:
   check_mode:
     description: Sends no writing request, and says for each machine what would be done.
@@ -33,7 +32,26 @@ attributes:
     support: full
 options:
   machines:
+    description:
+      - The hosts of the roster that the call is about.
+      - A host is matched with a machine of MAAS by O(machines[].system_id), then O(machines[].serial),
+        then O(machines[].name).
+    type: list
+    elements: dict
+    required: true
     suboptions:
+      name:
+        description: Name of the host in the inventory. It is the key of the host in RV(machines).
+        type: str
+        required: true
+      system_id:
+        description: MAAS's id of the machine. If every host has one, only these machines are asked for.
+        type: str
+      serial:
+        description:
+          - Serial number of the system, as on its label and in its BMC.
+          - A machine whose serial is known and differs is refused. One whose serial is not known is commissioned first.
+        type: str
       user_data:
         description:
           - User data for cloud-init, as text, that a deployment of this host is given.
@@ -277,7 +295,7 @@ def main() -> None:
         # Ansible would write the list with the user data into the system log.
         no_log=True,
     )
-    hosts = wanted(module)
+    hosts = wanted(module, "machines")
     for option, least in (("timeout", 0), ("poll_interval", 0.1), ("concurrency", 1), ("request_timeout", 1)):
         if module.params[option] < least:
             module.fail_json(msg=f"{option}: {module.params[option]:g} is too small; give at least {least:g}.")
@@ -370,7 +388,7 @@ def _tag(client: Client, module: AnsibleModule, outcomes: list[Outcome]) -> dict
     """Give the tags to the machines that lack them; returns the tags given, by host name."""
     given: dict[str, list[str]] = {}
     for tag in module.params["tags"]:
-        change = plan_tag(tag, True, [outcome.machine for outcome in outcomes])
+        change = plan_tag(tag, [(outcome.machine, True) for outcome in outcomes])
         if not change:
             continue
         after = {} if module.check_mode else apply_tag(client, change, TAG_COMMENT)

@@ -12,13 +12,13 @@ version_added: 0.1.0
 author:
   - firstlight.cluster authors (@firstlight-cluster)
 description:
-  - Makes sure that machines carry a tag, or do not, with one writing request for all.
-    The tag on other machines is not touched.
+  - Makes sure that some machines carry a tag and others do not, with one writing request for all.
+    The tag on machines that are not named is not touched.
   - A host that cannot be tagged is reported in RV(machines) and RV(failed_machines), and does not keep the others
     from it. The module itself fails only where MAAS as a whole cannot be used.
+  - A host is matched with a machine of MAAS by C(system_id), then C(serial), then C(name).
 extends_documentation_fragment:
   - firstlight.cluster.maas
-  - firstlight.cluster.maas.machines
 attributes:
   check_mode:
     description: Sends no writing request, and says for each machine what would be done.
@@ -33,15 +33,33 @@ options:
   name:
     description:
       - The tag. MAAS takes letters, digits, C(_), C(-) and C(.).
+      - It is created if a machine shall carry it and it does not exist, and never deleted.
     type: str
     required: true
-  state:
+  machines_present:
     description:
-      - Whether the machines shall carry the tag.
-      - The tag itself is created if it does not exist, and never deleted.
-    type: str
-    choices: [present, absent]
-    default: present
+      - The hosts whose machines shall carry the tag.
+    type: list
+    elements: dict
+    default: []
+    suboptions: &machine
+      name:
+        description: Name of the host in the inventory. It is the key of the host in RV(machines).
+        type: str
+        required: true
+      system_id:
+        description: MAAS's id of the machine. If every host has one, only these machines are asked for.
+        type: str
+      serial:
+        description: Serial number of the system. A machine with another serial is refused.
+        type: str
+  machines_absent:
+    description:
+      - The hosts whose machines shall not carry the tag.
+    type: list
+    elements: dict
+    default: []
+    suboptions: *machine
   comment:
     description:
       - Comment of the tag, if it is created.
@@ -52,16 +70,18 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Mark the admitted nodes
+- name: Mark what is in service and only that
   firstlight.cluster.maas_tag:
     url: http://maas.example.org:5240/MAAS
     api_key_file: ~/.config/maas.key
     name: in_service
-    machines:
+    machines_present:
       - name: node01
         system_id: hntcmx
       - name: node02
         serial: "1660224500124"
+    machines_absent:
+      - name: node03
   run_once: true
   delegate_to: localhost
 """
@@ -132,23 +152,24 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.tags impor
 
 
 def main() -> None:
+    machines = {"type": "list", "elements": "dict", "default": [], "options": MACHINE}
     module = AnsibleModule(
         argument_spec={
             **CONNECTION,
-            "machines": {"type": "list", "elements": "dict", "required": True, "options": MACHINE},
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "machines_present": machines,
+            "machines_absent": machines,
             "comment": {"type": "str", "default": TAG_COMMENT},
         },
         supports_check_mode=True,
     )
-    hosts = wanted(module)
-    tag, present = module.params["name"], module.params["state"] == "present"
+    hosts = wanted(module, "machines_present", "machines_absent")
+    tag = module.params["name"]
+    carriers = {item["name"] for item in module.params["machines_present"]}
     with failing_cleanly(module):
         client = connect(module.params)
         matching = find(client, hosts)
-        change = plan_tag(tag, present, matching.found.values())
-        changing = {*change.add, *change.remove}
+        change = plan_tag(tag, [(machine, name in carriers) for name, machine in matching.found.items()])
         after: dict[str, Machine] = {}
         if change and not module.check_mode:
             after = apply_tag(client, change, module.params["comment"])
@@ -158,13 +179,13 @@ def main() -> None:
             results[host.name] = problem_result(matching.problems[host.name])
             continue
         machine = matching.found[host.name]
-        changed = machine.system_id in changing
+        changed = machine.system_id in change
         tags = set(machine.tags)
         if changed:
             read = after.get(machine.system_id)
-            foreseen = tags | {tag} if present else tags - {tag}
+            foreseen = tags | {tag} if host.name in carriers else tags - {tag}
             tags = foreseen if module.check_mode else set(read.tags) if read else set()
-        results[host.name] = _result(machine, tags, tag, present, changed)
+        results[host.name] = _result(machine, tags, tag, host.name in carriers, changed)
     exit_with: dict[str, Any] = {
         "changed": any(result["changed"] for result in results.values()),
         "machines": results,

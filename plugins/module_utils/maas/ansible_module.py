@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,16 +50,13 @@ def failing_cleanly(module: AnsibleModule) -> Iterator[None]:
         module.fail_json(msg=str(error), failure=failure)
 
 
-def wanted(module: AnsibleModule) -> list[Wanted]:
-    """The hosts of the option `machines`; fails the module where a name is given twice."""
-    names = [item["name"] for item in module.params["machines"]]
-    twice = sorted({name for name in names if names.count(name) > 1})
+def wanted(module: AnsibleModule, *options: str) -> list[Wanted]:
+    """The hosts of these options together; fails the module where a name is given twice."""
+    items = [item for option in options for item in module.params[option]]
+    twice = sorted(name for name, times in Counter(item["name"] for item in items).items() if times > 1)
     if twice:
-        module.fail_json(msg=f"machines: given more than once: {', '.join(twice)}. Name each host once.")
-    return [
-        Wanted(item["name"], system_id=item["system_id"] or "", serial=item["serial"] or "")
-        for item in module.params["machines"]
-    ]
+        module.fail_json(msg=f"{' and '.join(options)}: given more than once: {', '.join(twice)}. Name each host once.")
+    return [Wanted(item["name"], system_id=item["system_id"] or "", serial=item["serial"] or "") for item in items]
 
 
 def problem_result(problem: Problem) -> dict[str, Any]:

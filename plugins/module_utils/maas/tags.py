@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .client import Client
@@ -27,11 +27,18 @@ class TagChange:
     def __bool__(self) -> bool:
         return bool(self.add or self.remove)
 
+    def __contains__(self, system_id: str) -> bool:
+        return system_id in self.add or system_id in self.remove
 
-def plan_tag(tag: str, present: bool, machines: Collection[Machine]) -> TagChange:
-    """The change for these machines; empty where all are as wanted."""
-    wrong = tuple(machine.system_id for machine in machines if (tag in machine.tags) is not present)
-    return TagChange(tag, add=wrong) if present else TagChange(tag, remove=wrong)
+
+def plan_tag(tag: str, machines: Iterable[tuple[Machine, bool]]) -> TagChange:
+    """The change for machines that shall (True) or shall not carry the tag; empty where all are as wanted."""
+    add: list[str] = []
+    remove: list[str] = []
+    for machine, present in machines:
+        if (tag in machine.tags) is not present:
+            (add if present else remove).append(machine.system_id)
+    return TagChange(tag, tuple(add), tuple(remove))
 
 
 def tag_exists(client: Client, tag: str) -> bool:
@@ -51,10 +58,12 @@ def apply_tag(client: Client, change: TagChange, comment: str) -> dict[str, Mach
     """
     if change.add and not tag_exists(client, change.tag):
         _create(client, change.tag, comment)
-    for kind, ids in (("add", change.add), ("remove", change.remove)):
-        for start in range(0, len(ids), IDS_PER_REQUEST):
-            part: Sequence[str] = ids[start : start + IDS_PER_REQUEST]
-            client.post(f"tags/{change.tag}/", "update_nodes", {kind: part})
+    changes = [("add", system_id) for system_id in change.add] + [("remove", system_id) for system_id in change.remove]
+    for start in range(0, len(changes), IDS_PER_REQUEST):
+        form: dict[str, list[str]] = {}
+        for kind, system_id in changes[start : start + IDS_PER_REQUEST]:
+            form.setdefault(kind, []).append(system_id)
+        client.post(f"tags/{change.tag}/", "update_nodes", form)
     return read_machines(client, [*change.add, *change.remove])
 
 

@@ -249,7 +249,7 @@ def test_info_says_what_is_wrong_with_a_filter(run: Run) -> None:
 
 def test_a_tag_is_given_once_to_those_who_lack_it(run: Run) -> None:
     maas = FakeMaas(Box("a", "n1", tags=["other"]), Box("b", "n2", tags=["gpu"]), Box("c", "n3"))
-    options = {"name": "gpu", "machines": names("n1", "n2", "n3", "n4")}
+    options = {"name": "gpu", "machines_present": names("n1", "n2", "n3", "n4")}
     foretold = run(maas_tag, maas, check=True, diff=True, **options)
     assert maas.writes == []
     real = run(maas_tag, maas, diff=True, **options)
@@ -267,13 +267,24 @@ def test_a_tag_is_given_once_to_those_who_lack_it(run: Run) -> None:
 
 def test_a_tag_is_created_where_it_is_wanted_and_taken_away(run: Run) -> None:
     maas = FakeMaas(Box("a", "n1"), Box("b", "n2"))
-    assert run(maas_tag, maas, name="new", state="absent", machines=names("n1"))["changed"] is False
+    assert run(maas_tag, maas, name="new", machines_absent=names("n1"))["changed"] is False
     assert maas.writes == []
-    run(maas_tag, maas, name="new", machines=names("n1", "n2"))
+    run(maas_tag, maas, name="new", machines_present=names("n1"))
     assert maas.writes == ["tags/", "tags/new/?op=update_nodes"]
-    result = run(maas_tag, maas, name="new", state="absent", machines=names("n1"))
+    result = run(maas_tag, maas, name="new", machines_present=names("n2"), machines_absent=names("n1"))
     assert result["machines"]["n1"]["actions"] == ["untag:new"]
+    assert result["machines"]["n2"]["actions"] == ["tag:new"]
     assert (maas.boxes["a"].tags, maas.boxes["b"].tags) == ([], ["new"])
+    assert maas.writes[2:] == ["tags/new/?op=update_nodes"], "one request for both"
+
+
+def test_a_host_cannot_be_tagged_and_untagged_at_once(run: Run) -> None:
+    maas = FakeMaas(Box("a", "n1"))
+    result = run(maas_tag, maas, name="new", machines_present=names("n1"), machines_absent=names("n1"))
+    assert (
+        result["failed"] is True and "machines_present and machines_absent: given more than once: n1" in result["msg"]
+    )
+    assert maas.requests == []
 
 
 def test_a_tag_that_maas_did_not_give_is_a_failure(run: Run) -> None:
@@ -282,7 +293,7 @@ def test_a_tag_that_maas_did_not_give_is_a_failure(run: Run) -> None:
     maas.tags.add("gpu")
     ignored = text(200, '{"added": 1, "removed": 0}')
     maas.before = lambda method, what: ignored if what.endswith("update_nodes") else None
-    result = run(maas_tag, maas, name="gpu", machines=names("n1"))
+    result = run(maas_tag, maas, name="gpu", machines_present=names("n1"))
     assert result["failed_machines"] == ["n1"]
     assert result["changed"] is False
     assert "gpu" in result["machines"]["n1"]["reason"]
@@ -298,12 +309,12 @@ def test_a_tag_made_by_somebody_quicker_will_do(run: Run) -> None:
         return None
 
     maas.before = quicker
-    assert run(maas_tag, maas, name="gpu", machines=names("n1"))["failed_machines"] == []
+    assert run(maas_tag, maas, name="gpu", machines_present=names("n1"))["failed_machines"] == []
 
 
 def test_a_bad_tag_name_is_maass_to_judge(run: Run) -> None:
     maas = FakeMaas(Box("a", "n1"))
     bad = text(400, '{"name": ["Enter a valid value."]}')
     maas.before = lambda method, what: bad if (method, what) == ("POST", "tags/") else None
-    result = run(maas_tag, maas, name="b.a.d", machines=names("n1"))
+    result = run(maas_tag, maas, name="b.a.d", machines_present=names("n1"))
     assert result["failed"] is True and "name: Enter a valid value." in result["msg"]
