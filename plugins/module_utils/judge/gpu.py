@@ -222,8 +222,11 @@ def gpu_fabric_manager(observation: Observation, node_class: NodeClass) -> list[
 
 def _fabric_unit(observation: Observation) -> Finding:
     component = f"unit:{_FABRIC_MANAGER}"
-    unit = (data_of(observation, "systemd").get("units") or {}).get(_FABRIC_MANAGER) or {}
-    active = text(unit.get("active"))
+    try:
+        unit = (data_of(observation, "systemd").get("units") or {}).get(_FABRIC_MANAGER) or {}
+        active = text(unit.get("active"))
+    except Unjudgeable as reason:
+        return _fabric(component, Verdict.UNKNOWN, str(reason), None, "active")
     if active == "active":
         return _fabric(component, Verdict.PASS, "the fabric manager runs", active, "active")
     state = "not installed" if unit.get("load") == "not-found" else f"{active} (result {unit.get('result')})"

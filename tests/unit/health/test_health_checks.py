@@ -138,7 +138,8 @@ CASES = [
     c("gpu.fabric_manager", "fail", "gpu:3", "in progress", put("nvml|gpus|3|fabric|state", 2)),
     c("gpu.fabric_manager", "fail", "gpu:3", "completed, NVML error 999", put("nvml|gpus|3|fabric|status", 999)),
     c("gpu.fabric_manager", "unknown", "gpu:3", "is lost", put("nvml|gpus|3|fabric", LOST)),
-    c("gpu.fabric_manager", "unknown", "host", "no answer", unreadable("systemd")),
+    c("gpu.fabric_manager", "unknown", UNIT, "no answer", unreadable("systemd")),
+    c("gpu.fabric_manager", "pass", "gpu:0", "completed", unreadable("systemd")),
     c("gpu.xid", "pass", "host", "no XID"),
     c(
         "gpu.xid",
