@@ -197,18 +197,17 @@ def driver_packages(driver: Driver, built: dict[str, Path]) -> Iterator[Package]
         service=Service("nvidia-fabricmanager.service", enabled=False),
     )
     pins = ((driver.branch, f"{driver.branch}.*"), (driver.version, f"{driver.version}-*"))
+    # A name with a dot in it would be passed over by apt; only one of these packages can be installed.
+    preferences = "/etc/apt/preferences.d/nvidia-driver-pinning"
     for name, pin in pins:
         yield Package(
             f"nvidia-driver-pinning-{name}",
             f"{name}-1",
             f"APT driver pinning file for driver {'branch' if name == driver.branch else 'version'} {name}",
-            {
-                f"/etc/apt/preferences.d/nvidia-driver-pinning-{name}": "Package: *nvidia* libcuda1\n"
-                f"Pin: version {pin}\nPin-Priority: 1000\n"
-            },
+            {preferences: f"Package: *nvidia* libcuda1\nPin: version {pin}\nPin-Priority: 1000\n"},
             {"Provides": "nvidia-driver-pinning", "Conflicts": "nvidia-driver-pinning"},
             architecture="all",
-            conffiles=(f"/etc/apt/preferences.d/nvidia-driver-pinning-{name}",),
+            conffiles=(preferences,),
         )
 
 

@@ -66,6 +66,7 @@ int main(int argc, char **argv)
     char log_path[MAX_LINE] = "/var/log/fabricmanager.log", daemonize[MAX_LINE] = "1";
     setting(config, "LOG_FILE_NAME", log_path, sizeof log_path);
     setting(config, "DAEMONIZE", daemonize, sizeof daemonize);
+    unlink(run_path(FABRIC_TRAINED)); /* what an earlier driver had of the fabric is void */
     check_driver(state_now());
 
     char *trained = make_run_file(FABRIC_TRAINED);
