@@ -79,7 +79,11 @@ def _judge(plan: Plan, nodes: list[str], roster: set[str], discoveries: dict[str
             merged = netlist
         else:
             merged.merge(netlist)
-    if merged is not None:
-        return compare(merged, plan, nodes, roster)
-    summary = f"the fabric could not be discovered: {'; '.join(complaints) or 'no host tried'}"
-    return Comparison({node: [finding("fabric.discovery", "host", Verdict.UNKNOWN, summary)] for node in nodes}, [])
+    if merged is None:
+        summary = f"the fabric could not be discovered: {'; '.join(complaints) or 'no host tried'}"
+        return Comparison({node: [finding("fabric.discovery", "host", Verdict.UNKNOWN, summary)] for node in nodes}, [])
+    comparison = compare(merged, plan, nodes, roster)
+    seen = f"{len(merged.nodes)} devices and {len(merged.links)} links were discovered"
+    for findings in comparison.nodes.values():
+        findings.append(finding("fabric.discovery", "host", Verdict.PASS, seen))
+    return comparison
