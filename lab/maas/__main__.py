@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     region.lifecycle.resume()
-    print(f"MAAS answers at http://{address}:{options.port}/MAAS/", flush=True)
+    print(f"MAAS answers at http://{address}:{server.server_address[1]}/MAAS/", flush=True)
     server.serve_forever()
     region.lifecycle.stop()
     server.server_close()
