@@ -17,6 +17,7 @@ description:
   - Machines succeed and fail one by one, each with its reason, in RV(machines). The module itself fails only where MAAS
     as a whole cannot be used, for example because of a wrong key.
   - A machine that is under way is waited for, not started again, so that an interrupted run can simply be repeated.
+    When the controller is killed the module stops too, and does not get in the way of the next run.
   - A failed deployment is released and tried once more.
 extends_documentation_fragment:
   - firstlight.cluster.maas
@@ -252,6 +253,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.ansible_mo
     failed_names,
     failing_cleanly,
     problem_result,
+    somebody_reads,
     wanted,
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Client
@@ -307,7 +309,14 @@ def main() -> None:
         if module.check_mode:
             outcomes = {host.name: _foretold(host, machine, goal) for host, machine in matched}
         else:
-            fleet = Fleet(client, goal, _deployment(module.params), pace=_pace(module.params), progress=_report(module))
+            fleet = Fleet(
+                client,
+                goal,
+                _deployment(module.params),
+                pace=_pace(module.params),
+                progress=_report(module),
+                still_wanted=somebody_reads,
+            )
             outcomes = fleet.run(matched)
         tagged = _tag(client, module, [outcome for outcome in outcomes.values() if not outcome.failed])
     results = {name: _result(outcome, tagged.get(name, [])) for name, outcome in outcomes.items()}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -48,6 +49,16 @@ def failing_cleanly(module: AnsibleModule) -> Iterator[None]:
             "body": error.body,
         }
         module.fail_json(msg=str(error), failure=failure)
+
+
+def somebody_reads(descriptor: int = 1) -> bool:
+    """False where the other end of a pipe, by default the module's output, was closed.
+
+    A killed controller leaves its modules running; one that goes on writing to MAAS would race with the next run.
+    """
+    pipe = select.poll()
+    pipe.register(descriptor, 0)
+    return not any(event & select.POLLERR for _, event in pipe.poll(0))
 
 
 def wanted(module: AnsibleModule, *options: str) -> list[Wanted]:

@@ -52,6 +52,10 @@ class MaasError(Exception):
         return f"{text} {self.remedy}" if self.remedy else text
 
 
+class Abandoned(MaasError):
+    """Whoever asked for the work is gone; nothing more was sent."""
+
+
 class InvalidKey(MaasError):
     """The API key does not have the form consumer:token:secret."""
 

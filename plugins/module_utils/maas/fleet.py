@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from .client import Client, Fields
 from .errors import (
+    Abandoned,
     BadRequest,
     Conflict,
     Forbidden,
@@ -136,6 +137,7 @@ class Fleet:
         *,
         pace: Pace,
         progress: Callable[[Progress], None],
+        still_wanted: Callable[[], bool] = lambda: True,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -144,13 +146,15 @@ class Fleet:
         self._deployment = deployment
         self._pace = pace
         self._progress = progress
+        self._still_wanted = still_wanted
         self._sleep = sleep
         self._now = monotonic
 
     def run(self, hosts: Sequence[tuple[Wanted, Machine]]) -> dict[str, Outcome]:
         """Bring the hosts' machines to the goal; the machines must just have been read.
 
-        Raises Unauthorized, or Unreachable and its kin after `patience` seconds without a usable list.
+        Raises Unauthorized; Unreachable and its kin after `patience` seconds without a usable list; and Abandoned
+        instead of sending anything when `still_wanted` says no.
         """
         start = self._now()
         tracked = [_Tracked(host, machine, Outcome(host.name, machine, machine)) for host, machine in hosts]
@@ -165,6 +169,7 @@ class Fleet:
                 self._time_out(pending)
                 break
             self._sleep(max(0.0, min(self._pace.poll, self._pace.timeout - elapsed)))
+            self._check_wanted()
             self._poll(pending)
         self._explain(tracked)
         return {item.host.name: item.outcome for item in tracked}
@@ -185,10 +190,15 @@ class Fleet:
                 if step.action.writes:
                     acting.append((item, step.action))
         if acting:
+            self._check_wanted()
             with ThreadPoolExecutor(max_workers=self._pace.concurrency) as pool:
                 for answer in [pool.submit(self._act, item, action) for item, action in acting]:
                     answer.result()
         return [item for item in waiting if not item.outcome.failed]
+
+    def _check_wanted(self) -> None:
+        if not self._still_wanted():
+            raise Abandoned("Whoever asked for this is gone.", remedy="Run again: machines under way are waited for.")
 
     def _unsettled(self, item: _Tracked) -> bool:
         """True while the effect of the last request may still be to come."""
@@ -211,7 +221,8 @@ class Fleet:
         except Unauthorized:
             raise
         except (BadRequest, Forbidden, NotFound) as error:
-            item.outcome.fail(Problem(f"MAAS refused to {action.value} it: {error}", ""))
+            remedy = error.remedy or "Correct what MAAS complains about, and run again."
+            item.outcome.fail(Problem(f"MAAS refused to {action.value} it: {error.args[0]}", remedy))
             return
         except Conflict as error:
             # Its state changed between our reading and this request; the next poll shows what it is now.
@@ -226,7 +237,9 @@ class Fleet:
     def _count_failure(self, item: _Tracked, action: Action, error: MaasError) -> None:
         item.failures += 1
         if item.failures >= self._pace.tries:
-            item.outcome.fail(Problem(f"MAAS could not {action.value} it in {item.failures} tries: {error}", ""))
+            reason = f"MAAS could not {action.value} it in {item.failures} tries: {error.args[0]}"
+            remedy = error.remedy or "Look at the machine, its BMC and MAAS's own health, and run again."
+            item.outcome.fail(Problem(reason, remedy))
 
     def _poll(self, pending: Sequence[_Tracked]) -> None:
         """Read every pending machine anew. A MAAS that is away for a while is waited for."""

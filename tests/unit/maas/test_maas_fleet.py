@@ -39,7 +39,9 @@ class Rig:
         )
         self.pace = Pace(**({"poll": 10.0, "timeout": 600.0} | pace))
 
-    def run(self, state: State = State.DEPLOYED, user_data: dict[str, str] | None = None) -> dict[str, Outcome]:
+    def run(
+        self, state: State = State.DEPLOYED, user_data: dict[str, str] | None = None, **options: Any
+    ) -> dict[str, Outcome]:
         hosts = [(Wanted(machine.hostname), machine) for machine in list_machines(self.client)]
         self.maas.requests.clear()
         fleet = Fleet(
@@ -50,6 +52,7 @@ class Rig:
             progress=self.lines.append,
             sleep=self.clock.sleep,
             monotonic=self.clock,
+            **options,
         )
         return fleet.run(hosts)
 
@@ -188,7 +191,7 @@ def test_a_deployment_that_never_succeeds_ends_with_maass_words(failure: Any) ->
     maas = FakeMaas(Box("a", "n1"))
     maas.before = lambda method, what: failure if what.endswith("deploy") else None
     outcome = Rig(maas).run()["n1"]
-    assert outcome.failed and "could not deploy it in 3 tries" in outcome.reason
+    assert outcome.failed and "could not deploy it in 3 tries" in outcome.reason and outcome.remedy
     assert maas.writes == ["machines/a/?op=deploy"] * 3
     assert actions(outcome) == []
 
@@ -232,7 +235,8 @@ def test_a_refusal_by_maas_is_final_for_the_machine(answer: Any, part: str) -> N
     maas = FakeMaas(Box("a", "n1"), Box("b", "n2"))
     maas.before = lambda method, what: answer if what == "machines/a/?op=deploy" else None
     outcomes = Rig(maas).run()
-    assert outcomes["n1"].failed and part in outcomes["n1"].reason
+    bad = outcomes["n1"]
+    assert bad.failed and bad.remedy and part in f"{bad.reason} {bad.remedy}"
     assert not outcomes["n2"].failed
     assert maas.counts["machines/a/?op=deploy"] == 1
 
@@ -295,6 +299,19 @@ def test_maas_gone_for_good_stops_the_run_in_bounded_time() -> None:
     # Run again: the deployment is under way, and is waited for.
     maas.before = lambda method, what: None
     assert rig.run()["n1"].machine.status == Status.DEPLOYED
+    assert maas.writes == []
+
+
+def test_nothing_more_is_sent_when_whoever_asked_is_gone() -> None:
+    """A killed controller leaves its module behind, which must not race with the next run."""
+    maas = FakeMaas(Box("a", "n1", Status.NEW))
+    rig = Rig(maas)
+    with pytest.raises(errors.Abandoned):
+        rig.run(still_wanted=lambda: rig.clock.now < 1015.0)
+    assert maas.writes == ["machines/a/?op=commission"]
+    maas.boxes["a"].status = Status.READY
+    with pytest.raises(errors.Abandoned):
+        rig.run(still_wanted=lambda: False)
     assert maas.writes == []
 
 

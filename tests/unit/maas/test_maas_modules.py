@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas import connection
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas import ansible_module, connection
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Status
 from ansible_collections.firstlight.cluster.plugins.modules import maas_machine, maas_machine_info, maas_tag
 from fake_maas import KEY, URL, Box, Clock, FakeMaas, text
@@ -221,6 +222,16 @@ def test_progress_is_written_where_asked(run: Run, tmp_path: Path) -> None:
         "1 Deploying",
         "nothing",
     ]
+
+
+def test_a_reader_that_is_gone_is_noticed() -> None:
+    read, write = os.pipe()
+    assert ansible_module.somebody_reads(write)
+    os.close(read)
+    assert not ansible_module.somebody_reads(write)
+    os.close(write)
+    with Path(os.devnull).open("w") as file:
+        assert ansible_module.somebody_reads(file.fileno())
 
 
 def test_the_module_keeps_its_parameters_out_of_the_system_log(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
