@@ -70,7 +70,9 @@ class ActionModule(ActionBase):
             "total": total,
             "healthy_fraction": (len(gate.passed) + len(gate.deferred)) / total if total else 0.0,
             "reasons": {name: judged[name].reasons for name in sorted(gate.set_aside)},
+            "run": run.run,
             "findings": {
                 name: [finding.to_dict() for finding in judgement.findings] for name, judgement in judged.items()
             },
+            "passes": {name: judgement.passes for name, judgement in judged.items()},
         }

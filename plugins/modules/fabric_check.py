@@ -22,7 +22,7 @@ options:
     type: path
     required: true
   discoveries:
-    description: Results of M(firstlight.cluster.ib_netdiscover) by the name of the host that it ran on, failed ones too.
+    description: Results of M(firstlight.cluster.ib_netdiscover) by the host that it ran on, failed ones too.
     type: dict
     required: true
 attributes:

@@ -9,7 +9,7 @@ short_description: Record findings in the run
 version_added: 0.1.0
 description:
   - Writes findings into the run directory on the controller, where the gate of the phase and the report read them.
-  - Give one finding about the current host by O(check), O(verdict) and O(summary), or many about many nodes by O(nodes).
+  - Give one finding about the current host by O(check), O(verdict) and O(summary), or many nodes' by O(nodes).
 options:
   phase:
     description: Phase that the findings belong to.
@@ -37,7 +37,7 @@ options:
     description: Lists of findings by node name, as modules return them.
     type: dict
   source:
-    description: Name that keeps these findings apart from others of the phase; findings of the same source replace each other.
+    description: Name that keeps these findings apart from others of the phase. The same source replaces its own.
     type: str
 attributes:
   check_mode:

@@ -86,6 +86,14 @@ findings:
   description: Findings other than pass by node, those that the gate added among them.
   returned: always
   type: dict
+passes:
+  description: Components that passed, by node and check.
+  returned: always
+  type: dict
+run:
+  description: Id of the run.
+  returned: always
+  type: str
 total:
   description: Number of nodes that the run is about, those that earlier gates set aside among them.
   returned: always

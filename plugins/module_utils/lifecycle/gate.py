@@ -15,10 +15,15 @@ from ..findings import Finding, Verdict, missing_checks
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the gate makes of one node: its findings other than pass, and those it had to add."""
+    """What the gate makes of one node.
+
+    `findings`: those other than pass; `missing`: those of them that the gate had to add; `passes`: the
+    components that passed, by check; `kept_out`: an earlier gate had set the node aside.
+    """
 
     findings: list[Finding]
     missing: list[Finding]
+    passes: dict[str, list[str]]
     kept_out: bool = False
 
     @property
@@ -55,7 +60,11 @@ def judge_node(
             finding("phase.complete", "host", Verdict.UNKNOWN, "this run did not take it through every gate")
         )
     notable = [item for item in findings if item.verdict is not Verdict.PASS]
-    return Judgement(findings=notable + missing, missing=missing, kept_out=aside)
+    passes: dict[str, list[str]] = {}
+    for item in findings:
+        if item.verdict is Verdict.PASS:
+            passes.setdefault(item.check, []).append(item.component)
+    return Judgement(findings=notable + missing, missing=missing, passes=passes, kept_out=aside)
 
 
 def _unreported(check: str) -> Finding:

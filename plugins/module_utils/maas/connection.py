@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .client import ApiKey, Client, TransportError, api_root
+from .client import ApiKey, Client, Request, Response, Transport, TransportError, api_root
 from .errors import InvalidKey, MaasError
 from .transport import OpenUrl
 
@@ -29,8 +29,8 @@ def read_key_file(path: str) -> str:
     return text
 
 
-def connect(options: Mapping[str, Any]) -> Client:
-    """The client for the connection's options; sends nothing.
+def connect(options: Mapping[str, Any], watch: Callable[[Response], None] | None = None) -> Client:
+    """The client for the connection's options; sends nothing. `watch` is shown every answer as it comes.
 
     Raises MaasError that names the option which is missing or unusable.
     """
@@ -47,7 +47,16 @@ def connect(options: Mapping[str, Any]) -> Client:
         )
     except TransportError as error:
         raise MaasError(f"{error}.", remedy="Correct the path, or leave the option out.") from error
-    return Client(root, key, transport, timeout=options["request_timeout"])
+    return Client(root, key, _watched(transport, watch) if watch else transport, timeout=options["request_timeout"])
+
+
+def _watched(transport: Transport, watch: Callable[[Response], None]) -> Transport:
+    def carry(request: Request) -> Response:
+        answer = transport(request)
+        watch(answer)
+        return answer
+
+    return carry
 
 
 def _key(options: Mapping[str, Any]) -> ApiKey:

@@ -16,6 +16,7 @@ def test_a_node_with_every_expected_check_passing_goes_on() -> None:
     judgement = judge_node(["phase.complete"], [PASS])
     assert judgement.passed
     assert judgement.findings == []
+    assert judgement.passes == {"phase.complete": ["host"]}
 
 
 def test_a_warning_is_told_and_does_not_keep_a_node_out() -> None:

@@ -1,0 +1,45 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Give the play the node classes of its inventory; documented in plugins/modules/node_classes.py."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ..module_utils.site.node_class import available, directories, load_all
+from ..module_utils.site.problems import Problem, render
+
+
+class ActionModule(ActionBase):
+    """Reads files of the controller; never touches a node."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        self.validate_argument_spec(argument_spec={})
+        named = {
+            host: str(variables["hostvars"][host].get("node_class") or "")
+            for host in variables["ansible_play_hosts_all"]
+        }
+        places = directories(Path(variables["inventory_dir"]))
+        known = available(places)
+        classes, problems = load_all(set(named.values()), places)
+        problems += [
+            Problem(
+                "inventory", f"{host}.node_class", f"there is no node class {name!r}", f"choose one of {sorted(known)}"
+            )
+            for host, name in named.items()
+            if name not in known
+        ]
+        if problems:
+            raise AnsibleActionFail(render(problems))
+        return {"changed": False, "classes": classes}

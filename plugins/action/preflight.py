@@ -1,0 +1,154 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find everything that can be known to be wrong before anything is changed; see plugins/modules/preflight.py."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import stat
+import sys
+import time
+import typing as t
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.release import __version__ as core_version
+
+from ..module_utils.fabric.plan_file import PlanFileError, load
+from ..module_utils.lifecycle.run import RunDirectory
+from ..module_utils.maas.client import Response
+from ..module_utils.maas.connection import connect
+from ..module_utils.maas.errors import MaasError
+from ..module_utils.maas.requests import version, whoami
+from ..module_utils.site.problems import Problem, render, shown
+from ..module_utils.site.roster import KEYS
+from ..module_utils.site.validate import validate
+
+# What this release was tried with; requires_ansible of meta/runtime.yml only warns.
+CORE = ((2, 20), (2, 21))
+PYTHON = (3, 12)
+MAAS = (3, 5)
+
+
+class ActionModule(ActionBase):
+    """Reads files of the controller and asks MAAS; to be run with run_once."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        _result, arguments = self.validate_argument_spec(
+            argument_spec={
+                "maas": {
+                    "type": "dict",
+                    "required": True,
+                    "options": {
+                        "url": {"type": "str", "required": True},
+                        "api_key_file": {"type": "path", "required": True},
+                        "ca_file": {"type": "path"},
+                    },
+                },
+                "cable_plan": {"type": "path", "required": True},
+                "secret_files": {"type": "list", "elements": "path", "required": True},
+                "max_clock_offset": {"type": "float", "default": 30.0},
+            }
+        )
+        problems = [
+            *_run_problems(),
+            *_version_problems(),
+            *_site_problems(variables),
+            *_plan_problems(Path(arguments["cable_plan"])),
+            *(problem for name in arguments["secret_files"] for problem in _secret_problems(Path(name))),
+        ]
+        problems += _maas_problems(arguments["maas"], arguments["max_clock_offset"])
+        if problems:
+            raise AnsibleActionFail(f"{len(problems)} to mend before anything is changed:\n{render(problems)}")
+        return {"changed": False, "msg": "nothing to mend"}
+
+
+def _run_problems() -> t.Iterator[Problem]:
+    try:
+        RunDirectory.current()
+    except RuntimeError:
+        remedy = "set it to firstlight.cluster.progress, or run from the clone with its own ansible.cfg"
+        yield Problem("ansible.cfg", "defaults.callbacks_enabled", "the run keeps no findings and no report", remedy)
+
+
+def _version_problems() -> t.Iterator[Problem]:
+    core = tuple(int(part) for part in core_version.split(".")[:2])
+    if not CORE[0] <= core <= CORE[1]:
+        supported = " to ".join(".".join(map(str, each)) for each in CORE)
+        message = f"is {core_version}; this collection supports {supported}"
+        yield Problem("controller", "ansible-core", message, "run `make setup` and use .venv/bin/ansible-playbook")
+    if sys.version_info < PYTHON:
+        message = f"is {sys.version.split()[0]}; this collection needs {'.'.join(map(str, PYTHON))} or later"
+        yield Problem("controller", "python", message, "run `make setup` and use .venv/bin/ansible-playbook")
+
+
+def _site_problems(variables: dict[str, t.Any]) -> list[Problem]:
+    hostvars = variables["hostvars"]
+    resolved = {
+        host: {key: hostvars[host][key] for key in KEYS if key in hostvars[host]}
+        for host in variables["groups"].get("gpu_nodes", ())
+    }
+    folders = [Path(source) for source in variables["ansible_inventory_sources"]]
+    folders = [source if source.is_dir() else source.parent for source in folders]
+    rosters = [folder for folder in folders if (folder / "hosts.yml").is_file()]
+    if not rosters:
+        remedy = "put hosts.yml into the inventory folder and give the folder to -i; see inventories/example"
+        return [Problem(shown(folders[0]), "hosts.yml", "there is no roster", remedy)]
+    return [problem for folder in rosters for problem in validate(folder, resolved).problems]
+
+
+def _plan_problems(path: Path) -> t.Iterator[Problem]:
+    try:
+        load(path)
+    except PlanFileError as error:
+        for line in str(error).splitlines():
+            place, _colon, message = line.partition(": ")
+            yield Problem(place, "", message, "correct the cable plan")
+
+
+def _secret_problems(path: Path) -> t.Iterator[Problem]:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        message = f"cannot be read ({error.strerror})"
+        yield Problem(str(path), "", message, "create it, or correct the variable that names it (site_secret_files)")
+        return
+    if mode & 0o077:
+        yield Problem(str(path), "", f"others may read it (mode {mode:04o})", f"chmod 600 {path}")
+
+
+def _maas_problems(options: dict[str, t.Any], max_offset: float) -> t.Iterator[Problem]:
+    offsets: list[float] = []
+
+    def listen(answer: Response) -> None:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            offsets.append(email.utils.parsedate_to_datetime(answer.headers["date"]).timestamp() - time.time())
+
+    connection = {"validate_certs": True, "use_proxy": False, "request_timeout": 20.0, **options}
+    try:
+        client = connect(connection, watch=listen)
+        told, user = version(client), whoami(client)
+    except MaasError as error:
+        yield Problem("inventory", "maas_url", error.args[0], error.remedy or "see that MAAS answers at this URL")
+        return
+    if tuple(int(part) for part in told.split(".")[:2] if part.isdigit()) < MAAS:
+        needed = ".".join(map(str, MAAS))
+        yield Problem("inventory", "maas_url", f"MAAS is {told}", f"upgrade it to {needed} or later")
+    if not user.get("is_superuser"):
+        message = f"the key belongs to {user['username']}, who is no administrator"
+        yield Problem("inventory", "maas_api_key_file", message, "use an administrator's key: commissioning needs it")
+    # The header has a resolution of one second; a lost or slow answer only widens what is measured.
+    if offsets and abs(min(offsets, key=abs)) > max_offset:
+        message = f"MAAS's clock is {min(offsets, key=abs):+.0f} s from the controller's"
+        yield Problem("controller", "clock", message, "synchronise both with NTP; TLS and MAAS refuse wrong clocks")
