@@ -128,11 +128,11 @@ def cable_swap(labdir: Path | str, port: str, other: str) -> None:
         lab.link(ends[1], peers[0])
 
 
-def restore(labdir: Path | str, node: str) -> None:
-    """Undoes every fault of `node`: cables where they belong, full width, error counters at zero."""
+def restore(labdir: Path | str, *nodes: str) -> None:
+    """Undoes every fault of `nodes`: cables where they belong, full width, error counters at zero."""
     lab = _Lab(Path(labdir))
     with lab.changing():
-        for hca in lab.topology.hcas_of(node):
+        for hca in (hca for node in nodes for hca in lab.topology.hcas_of(node)):
             link = lab.now.links.get((hca.name, 1))
             lab.connect((hca.name, 1))
             if link is None or link.width < 4:
