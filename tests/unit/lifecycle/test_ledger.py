@@ -224,6 +224,28 @@ def test_an_expired_lock_and_one_of_a_killed_run_are_taken_over(path: str) -> No
         assert (taken.owner, taken.run) == ("bob", "run3")
 
 
+def test_what_a_write_decides_on_cannot_change_under_it(path: str) -> None:
+    open_ledger(path).close()
+    refused: list[str] = []
+
+    def other_writer() -> datetime.datetime:
+        with open_ledger(path, busy_seconds=0.05) as other:
+            try:
+                other.acquire_locks(["node01"], owner="bob", run="run2", seconds=60)
+            except LedgerError as error:
+                refused.append(str(error))
+        return datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
+
+    with open_ledger(path) as ledger:
+        moments = iter([datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)])
+        # The first look at the clock is before the transaction, those after it are between its reads and its writes.
+        ledger._clock = lambda: next(moments, None) or other_writer()
+        (lock,) = ledger.acquire_locks(["node01"], owner="alice", run="run1", seconds=60)
+        assert lock.owner == "alice"
+    assert refused
+    assert "locked" in refused[0]
+
+
 def test_a_run_without_the_lock_does_not_move_the_node(path: str) -> None:
     with open_ledger(path, clock=Clock()) as ledger:
         ledger.acquire_locks(["node01"], owner="alice", run="run1", seconds=600)

@@ -26,11 +26,11 @@ all:
     gpu_nodes:
       vars: {rack: r0, node_class: base}
       children:
-        row_a:
+        cage_a:
           vars: {rack: ra}
           hosts:
             node[01:03]: {unit: 1}
-        row_b:
+        cage_b:
           hosts:
             node04: {rack: own}
       hosts:
@@ -78,14 +78,14 @@ def test_groups_and_variables_are_those_of_ansible(tmp_path: Path) -> None:
         content = listed.get(group, {})
         return {*content.get("hosts", ())}.union(*(members(child) for child in content.get("children", ())))
 
-    for group in ("all", "gpu_nodes", "row_a", "row_b", "head_nodes", "mirror"):
+    for group in ("all", "gpu_nodes", "cage_a", "cage_b", "head_nodes", "mirror"):
         assert hosts.members(group) == members(group)
 
 
 def test_places_of_hosts(tmp_path: Path) -> None:
     hosts = hosts_of(tmp_path, NESTED)
     (entry,) = hosts.of_host("node02")
-    assert entry.path == ("all", "children", "gpu_nodes", "children", "row_a", "hosts", "node[01:03]")
+    assert entry.path == ("all", "children", "gpu_nodes", "children", "cage_a", "hosts", "node[01:03]")
     assert hosts.document.line(entry.path) == 10
 
 
