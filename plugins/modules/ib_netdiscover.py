@@ -40,7 +40,7 @@ requirements:
 seealso:
   - module: firstlight.cluster.fabric_check
 author:
-  - The firstlight.cluster authors
+  - The firstlight.cluster authors (@firstlight-cluster)
 """
 
 EXAMPLES = r"""

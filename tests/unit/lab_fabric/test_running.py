@@ -84,7 +84,7 @@ def on_node(labdir: Path, tmp_path: Path, tool: str, *arguments: str) -> subproc
     (tmp_path / tool).symlink_to(TOOL)
     namespace = (labdir / "node-namespace").read_text()
     machine = labdir / "machines" / "node01"
-    environment = {"FABRIC_ENV": machine / "fabric.env", "FABRIC_SYSFS": machine / "sysfs/class/infiniband"}
+    environment = {"FABRIC_ENV": f"{machine}/fabric.env", "FABRIC_SYSFS": f"{machine}/sysfs/class/infiniband"}
     return subprocess.run(
         ["nsenter", f"--net=/run/netns/{namespace}", tmp_path / tool, *arguments],
         env={**os.environ, **environment},
@@ -225,3 +225,29 @@ def test_a_fabric_that_died_says_so_and_starts_again(labdir: Path) -> None:
             fabric.refresh(labdir)
     fabric.start(labdir, json.loads((labdir / "machines.json").read_text()))
     assert port(labdir, "node01", 0, "state") == ["4: ACTIVE"]
+
+
+IBSTAT = """
+for class in /sys/class/*; do mkdir -p "$1/${class##*/}"; mount --bind "$class" "$1/${class##*/}"; done
+mkdir -p "$1/infiniband"; mount --bind "$2" "$1/infiniband"; mount --rbind "$1" /sys/class
+ibstat "$3"
+"""
+
+
+@pytest.mark.usefixtures("healed")
+def test_the_real_ibstat_reads_a_node_s_tree(labdir: Path, tmp_path: Path) -> None:
+    fabric.hca_down(labdir, "node01", 3)
+    tree = labdir / "machines/node01/sysfs/class/infiniband"
+    told = [
+        subprocess.run(
+            ["unshare", "--mount", "sh", "-euc", IBSTAT, "sh", tmp_path, tree, device],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for device in ("mlx5_2", "mlx5_3")
+    ]
+    for line in ("State: Active", "Physical state: LinkUp", "Rate: 400", "Link layer: InfiniBand"):
+        assert line in told[0]
+    for line in ("State: Down", "Physical state: Polling"):
+        assert line in told[1]
