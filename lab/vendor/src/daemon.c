@@ -56,6 +56,14 @@ void go_to_background(const char *pid_path)
     }
     if (!child) {
         setsid();
+        if (chdir("/"))
+            _exit(EXIT_FAILURE);
+        /* Whoever reads the starter's output must not wait for the daemon's. */
+        int nowhere = open("/dev/null", O_RDWR);
+        for (int stream = 0; nowhere >= 0 && stream < 3; stream++)
+            dup2(nowhere, stream);
+        if (nowhere > 2)
+            close(nowhere);
         return;
     }
     /* Written by the parent: whoever waits for it to end finds the file complete. */

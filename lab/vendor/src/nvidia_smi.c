@@ -107,13 +107,13 @@ static void print_table(nvmlDevice_t *devices, int count)
         char t[12][TEXT], memory[64], power[2 * TEXT + 8];
         nvmlDevice_t d = devices[i];
         const char *persistence = strcmp(show("persistence_mode", d, t[2]), "Enabled") ? "Off" : "On";
-        printf("| %3s  %-26.26s %6s | %16s Off | %20s |\n", show("index", d, t[0]), show("name", d, t[1]), persistence,
+        printf("| %3s  %-26.26s %7s | %18s Off | %20s |\n", show("index", d, t[0]), show("name", d, t[1]), persistence,
                show("pci.bus_id", d, t[3]), show("ecc.errors.uncorrected.volatile.total", d, t[4]));
         snprintf(power, sizeof power, "%.0fW / %4.0fW", atof(show("power.draw", d, t[5])),
                  atof(show("power.limit", d, t[6])));
         snprintf(memory, sizeof memory, "%.8sMiB / %.8sMiB", show("memory.used", d, t[7]),
                  show("memory.total", d, t[8]));
-        printf("| N/A  %3sC    %-3s %20s | %22s | %6s%%      Default |\n", show("temperature.gpu", d, t[9]),
+        printf("| N/A  %3sC    %-3s %22s | %22s | %6s%%      Default |\n", show("temperature.gpu", d, t[9]),
                show("pstate", d, t[10]), power, memory, show("utilization.gpu", d, t[11]));
         printf("|                                         |                        | %20s |\n",
                show("mig.mode.current", d, t[0]));

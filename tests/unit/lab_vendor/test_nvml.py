@@ -119,13 +119,23 @@ def test_what_the_state_lacks_is_not_supported(machine: Machine) -> None:
     assert machine.ask("n.nvmlDeviceGetFanSpeed(h)")["error"] == pynvml.NVML_ERROR_FUNCTION_NOT_FOUND
 
 
-@pytest.mark.parametrize("code", ERROR_CODES)
-def test_every_error_can_be_injected_into_one_function_of_one_gpu(machine: Machine, code: int) -> None:
-    machine.gpus[1]["fail"] = {"nvmlDeviceGetTemperature": code}
+# As many functions of a device as there are error codes, so that one process can meet all of them.
+GETTERS = """
+    Name UUID Serial BoardPartNumber VbiosVersion InforomImageVersion MinorNumber ModuleId Brand Architecture ComputeMode
+    PerformanceState PowerState PowerUsage PowerManagementLimit EnforcedPowerLimit PowerManagementDefaultLimit
+    CurrPcieLinkGeneration MaxPcieLinkGeneration CurrPcieLinkWidth MaxPcieLinkWidth PcieReplayCounter PciInfo MemoryInfo
+    BAR1MemoryInfo UtilizationRates PersistenceMode MigMode EccMode RemappedRows RowRemapperHistogram
+    CurrentClocksEventReasons TotalEnergyConsumption DefaultEccMode
+""".split()
+
+
+def test_every_error_can_be_injected_into_one_function_of_one_gpu(machine: Machine) -> None:
+    assert len(GETTERS) >= len(ERROR_CODES)
+    injected = dict(zip(GETTERS, ERROR_CODES, strict=False))
+    machine.gpus[1]["fail"] = {f"nvmlDeviceGet{name}": code for name, code in injected.items()}
     machine.write()
-    assert machine.ask("n.nvmlDeviceGetTemperature(h, 0)", 1)["error"] == code
-    assert machine.ask("n.nvmlDeviceGetPowerUsage(h)", 1) == {"value": 69500}
-    assert "value" in machine.ask("n.nvmlDeviceGetTemperature(h, 0)", 0)
+    assert machine.ask(f"failures(h, {list(injected)})", 1)["value"] == list(injected.values())
+    assert machine.ask(f"failures(h, {list(injected)})", 0)["value"] == [None] * len(injected)
 
 
 @pytest.mark.parametrize("code", ERROR_CODES)

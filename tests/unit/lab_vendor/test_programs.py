@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_nvidia_smi_answers_queries(machine: Machine) -> None:
     machine.write()
     fields = "index,serial,power.draw,memory.total,ecc.errors.uncorrected.volatile.total,remapped_rows.pending"
     status, text = smi(machine, f"--query-gpu={fields}", "--format=csv", "-i", "1")
-    heading = "index, serial, power.draw [W], memory.total [MiB], ecc.errors.uncorrected.volatile.total, remapped_rows.pending"
+    heading = fields.replace(",", ", ").replace("draw", "draw [W]").replace("memory.total", "memory.total [MiB]")
     assert (status, text.splitlines()) == (0, [heading, f"1, {machine.gpus[1]['serial']}, [N/A], 81559 MiB, 5, No"])
     status, text = smi(machine, "--query-gpu=power.draw,temperature.gpu", "--format=csv,noheader,nounits", "--id=0")
     assert (status, text) == (0, "69.00, 31\n")
@@ -97,8 +98,6 @@ def end(pid_file: Path) -> None:
     # Not a child of this process, so it cannot be waited for; the kernel tells through the descriptor.
     descriptor = os.pidfd_open(pid)
     try:
-        import select
-
         assert select.select([descriptor], [], [], 10)[0], "the daemon did not end"
     finally:
         os.close(descriptor)

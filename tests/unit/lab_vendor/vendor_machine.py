@@ -22,10 +22,21 @@ _ASK = """
 import ctypes, json, os, sys
 import pynvml
 pynvml.nvmlLib = ctypes.CDLL(os.environ["LIBRARY"])
+
+def failures(handle, names):
+    # None where a getter answered, else the code of its error.
+    return [failure(getattr(pynvml, "nvmlDeviceGet" + name), handle) for name in names]
+
+def failure(getter, handle):
+    try:
+        getter(handle)
+    except pynvml.NVMLError as error:
+        return error.value
+
 try:
     if not os.environ.get("NO_INIT"):
         pynvml.nvmlInit()
-    scope = {"n": pynvml, "h": None}
+    scope = {"n": pynvml, "h": None, "failures": failures}
     if os.environ.get("INDEX"):
         scope["h"] = pynvml.nvmlDeviceGetHandleByIndex(int(os.environ["INDEX"]))
     print(json.dumps({"value": eval(sys.argv[1], scope)}, default=str))
@@ -69,7 +80,8 @@ class Machine:
         )
 
     def ask(self, expression: str, index: int | None = 0, init: bool = True, timeout: float = 30) -> dict[str, Any]:
-        """{"value"} or {"error", "text"} of an expression over `n` (pynvml) and `h` (the handle of GPU `index`)."""
+        """{"value"} or {"error", "text"} of an expression over `n` (pynvml), `h` (the handle of GPU `index`)
+        and `failures(h, names)` (the error codes of getters, None where they answer)."""
         env = {**self.environment, "INDEX": "" if index is None else str(index), "NO_INIT": "" if init else "1"}
         command = [sys.executable, "-c", _ASK, expression]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=timeout)
