@@ -73,9 +73,21 @@ def _after(region: Region, request: Request, system_id: str, what: Callable[[Rec
     request.after_commit.append(later)
 
 
-def power_after(region: Region, request: Request, machine: Record, way: str, back_to: int | None = None) -> None:
-    """Switch the machine after the commit; when that fails it goes back to `back_to`, and the answer says why."""
+def power_after(
+    region: Region, request: Request, machine: Record, way: str, back_to: int | None = None, job: bool = False
+) -> None:
+    """Switch the machine after the commit.
+
+    Args:
+        region: the region.
+        request: what is being answered.
+        machine: the machine.
+        way: "on" (from the network) or "off".
+        back_to: status to return to when the BMC does not obey; the answer then says why.
+        job: have a worker take up the machine's job as soon as the BMC has obeyed.
+    """
     system_id, user, doing = machine["system_id"], request.username, machine["status"]
+    work = (machine["job"]["kind"], machine["job"]["token"]) if job else None
 
     def later() -> None:
         try:
@@ -86,6 +98,12 @@ def power_after(region: Region, request: Request, machine: Record, way: str, bac
                 if failed is not None:
                     _power_failed(region, failed, user, way, doing, back_to, error)
             raise
+        if work:
+            with region.store.transaction():
+                current = region.store.machine(system_id)
+                if current and current["job"] and current["job"]["token"] == work[1]:
+                    current["job"]["stage"] = "wait"
+            region.lifecycle.run(system_id, *work)
 
     request.after_commit.append(later)
 
@@ -108,21 +126,6 @@ def _power_failed(
         what, back = Status(doing).name, Status(back_to).name
         text = f"({user}) - Aborting {what} and reverting to {back}. {_REVERTED}"
         events.add(region, machine, _BMC_FAILED, text)
-
-
-def go(region: Region, request: Request, machine: Record) -> None:
-    """Have a worker take up the machine's job once what was promised before it is done."""
-    system_id = machine["system_id"]
-
-    def later() -> None:
-        with region.store.transaction():
-            current = region.store.machine(system_id)
-            # the request itself has switched the machine
-            if current and current["job"] and current["job"]["kind"] != "deploy":
-                current["job"]["stage"] = "wait"
-        region.lifecycle.run(system_id)
-
-    request.after_commit.append(later)
 
 
 # -- commission, test ------------------------------------------------------------------------------------------------
@@ -153,8 +156,7 @@ def begin_commissioning(region: Region, request: Request, machine: Record, data:
     machine["owner"] = request.username
     lifecycle.start(region, machine, "commission", back_to=old)
     events.add(region, machine, "Commissioning")
-    power_after(region, request, machine, "on", back_to=old)
-    go(region, request, machine)
+    power_after(region, request, machine, "on", back_to=old, job=True)
 
 
 def commission(region: Region, request: Request, system_id: str) -> Record:
@@ -183,8 +185,7 @@ def test(region: Region, request: Request, system_id: str) -> Record:
     scripts.start_set(region, machine, scripts.TESTING, tests)
     lifecycle.start(region, machine, "test", back_to=old)
     events.add(region, machine, "Testing")
-    power_after(region, request, machine, "on", back_to=old)
-    go(region, request, machine)
+    power_after(region, request, machine, "on", back_to=old, job=True)
     return show_machine(region, machine)
 
 
@@ -264,7 +265,7 @@ def begin_deployment(
     scripts.start_set(region, machine, scripts.INSTALLATION, [])
     lifecycle.start(region, machine, "deploy", user_data=request.post.get("user_data"))
     events.add(region, machine, "Deploying")
-    system_id = machine["system_id"]
+    system_id, token = machine["system_id"], machine["job"]["token"]
 
     def give_addresses() -> None:
         with region.store.transaction():
@@ -277,7 +278,8 @@ def begin_deployment(
         raise LateFailure(503, f"{system_id}: Unable to allocate static IP due to address exhaustion.")
 
     request.after_commit.append(give_addresses)
-    go(region, request, machine)
+    # switching it on may take a while, and the answer does not wait for it
+    request.after_commit.append(lambda: region.lifecycle.run(system_id, "deploy", token))
 
 
 def begin_release(region: Region, request: Request, machine: Record, comment: str | None) -> None:
@@ -286,8 +288,7 @@ def begin_release(region: Region, request: Request, machine: Record, comment: st
     events.user_event(region, machine, "User releasing node", request.username, comment)
     lifecycle.begin_release(region, machine)
     if machine["job"]:
-        power_after(region, request, machine, "off", back_to=old)
-        go(region, request, machine)
+        power_after(region, request, machine, "off", back_to=old, job=True)
 
 
 def _begin_erase(region: Region, request: Request, machine: Record) -> None:
@@ -296,8 +297,7 @@ def _begin_erase(region: Region, request: Request, machine: Record) -> None:
     events.user_event(region, machine, "User erasing disk", request.username, comment_of(request))
     region.set_status(machine, Status.DISK_ERASING)
     lifecycle.start(region, machine, "erase")
-    power_after(region, request, machine, "on", back_to=old)
-    go(region, request, machine)
+    power_after(region, request, machine, "on", back_to=old, job=True)
 
 
 def release(region: Region, request: Request, system_id: str) -> Record:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.maas import events, lifecycle, network
-from lab.maas.actions import begin_release, comment_of, deploy, go, permitted, power_after
+from lab.maas.actions import begin_release, comment_of, deploy, permitted, power_after
 from lab.maas.transitions import RELEASABLE, Status
 from lab.maas.views import show_machine
 from lab.maas.wire import Request, conflict, forbidden
@@ -110,8 +110,7 @@ def rescue_mode(region: Region, request: Request, system_id: str) -> Record:
     machine["before_rescue"] = old
     lifecycle.start(region, machine, "rescue", back_to=old)
     events.add(region, machine, "Entering rescue mode")
-    power_after(region, request, machine, "on", back_to=old)
-    go(region, request, machine)
+    power_after(region, request, machine, "on", back_to=old, job=True)
     return show_machine(region, machine)
 
 
@@ -121,8 +120,7 @@ def exit_rescue_mode(region: Region, request: Request, system_id: str) -> Record
     old = machine["status"]
     region.set_status(machine, Status.EXITING_RESCUE_MODE)
     lifecycle.start(region, machine, "exit_rescue", back_to=machine["before_rescue"])
-    power_after(region, request, machine, "on", back_to=old)
-    go(region, request, machine)
+    power_after(region, request, machine, "on", back_to=old, job=True)
     return show_machine(region, machine)
 
 

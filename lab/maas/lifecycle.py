@@ -113,9 +113,9 @@ class Lifecycle:
     def resume(self) -> None:
         """Take up the jobs that are in the database."""
         with self._region.store.transaction() as data:
-            waiting = [machine["system_id"] for machine in data["machines"] if machine["job"]]
-        for system_id in waiting:
-            self.run(system_id)
+            waiting = [(machine["system_id"], machine["job"]) for machine in data["machines"] if machine["job"]]
+        for system_id, job in waiting:
+            self.run(system_id, job["kind"], job["token"])
 
     def stop(self) -> None:
         """End all workers; the jobs stay in the database."""
@@ -123,15 +123,12 @@ class Lifecycle:
         with self._region.store.transaction():
             self._region.store.changed.notify_all()
 
-    def run(self, system_id: str) -> None:
-        """Work on the machine's present job."""
-        with self._region.store.transaction():
-            machine = self._region.store.machine(system_id)
-            job = machine["job"] if machine else None
-        if job:
-            threading.Thread(
-                target=self._guarded, args=(system_id, job["token"]), name=f"{job['kind']} {system_id}", daemon=True
-            ).start()
+    def run(self, system_id: str, kind: str, token: str) -> None:
+        """Work on a job; a machine that was quick may have brought it to its end already."""
+        work = threading.Thread(
+            target=self._guarded, args=(system_id, kind, token), name=f"{kind} {system_id}", daemon=True
+        )
+        work.start()
 
     # -- power, as the answer to a request -----------------------------------------------------------------------
 
@@ -177,9 +174,10 @@ class Lifecycle:
 
     # -- workers -------------------------------------------------------------------------------------------------
 
-    def _guarded(self, system_id: str, token: str) -> None:
+    def _guarded(self, system_id: str, kind: str, token: str) -> None:
         try:
-            self._work(system_id, token)
+            if self._work(system_id, kind, token) and kind in EPHEMERAL and kind != "rescue":
+                self._settle(system_id)
         except Exception:
             traceback.print_exc(file=sys.stderr)
             with self._region.store.transaction():
@@ -192,26 +190,25 @@ class Lifecycle:
         machine = self._region.store.machine(system_id)
         return machine if machine and machine["job"] and machine["job"]["token"] == token else None
 
-    def _work(self, system_id: str, token: str) -> None:
+    def _work(self, system_id: str, kind: str, token: str) -> bool:
+        """Bring a job to its end; False when the machine was never switched on for it."""
         with self._region.store.transaction():
             machine = self._current(system_id, token)
             if machine is None:
-                return
-            kind, stage = machine["job"]["kind"], machine["job"]["stage"]
+                return True
+            stage = machine["job"]["stage"]
             fault = self._region.faults.of_machine(machine["hostname"], _FAULT_OF.get(kind, ""))
         if stage == "power" and not self._power(system_id, token, "off" if kind == "release" else "on"):
-            return
+            return False
         if fault == "fail":
             self._fail(system_id, token)
-            return
-        if kind == "release":
+        elif kind == "release":
             self._wait_until_off(system_id, token, hangs=fault == "hang")
         elif kind == "exit_rescue":
             self._leave_rescue(system_id, token)
         else:
             self._wait_for_report(system_id, token)
-            if kind in EPHEMERAL and kind != "rescue":
-                self._settle(system_id)
+        return True
 
     def _power(self, system_id: str, token: str, way: str) -> bool:
         """Switch the machine for its job; False when the job is over."""

@@ -154,8 +154,9 @@ def _finish_erase(region: Region, request: Request, machine: Record, passed: boo
         return
     scripts.finish(region, machine, scripts.RELEASE, scripts.PASSED)
     lifecycle.begin_release(region, machine)
-    system_id = machine["system_id"]
-    request.after_commit.append(lambda: region.lifecycle.run(system_id))
+    if machine["job"]:
+        job = machine["system_id"], machine["job"]["kind"], machine["job"]["token"]
+        request.after_commit.append(lambda: region.lifecycle.run(*job))
 
 
 def _finish_rescue(region: Region, request: Request, machine: Record, passed: bool) -> None:
