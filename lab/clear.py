@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from lab import fabric, mounts, network, processes
 from lab.engine import Engine
 from lab.errors import LabError
+from lab.processes import FABRIC_PARTS
 from lab.site import Lab
 
 
@@ -22,8 +23,10 @@ def clear(lab: Lab) -> None:
 
     :raises LabError: something resists; the message says what.
     """
-    # The BMCs first: they would take a machine that ends for one that switched itself off.
-    processes.end(lab, processes.running(lab))
+    # The BMCs first: they would take a machine that ends for one that switched itself off. The fabric's
+    # programs end in an order of their own: OpenSM does not without ibsim's answers.
+    fabric_pids = {processes.pid_of(lab, part) for part in FABRIC_PARTS}
+    processes.end(lab, [pid for pid in processes.running(lab) if pid not in fabric_pids])
     if lab.directory.exists():
         fabric.stop(lab.directory)
     Engine(lab).clear()

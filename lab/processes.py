@@ -25,6 +25,9 @@ MAAS_PORT, UPSTREAM_PORT, NTP_PORT, BMC_PORT = 5240, 8080, 123, 443
 PARTS = ("maas", "bmc", "upstream", "ntp")
 """Each is the module lab.PART, run as `python -m lab.PART --lab LABDIR`."""
 
+FABRIC_PARTS = ("ibsim", "opensm")
+"""Started and ended by lab.fabric, with pid files beside the others."""
+
 _START_SECONDS = 30.0
 _END_SECONDS = 15.0
 

@@ -11,12 +11,10 @@ from lab import faults, machines, processes
 from lab.bmc.power import State
 from lab.site import Lab
 
-FABRIC_PARTS = ("ibsim", "opensm")
-
 
 def read(lab: Lab) -> dict[str, Any]:
     """The state of `lab`, also of one that is not there or only half up."""
-    running = {part: processes.pid_of(lab, part) for part in (*processes.PARTS, *FABRIC_PARTS)}
+    running = {part: processes.pid_of(lab, part) for part in (*processes.PARTS, *processes.FABRIC_PARTS)}
     found: dict[str, Any] = {}
     if (lab.directory / "machines.json").exists():
         having = faults.of(lab.directory)
