@@ -264,7 +264,7 @@ def main() -> None:
             "operator": {"type": "str", "default": ""},
             "states": {"type": "dict", "default": {}},
             "findings": {"type": "dict", "default": {}},
-            "passed": {"type": "dict", "default": {}},
+            "passed": {"type": "dict", "default": {}, "no_log": False},
             "lock": {"type": "list", "elements": "str", "default": []},
             "unlock": {"type": "list", "elements": "str", "default": []},
             "lock_seconds": {"type": "float", "default": 14400},
