@@ -223,23 +223,7 @@ failure:
   description: The request that failed and MAAS's answer, without secrets.
   returned: failure
   type: dict
-  contains:
-    kind:
-      description: Kind of the error.
-      type: str
-      sample: Unauthorized
-    status:
-      description: HTTP status, V(null) if no answer came.
-      type: int
-    method:
-      description: Method of the request.
-      type: str
-    path:
-      description: Path and operation of the request.
-      type: str
-    body:
-      description: Text of the answer.
-      type: str
+  sample: {"kind": "Unauthorized", "status": 401, "method": "GET", "path": "machines/", "body": ""}
 """
 
 import time
@@ -265,10 +249,10 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.fleet impo
     Pace,
     Progress,
 )
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Problem, Wanted
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Action, Goal, State, path
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Problem
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Goal, State
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import find, whoami
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.results import diff, foretell, result
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.tags import TAG_COMMENT, apply_tag, plan_tag
 
 
@@ -307,7 +291,7 @@ def main() -> None:
         matching = find(client, hosts)
         matched = [(host, matching.found[host.name]) for host in hosts if host.name in matching.found]
         if module.check_mode:
-            outcomes = {host.name: _foretold(host, machine, goal) for host, machine in matched}
+            outcomes, after = foretell(matched, goal)
         else:
             fleet = Fleet(
                 client,
@@ -319,43 +303,51 @@ def main() -> None:
             )
             outcomes = fleet.run(matched)
         tagged = _tag(client, module, [outcome for outcome in outcomes.values() if not outcome.failed])
-    results = {name: _result(outcome, tagged.get(name, [])) for name, outcome in outcomes.items()}
+        if not module.check_mode:
+            after = {name: outcome.machine for name, outcome in outcomes.items()}
+    results = {name: result(outcome, tagged.get(name, [])) for name, outcome in outcomes.items()}
     results.update({name: problem_result(problem) for name, problem in matching.problems.items()})
     exit_with: dict[str, Any] = {
-        "changed": any(result["changed"] for result in results.values()),
+        "changed": any(item["changed"] for item in results.values()),
         "machines": {host.name: results[host.name] for host in hosts},
         "failed_machines": failed_names(results),
         "counts": {
             "total": len(results),
-            "ok": sum(not result["failed"] for result in results.values()),
-            "changed": sum(result["changed"] for result in results.values()),
-            "failed": sum(result["failed"] for result in results.values()),
+            "ok": sum(not item["failed"] for item in results.values()),
+            "changed": sum(item["changed"] for item in results.values()),
+            "failed": sum(item["failed"] for item in results.values()),
         },
     }
     if module._diff:
-        exit_with["diff"] = _diff(goal, outcomes, tagged)
+        exit_with["diff"] = diff(outcomes, after, tagged)
     module.exit_json(**exit_with)
 
 
 def _goal(params: dict[str, Any], client: Client) -> Goal:
-    system, _, series = (params["distro_series"] or "").rpartition("/")
+    osystem, series = _image(params)
     return Goal(
         state=State(params["state"]),
         user=whoami(client)["username"],
-        osystem=params["osystem"] or system,
+        osystem=osystem,
         distro_series=series,
         in_service_tag=params["in_service_tag"],
     )
 
 
 def _deployment(params: dict[str, Any]) -> Deployment:
-    system, _, series = (params["distro_series"] or "").rpartition("/")
+    osystem, series = _image(params)
     return Deployment(
-        osystem=params["osystem"] or system,
+        osystem=osystem,
         distro_series=series,
         hwe_kernel=params["hwe_kernel"] or "",
         user_data={item["name"]: item["user_data"] for item in params["machines"] if item["user_data"]},
     )
+
+
+def _image(params: dict[str, Any]) -> tuple[str, str]:
+    """Operating system and series; the series may be given with its system in front."""
+    system, _, series = (params["distro_series"] or "").rpartition("/")
+    return params["osystem"] or system, series
 
 
 def _pace(params: dict[str, Any]) -> Pace:
@@ -382,17 +374,6 @@ def _report(module: AnsibleModule) -> Any:
     return report
 
 
-def _foretold(host: Wanted, machine: Machine, goal: Goal) -> Outcome:
-    """What a run would do with a machine, if nothing fails."""
-    outcome = Outcome(host.name, machine, machine)
-    for step in path(machine, host, goal):
-        if step.action is Action.REFUSE:
-            outcome.fail(Problem(step.reason, step.remedy))
-        elif step.action.writes:
-            outcome.actions.append(step.action)
-    return outcome
-
-
 def _tag(client: Client, module: AnsibleModule, outcomes: list[Outcome]) -> dict[str, list[str]]:
     """Give the tags to the machines that lack them; returns the tags given, by host name."""
     given: dict[str, list[str]] = {}
@@ -404,58 +385,12 @@ def _tag(client: Client, module: AnsibleModule, outcomes: list[Outcome]) -> dict
         for outcome in outcomes:
             if outcome.machine.system_id not in change.add:
                 continue
-            given.setdefault(outcome.name, []).append(tag)
-            if module.check_mode:
-                continue
-            machine = after.get(outcome.machine.system_id)
-            if machine is None or tag not in machine.tags:
+            outcome.machine = after.get(outcome.machine.system_id, outcome.machine)
+            if module.check_mode or tag in outcome.machine.tags:
+                given.setdefault(outcome.name, []).append(tag)
+            else:
                 outcome.fail(Problem(f"MAAS did not give it the tag {tag}.", "Look at the machine in MAAS."))
-            outcome.machine = machine or outcome.machine
     return given
-
-
-def _result(outcome: Outcome, tags: list[str]) -> dict[str, Any]:
-    facts = outcome.machine.as_vars()
-    actions = [action.value for action in outcome.actions] + [f"tag:{tag}" for tag in tags]
-    return {
-        **{key: facts[key] for key in ("system_id", "status", "status_name", "serial", "addresses", "primary_address")},
-        "actions": actions,
-        "changed": bool(actions),
-        "failed": outcome.failed,
-        "reason": outcome.reason,
-        "remedy": outcome.remedy,
-        "event": outcome.event,
-    }
-
-
-def _diff(goal: Goal, outcomes: dict[str, Outcome], tagged: dict[str, list[str]]) -> dict[str, Any]:
-    before: dict[str, Any] = {}
-    after: dict[str, Any] = {}
-    for name, outcome in outcomes.items():
-        tags = tagged.get(name, [])
-        if not outcome.actions and not tags:
-            continue
-        before[name] = _shown(outcome.before)
-        after[name] = _shown(outcome.machine)
-        after[name]["tags"] = sorted({*outcome.machine.tags, *tags})
-        if outcome.machine is outcome.before and outcome.actions:
-            # Check mode: nothing was done, so this is what the steps lead to.
-            after[name]["status"] = "Deployed" if goal.state is State.DEPLOYED else "Ready"
-            deployed = goal.state is State.DEPLOYED
-            after[name]["osystem"] = goal.osystem if deployed else ""
-            after[name]["distro_series"] = goal.distro_series if deployed else ""
-            after[name]["owner"] = goal.user if deployed else None
-    return {"before": before, "after": after}
-
-
-def _shown(machine: Machine) -> dict[str, Any]:
-    return {
-        "status": machine.status_name,
-        "osystem": machine.osystem,
-        "distro_series": machine.distro_series,
-        "owner": machine.owner,
-        "tags": list(machine.tags),
-    }
 
 
 if __name__ == "__main__":

@@ -154,22 +154,32 @@ def next_step(machine: Machine, host: Wanted, goal: Goal, done: Sequence[Action]
     return _write_problem(machine, goal, status, cell) or Step(cell)
 
 
-def path(machine: Machine, host: Wanted, goal: Goal) -> list[Step]:
-    """Every step from here, if nothing fails; the last is DONE, REFUSE, or a WAIT whose outcome cannot be foretold."""
+@dataclass(frozen=True)
+class Foresight:
+    """Every step from here if nothing fails, and the machine as it would be then.
+
+    The last step is DONE, REFUSE, or a WAIT whose outcome cannot be foretold.
+    """
+
+    steps: tuple[Step, ...]
+    machine: Machine
+
+
+def foresee(machine: Machine, host: Wanted, goal: Goal) -> Foresight:
+    """Follow the table to its end."""
     steps: list[Step] = []
     done: list[Action] = []
     while True:
         step = next_step(machine, host, goal, done)
         steps.append(step)
-        if step.action in (Action.DONE, Action.REFUSE):
-            return steps
+        after: Status | None = None
         if step.action is Action.WAIT:
             after = _AFTER_WAIT.get(Status(machine.status))
-            if after is None:
-                return steps
-        else:
+        elif step.action.writes:
             done.append(step.action)
             after = _OUTCOME[step.action]
+        if after is None:
+            return Foresight(tuple(steps), machine)
         machine = _foreseen(machine, after, host, goal)
 
 

@@ -27,11 +27,11 @@ all:
   children:
     gpu_nodes:
       hosts:
-        node01: {serial: S1, node_class: lab}
-        node02: {serial: S2}
+        node01: {serial_number: S1, node_class: lab}
+        node02: {serial_number: S2}
         node03: {system_id: idthree}
-        node04: {serial: S4, ansible_host: 192.0.2.4}
-        node05: {serial: S5}
+        node04: {serial_number: S4, ansible_host: 192.0.2.4}
+        node05: {serial_number: S5}
         node06: {}
 """
 CONFIG = """
@@ -229,7 +229,7 @@ def test_options_may_be_templates_and_filters_go_to_the_server(site: Site, serve
         "api_key: \"{{ lookup('ansible.builtin.file', inventory_dir ~ '/secrets/maas.key') }}\"\n"
         "filters: {hostname: ['{{ wanted_name }}', node04]}\n"
         "keyed_groups: [{key: maas.tags, prefix: tag}]\n"
-        "compose: {short: \"maas.system_id ~ '/' ~ serial\"}\n"
+        "compose: {short: \"maas.system_id ~ '/' ~ serial_number\"}\n"
         "groups: {on_power: maas.power_state == 'on'}\n",
     )
     listed = site.listed("-e", "wanted_name=renamed", TEST_URL=serve(maas))

@@ -14,8 +14,8 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning i
     Action,
     Goal,
     State,
+    foresee,
     next_step,
-    path,
 )
 
 HOST = Wanted("node01", serial="S1")
@@ -215,12 +215,12 @@ def test_a_refusal_after_a_failure_says_why_maas_thinks_it_failed() -> None:
     ],
 )
 def test_the_whole_path_is_foretold(start: Machine, goal: str, actions: list[Action]) -> None:
-    assert [step.action for step in path(start, HOST, GOALS[goal])] == actions
+    assert [step.action for step in foresee(start, HOST, GOALS[goal]).steps] == actions
 
 
 @pytest.mark.parametrize("status", list(Status))
 @pytest.mark.parametrize("goal", list("cdr"))
 def test_every_path_ends(status: Status, goal: str) -> None:
-    steps = path(machine(status), HOST, GOALS[goal])
+    steps = foresee(machine(status), HOST, GOALS[goal]).steps
     assert len(steps) <= 5
     assert steps[-1].action in (Action.DONE, Action.REFUSE, Action.WAIT)

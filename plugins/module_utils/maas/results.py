@@ -1,0 +1,68 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run did, or would do, as plain data: per machine, and before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .fleet import Outcome
+from .machines import Machine
+from .matching import Problem, Wanted
+from .planning import Action, Goal, foresee
+
+_FACTS = ("system_id", "status", "status_name", "serial", "addresses", "primary_address")
+_SHOWN = ("osystem", "distro_series", "owner")
+
+
+def foretell(hosts: Sequence[tuple[Wanted, Machine]], goal: Goal) -> tuple[dict[str, Outcome], dict[str, Machine]]:
+    """What a run would do with each machine, and what the machine would be then, both by host name."""
+    outcomes: dict[str, Outcome] = {}
+    machines: dict[str, Machine] = {}
+    for host, machine in hosts:
+        foresight = foresee(machine, host, goal)
+        outcome = Outcome(host.name, machine, machine)
+        outcome.actions = [step.action for step in foresight.steps if step.action.writes]
+        last = foresight.steps[-1]
+        if last.action is Action.REFUSE:
+            outcome.fail(Problem(last.reason, last.remedy))
+        outcomes[host.name], machines[host.name] = outcome, foresight.machine
+    return outcomes, machines
+
+
+def result(outcome: Outcome, tags: Sequence[str]) -> dict[str, Any]:
+    """The result of one host, as the module's documentation describes it; `tags` are those that it was given."""
+    facts = outcome.machine.as_vars()
+    actions = [action.value for action in outcome.actions] + [f"tag:{tag}" for tag in tags]
+    return {
+        **{key: facts[key] for key in _FACTS},
+        "actions": actions,
+        "changed": bool(actions),
+        "failed": outcome.failed,
+        "reason": outcome.reason,
+        "remedy": outcome.remedy,
+        "event": outcome.event,
+    }
+
+
+def diff(
+    outcomes: Mapping[str, Outcome], after: Mapping[str, Machine], tagged: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Ansible's diff of the machines that change: `before` and `after` by host name."""
+    shown: dict[str, Any] = {"before": {}, "after": {}}
+    for name, outcome in outcomes.items():
+        if outcome.actions or name in tagged:
+            shown["before"][name] = _shown(outcome.before)
+            shown["after"][name] = _shown(after[name], tagged.get(name, ()))
+    return shown
+
+
+def _shown(machine: Machine, tags: Sequence[str] = ()) -> dict[str, Any]:
+    facts = machine.as_vars()
+    return {
+        "status": machine.status_name,
+        "tags": sorted({*machine.tags, *tags}),
+        **{key: facts[key] for key in _SHOWN},
+    }
