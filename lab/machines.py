@@ -125,7 +125,7 @@ def build(roster_path: Path, network: Network) -> Site:
         other = serials.setdefault(machine.serial, machine.name)
         if other != machine.name:
             raise LabError(
-                f"{roster_path}: {other} and {machine.name} have the same serial {machine.serial}; correct one"
+                f"{roster_path}: {other} and {machine.name} have the same serial_number {machine.serial}; correct one"
             )
     return Site(network, machines)
 
@@ -182,7 +182,7 @@ def _machine(path: Path, name: str, role: str, variables: Any, number: int, netw
     if not isinstance(variables, dict):
         raise LabError(f"{path}: {name}: must be a mapping of variables, not {type(variables).__name__}")
     for key, kind, example in (
-        ("serial", str, "FL0000N01"),
+        ("serial_number", str, "FL0000N01"),
         ("node_class", str, "lab-h100"),
         ("rack", str, "r1"),
         ("unit", int, "1"),
@@ -195,7 +195,7 @@ def _machine(path: Path, name: str, role: str, variables: Any, number: int, netw
     return Machine(
         name=name,
         role=role,
-        serial=variables["serial"],
+        serial=variables["serial_number"],
         rack=variables["rack"],
         unit=variables["unit"],
         node_class=variables["node_class"],

@@ -126,7 +126,7 @@ class CallbackModule(CallbackBase):
                 continue
             self._nodes[host.name] = {
                 "class": known.get("node_class"),
-                "serial": known.get("serial"),
+                "serial": known.get("serial_number"),
                 "location": f"{known.get('rack', '')}/{known.get('unit', '')}",
             }
         self._heads = [host.name for host in groups[HEADS].get_hosts()] if HEADS in groups else []

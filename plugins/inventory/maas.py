@@ -14,7 +14,7 @@ author:
 description:
   - Adds variables and groups to hosts that are in the inventory already, from one request to MAAS.
     It never adds a host; the roster says what should be there.
-  - A host is matched with a machine of MAAS by its variable C(system_id), then its variable C(serial), then its name.
+  - A host is matched with a machine of MAAS by its variable C(system_id), then its variable C(serial_number), then its name.
     A machine whose serial is known and differs from the roster's is not matched.
   - Sets the variable C(maas) for each host that matches, with C(system_id), C(hostname), C(fqdn), C(status),
     C(status_name), C(power_state), C(addresses) (lists by subnet), C(primary_address), C(tags), C(pool), C(zone),
@@ -230,7 +230,7 @@ def _wanted(name: str, variables: Mapping[str, Any]) -> Wanted:
     return Wanted(
         name=name,
         system_id=str(variables.get("system_id") or ""),
-        serial=str(variables.get("serial") or ""),
+        serial=str(variables.get("serial_number") or ""),
     )
 
 

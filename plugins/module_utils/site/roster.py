@@ -14,7 +14,7 @@ from .hosts_file import Entry, HostsFile
 from .problems import KeyPath, Problem, did_you_mean, key_of
 from .schema import Fault, faults, load
 
-KEYS = ("serial", "bmc_address", "node_class", "rack", "unit", "state")
+KEYS = ("serial_number", "bmc_address", "node_class", "rack", "unit", "state")
 # A fault that so many nodes share is one problem, not so many.
 _TOLD_ONE_BY_ONE = 3
 
@@ -66,7 +66,7 @@ def judge_roster(
     variables = {**hosts.merged(), **(hostvars or {})}
     members = hosts.members(group) if hostvars is None else set(hostvars)
     if not members:
-        remedy = f"name the nodes below {group}.hosts, each with node_class, rack, unit and serial or bmc_address"
+        remedy = f"name the nodes below {group}.hosts, each with node_class, rack, unit and serial_number or bmc_address"
         return Roster(), [hosts.document.problem((group,), "the roster is empty: the group has no hosts", remedy)]
     schema = load("roster")
     others = {
@@ -117,7 +117,7 @@ def _duplicates(entries: Mapping[str, Mapping[str, Any]]) -> Iterator[_HostFault
     """What two hosts cannot both have: a serial number, a BMC, a place in a rack."""
     seen: dict[tuple[str, Any], str] = {}
     for name, entry in sorted(entries.items()):
-        for key, what in (("serial", "serial number"), ("bmc_address", "BMC address"), ("unit", "place")):
+        for key, what in (("serial_number", "serial number"), ("bmc_address", "BMC address"), ("unit", "place")):
             value = _comparable(key, entry)
             if value is None:
                 continue
@@ -146,7 +146,7 @@ def _node(name: str, entry: Mapping[str, Any]) -> RosterNode:
         node_class=str(entry["node_class"]),
         rack=str(entry["rack"]),
         unit=int(entry["unit"]),
-        serial=entry.get("serial"),
+        serial=entry.get("serial_number"),
         bmc_address=entry.get("bmc_address"),
         planned=entry.get("state") == "planned",
     )

@@ -47,7 +47,7 @@ def planned(plan: Plan) -> set[frozenset[str]]:
 
 def test_the_lab_is_wired_as_its_cable_plan_says() -> None:
     hosts = yaml.safe_load((LAB / "hosts.yml").read_text())["gpu_nodes"]["hosts"]
-    topology = small({name: {"serial": entry["serial"], "hcas": 8} for name, entry in hosts.items()})
+    topology = small({name: {"serial": entry["serial_number"], "hcas": 8} for name, entry in hosts.items()})
     assert planned(load(LAB / "cable_plan.yml")) == plugged(topology.peer)
 
 

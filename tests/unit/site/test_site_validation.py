@@ -30,11 +30,11 @@ CLASS: dict[str, Any] = {
     "thresholds": {"disk_used_percent": {"warn": 85, "fail": 95}},
     "checks": {"exclude": [{"id": "gpu.xid", "reason": "no kernel log"}]},
 }
-NODE = {"serial": "S1", "node_class": "small", "rack": "r1", "unit": 1}
+NODE = {"serial_number": "S1", "node_class": "small", "rack": "r1", "unit": 1}
 
 
 def node(number: int, **changes: Any) -> dict[str, Any]:
-    values = {**NODE, "serial": f"S{number}", "unit": number, **changes}
+    values = {**NODE, "serial_number": f"S{number}", "unit": number, **changes}
     return {key: value for key, value in values.items() if value is not None}
 
 
@@ -71,7 +71,7 @@ def lines(site: Site) -> list[str]:
 
 def test_a_sound_site(judge: Make) -> None:
     site = judge(
-        {"node01": node(1), "node02": node(2, serial=None, bmc_address="10.0.0.2"), "node03": node(3, state="racked")}
+        {"node01": node(1), "node02": node(2, serial_number=None, bmc_address="10.0.0.2"), "node03": node(3, state="racked")}
     )
     assert lines(site) == []
     assert list(site.roster.nodes) == ["node01", "node02", "node03"]
@@ -81,7 +81,7 @@ def test_a_sound_site(judge: Make) -> None:
 
 
 def test_a_planned_node_needs_no_serial(judge: Make) -> None:
-    site = judge({"node01": node(1), "node02": node(2, serial=None, state="planned")})
+    site = judge({"node01": node(1), "node02": node(2, serial_number=None, state="planned")})
     assert lines(site) == []
     assert site.roster.nodes["node02"].planned
     assert not site.roster.nodes["node01"].planned
@@ -91,8 +91,8 @@ def test_a_planned_node_needs_no_serial(judge: Make) -> None:
     ("changes", "words"),
     [
         (
-            {"serial": None},
-            "gpu_nodes.hosts.node02: has neither 'serial' nor 'bmc_address'. Remedy: give one of them (serial: Ser",
+            {"serial_number": None},
+            "gpu_nodes.hosts.node02: has neither 'serial_number' nor 'bmc_address'. Remedy: give one of them (serial_number: Ser",
         ),
         ({"node_class": None}, "gpu_nodes.hosts.node02.node_class: is missing. Remedy: add it: Name of a node class"),
         ({"rack": None}, "gpu_nodes.hosts.node02.rack: is missing"),
@@ -104,14 +104,14 @@ def test_a_planned_node_needs_no_serial(judge: Make) -> None:
         ),
         ({"unit": 0}, "node02.unit: is 0, must be at least 1"),
         (
-            {"serial": 12345},
-            "node02.serial: is 12345, must be text. Remedy: set it to what it stands for: Serial number",
+            {"serial_number": 12345},
+            "node02.serial_number: is 12345, must be text. Remedy: set it to what it stands for: Serial number",
         ),
         ({"rack": 7}, "node02.rack: is 7, must be text"),
         ({"bmc_address": "https://10.0.0.1"}, "node02.bmc_address: 'https://10.0.0.1' does not have the form"),
         ({"state": "plannd"}, 'node02.state: is "plannd", must be "planned" or "racked" (did you mean \'planned\'?)'),
         ({"node_class": "smal"}, "node02.node_class: unknown class 'smal' (did you mean 'small'?) (known: "),
-        ({"serial": "S1"}, "gpu_nodes.hosts.node02.serial: node01 has the serial number 'S1' too"),
+        ({"serial_number": "S1"}, "gpu_nodes.hosts.node02.serial_number: node01 has the serial number 'S1' too"),
         ({"unit": 1}, "gpu_nodes.hosts.node02.unit: node01 has the place r1/1 too"),
     ],
 )
@@ -170,7 +170,7 @@ def test_no_hosts_file(tmp_path: Path) -> None:
 
 
 def test_a_host_that_is_there_twice(judge: Make) -> None:
-    entry = "{serial: S1, node_class: small, rack: r1, unit: 1}"
+    entry = "{serial_number: S1, node_class: small, rack: r1, unit: 1}"
     (told,) = lines(judge(text=f"gpu_nodes:\n  hosts:\n    node01: {entry}\n    node01: {entry}\n"))
     assert told.startswith("inventories/lab/hosts.yml:4: gpu_nodes.hosts.node01: is there twice")
 
@@ -184,10 +184,10 @@ def test_head_nodes_are_held_to_the_keys_that_they_have(judge: Make) -> None:
     assert lines(judge({"node01": node(1)}, heads={"head01": None})) == []
     assert lines(judge({"node01": node(1)}, heads={"head01": {"rack": "r1", "unit": 9}})) == []
     told = lines(
-        judge({"node01": node(1)}, heads={"head01": {"rack": "r1", "unit": 1, "node_class": "hd", "serial": "S1"}})
+        judge({"node01": node(1)}, heads={"head01": {"rack": "r1", "unit": 1, "node_class": "hd", "serial_number": "S1"}})
     )
     assert [line.split(": ")[1] for line in told] == [
-        "gpu_nodes.hosts.node01.serial",
+        "gpu_nodes.hosts.node01.serial_number",
         "gpu_nodes.hosts.node01.unit",
         "head_nodes.hosts.head01.node_class",
     ]
@@ -200,9 +200,9 @@ def test_resolved_variables_win_over_the_file(judge: Make) -> None:
     site = judge(nodes, hostvars=resolved)
     assert lines(site) == []
     assert len(site.roster.nodes) == 4
-    resolved["node03"]["serial"] = "S1"
+    resolved["node03"]["serial_number"] = "S1"
     (told,) = lines(judge(nodes, hostvars=resolved))
-    assert "gpu_nodes.hosts.node[01:04].serial: node01 has the serial number 'S1' too" in told
+    assert "gpu_nodes.hosts.node[01:04].serial_number: node01 has the serial number 'S1' too" in told
 
 
 def test_a_limit_that_leaves_nobody(judge: Make) -> None:
