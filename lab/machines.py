@@ -76,7 +76,6 @@ class Machine:
     serial: str
     rack: str
     unit: int
-    node_class: str
     mac: str
     address: str
     gpus: int
@@ -183,7 +182,6 @@ def _machine(path: Path, name: str, role: str, variables: Any, number: int, netw
         raise LabError(f"{path}: {name}: must be a mapping of variables, not {type(variables).__name__}")
     for key, kind, example in (
         ("serial_number", str, "FL0000N01"),
-        ("node_class", str, "lab-h100"),
         ("rack", str, "r1"),
         ("unit", int, "1"),
     ):
@@ -198,7 +196,6 @@ def _machine(path: Path, name: str, role: str, variables: Any, number: int, netw
         serial=variables["serial_number"],
         rack=variables["rack"],
         unit=variables["unit"],
-        node_class=variables["node_class"],
         mac=f"52:54:00:00:00:{number:02x}",
         address=network.address(number),
         gpus=hardware.gpus,
