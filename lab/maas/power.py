@@ -15,13 +15,19 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+CONFLICT = 409
+PRECONDITION_FAILED = 412
 _POLL = 0.2
 # PowerState as MAAS reads it: on its way to a state, a machine is still in the other one.
 _STATES = {"On": "on", "Off": "off", "PoweringOn": "off", "PoweringOff": "on", "Paused": "on"}
 
 
 class PowerFailure(Exception):
-    """The BMC refused, or did not answer in time."""
+    """The BMC refused (`status` is its HTTP status then), or did not answer in time."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class NoDriver(PowerFailure):
@@ -87,7 +93,8 @@ class Redfish:
         if response.status == 404 and not path.endswith("/"):
             return self._exchange(method, path + "/", body, etag)
         if response.status >= 400:
-            raise PowerFailure(f"Redfish request failed with response status code: {response.status}.")
+            message = f"Redfish request failed with response status code: {response.status}."
+            raise PowerFailure(message, response.status)
         try:
             return (json.loads(raw) if raw else {}), response.headers.get("ETag")
         except ValueError as error:
@@ -116,12 +123,28 @@ class Redfish:
         path = f"{self._system()}/Actions/ComputerSystem.Reset"
         self._exchange("POST", path, {"ResetType": kind})
 
+    def force_off(self) -> None:
+        """Order it off; that it has gone off by itself meanwhile is as good."""
+        try:
+            self.reset("ForceOff")
+        except PowerFailure as failure:
+            if failure.status != CONFLICT or self.state() != "off":
+                raise
+
     def boot_from_network_once(self) -> None:
         """Set the one-time boot override."""
         path = self._system()
-        _, etag = self._exchange("GET", path)
         boot = {"Boot": {"BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": "Pxe"}}
-        self._exchange("PATCH", path, boot, etag)
+        for last in (False, False, True):
+            _, etag = self._exchange("GET", path)
+            try:
+                self._exchange("PATCH", path, boot, etag)
+            except PowerFailure as failure:
+                # the machine changed between reading and writing
+                if last or failure.status != PRECONDITION_FAILED:
+                    raise
+            else:
+                return
 
 
 class RedfishDriver:
@@ -167,7 +190,7 @@ class RedfishDriver:
         """See PowerDriver."""
         bmc = self._bmc(kind, parameters)
         if bmc.state() == "on":
-            bmc.reset("ForceOff")
+            bmc.force_off()
             end = time.monotonic() + self._off_within
             while bmc.state() != "off":
                 if time.monotonic() > end:
@@ -180,4 +203,4 @@ class RedfishDriver:
         """See PowerDriver."""
         bmc = self._bmc(kind, parameters)
         if bmc.state() != "off":
-            bmc.reset("ForceOff")
+            bmc.force_off()

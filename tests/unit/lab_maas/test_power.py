@@ -38,6 +38,8 @@ class _Bmc(ThreadingHTTPServer):
         self.exchanges: list[tuple[str, str, Any]] = []
         self.refuse: int | None = None
         self.off_takes = 0
+        self.goes_off_by_itself = False
+        self.changing = 0
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -69,19 +71,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PATCH(self) -> None:
         body = self._body()
+        if self.server.changing:
+            self.server.changing -= 1
+            return self._answer(412, {})
         self.server.exchanges.append(("PATCH", self.path, body))
         assert self.headers["If-Match"] == '"7"'
         self.server.boot = body["Boot"]
-        self._answer(200, {})
+        return self._answer(200, {})
 
     def do_POST(self) -> None:
         body = self._body()
         self.server.exchanges.append(("POST", self.path, body["ResetType"]))
+        if self.server.goes_off_by_itself:
+            self.server.state = "Off"
+            return self._answer(409, {})
         if body["ResetType"] == "On":
             self.server.state = "On"
         else:
             self.server.state = "PoweringOff" if self.server.off_takes else "Off"
-        self._answer(200, {})
+        return self._answer(200, {})
 
     def log_message(self, format: str, *args: object) -> None:
         """Silent."""
@@ -182,6 +190,21 @@ def test_off_leaves_a_machine_that_is_off_alone(bmc: _Bmc, driver: RedfishDriver
     bmc.state = "On"
     driver.off("redfish", _parameters(bmc))
     assert [what for _, _, what in bmc.exchanges] == ["ForceOff"]
+
+
+def test_a_machine_that_goes_off_by_itself_meanwhile(bmc: _Bmc, driver: RedfishDriver) -> None:
+    bmc.state, bmc.goes_off_by_itself = "On", True
+    driver.off("redfish", _parameters(bmc))
+    assert bmc.state == "Off"
+
+
+def test_a_machine_that_changes_between_reading_and_writing(bmc: _Bmc, driver: RedfishDriver) -> None:
+    bmc.changing = 2
+    driver.on("redfish", _parameters(bmc))
+    assert bmc.state == "On"
+    bmc.state, bmc.changing = "Off", 3
+    with pytest.raises(PowerFailure, match="412"):
+        driver.on("redfish", _parameters(bmc))
 
 
 def test_a_wrong_password_and_a_broken_bmc(bmc: _Bmc, driver: RedfishDriver) -> None:
