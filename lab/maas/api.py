@@ -113,7 +113,7 @@ class Api:
     def _operate(self, request: Request, resource: Resource, parts: tuple[str, ...], operation: str | None) -> Response:
         operations = resource.operations
         if not resource.is_open:
-            with self.region.store.transaction():
+            with self.region.store.reading():
                 name = self._authenticator.user_of(request)
                 request.user = self.region.user(name) if name else None
             if request.user is None:
@@ -136,7 +136,10 @@ class Api:
             if handler in OUTSIDE:
                 answer = handler(self.region, request, *parts)
             else:
-                with self.region.store.transaction():
+                store = self.region.store
+                # what machines ask changes their jobs, whatever the method
+                reads = request.method == "GET" and request.path.startswith(ROOT)
+                with store.reading() if reads else store.transaction():
                     answer = handler(self.region, request, *parts)
         except LateFailure as failure:
             raise Refusal(failure.status, str(failure)) from failure

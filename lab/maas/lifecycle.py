@@ -172,6 +172,15 @@ class Lifecycle:
             if machine is not None:
                 machine.update(values)
 
+    def _gone_off(self, system_id: str) -> None:
+        with self._region.store.transaction():
+            machine = self._region.store.machine(system_id)
+            if machine is not None:
+                machine["power_state"] = "off"
+                # its lease has come to an end
+                for interface in machine["interfaces"]:
+                    interface["discovered"] = None
+
     # -- workers -------------------------------------------------------------------------------------------------
 
     def _guarded(self, system_id: str, kind: str, token: str) -> None:
@@ -322,7 +331,7 @@ class Lifecycle:
                     return
             state = self._poll_power(system_id)
             if state == "off":
-                self._update(system_id, power_state="off")
+                self._gone_off(system_id)
                 return
             if self._region.now() >= end:
                 try:

@@ -86,6 +86,12 @@ class Store:
             raise StateError(f"{path} has version {version}, not {VERSION}: remove it to start with a new region")
 
     @contextmanager
+    def reading(self) -> Iterator[Record]:
+        """Hold the state without changing it; does not look for changes, which takes time on a large region."""
+        with self._lock:
+            yield self.data
+
+    @contextmanager
     def transaction(self) -> Iterator[Record]:
         """Hold the state; keep what was changed, or undo it all when an exception leaves the block. May be nested."""
         with self._lock:

@@ -44,8 +44,8 @@ def test_a_whole_life(world: World) -> None:
     assert ready["hardware_info"]["system_serial"] == "FL0001"
     assert (ready["cpu_count"], ready["memory"], ready["storage"]) == (8, 16384, 500000.0)
     assert ready["owner"] is None
-    assert ready["ip_addresses"] == []
     world.wait(lambda: world.region.store.machine(system_id)["power_state"] == "off")
+    assert world.machine(system_id)["ip_addresses"] == []
 
     user_data = base64.b64encode(b"#cloud-config\n{}\n").decode()
     deploying = world.post(

@@ -249,6 +249,7 @@ def hardware_of(number: int) -> dict[str, Any]:
         "memory_mib": 16384,
         "gpus": 8,
         "storage_mb": 500000,
+        "interfaces": [{"mac": mac_of(number), "address": f"198.18.7.{20 + number}/24"}],
     }
 
 
