@@ -120,13 +120,16 @@ def test_what_the_state_lacks_is_not_supported(machine: Machine) -> None:
 
 
 # As many functions of a device as there are error codes, so that one process can meet all of them.
-GETTERS = """
-    Name UUID Serial BoardPartNumber VbiosVersion InforomImageVersion MinorNumber ModuleId Brand Architecture ComputeMode
-    PerformanceState PowerState PowerUsage PowerManagementLimit EnforcedPowerLimit PowerManagementDefaultLimit
-    CurrPcieLinkGeneration MaxPcieLinkGeneration CurrPcieLinkWidth MaxPcieLinkWidth PcieReplayCounter PciInfo MemoryInfo
-    BAR1MemoryInfo UtilizationRates PersistenceMode MigMode EccMode RemappedRows RowRemapperHistogram
-    CurrentClocksEventReasons TotalEnergyConsumption DefaultEccMode
-""".split()
+GETTERS = re.findall(
+    r"\w+",
+    """
+    Name UUID Serial BoardPartNumber VbiosVersion InforomImageVersion MinorNumber ModuleId Brand Architecture
+    ComputeMode PerformanceState PowerState PowerUsage PowerManagementLimit EnforcedPowerLimit
+    PowerManagementDefaultLimit CurrPcieLinkGeneration MaxPcieLinkGeneration CurrPcieLinkWidth MaxPcieLinkWidth
+    PcieReplayCounter PciInfo MemoryInfo BAR1MemoryInfo UtilizationRates PersistenceMode MigMode EccMode RemappedRows
+    RowRemapperHistogram CurrentClocksEventReasons TotalEnergyConsumption DefaultEccMode
+    """,
+)
 
 
 def test_every_error_can_be_injected_into_one_function_of_one_gpu(machine: Machine) -> None:
