@@ -280,8 +280,9 @@ def test_a_restart_before_the_machine_was_switched_on(new_world: Callable[..., W
     power.gate.clear()
     first.post(f"machines/{system_id}/?op=deploy")
     saved = (first.directory / "maas.json").read_text(encoding="utf-8")
-    first.region.lifecycle.stop()
     power.gate.set()
+    # unlike a process that is killed, the worker of this one still has its say
+    first.wait(lambda: first.region.store.machine(system_id)["job"]["stage"] == "wait")
     first.close()
     (first.directory / "maas.json").write_text(saved, encoding="utf-8")
 
