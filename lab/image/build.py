@@ -23,6 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+# How a node reaches the simulated fabric; the fabric is what knows.
+NODE_TOOL = HERE.parent / "fabric" / "node_tool"
+NODE_TOOL_THERE = "/usr/local/lib/firstlight/ibsim-tool"
 SUITE = "bookworm"
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -59,12 +62,13 @@ def ensure(cache_dir: Path) -> ImageInfo:
 
 def recipe_hash() -> str:
     """12 hex digits over everything that decides what the image is."""
-    files = [HERE / "packages.txt", HERE / "pool.txt", HERE / "customize.sh", *sorted((HERE / "rootfs").rglob("*"))]
+    recipe = [HERE / name for name in ("packages.txt", "pool.txt", "customize.sh")]
+    files = [Path(__file__), NODE_TOOL, *recipe, *sorted((HERE / "rootfs").rglob("*"))]
     digest = hashlib.sha256(f"{SUITE}\n{_mirror()}\n".encode())
     for path in files:
         if path.is_file():
             executable = os.access(path, os.X_OK)
-            digest.update(f"{path.relative_to(HERE)}\n{executable}\n".encode() + path.read_bytes())
+            digest.update(f"{path.relative_to(HERE.parent)}\n{executable}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -144,6 +148,9 @@ def _mmdebstrap(part: Path) -> list[str]:
         "--include=" + ",".join(read_list(HERE / "packages.txt")),
         f"--customize-hook={download}",
         f"--customize-hook=sync-in {shlex.quote(str(HERE / 'rootfs'))} /",
+        '--customize-hook=mkdir -p "$1/usr/local/lib/firstlight"',
+        f"--customize-hook=upload {shlex.quote(str(NODE_TOOL))} {NODE_TOOL_THERE}",
+        f'--customize-hook=chmod 755 "$1{NODE_TOOL_THERE}"',
         f'--customize-hook=sh {shlex.quote(str(HERE / "customize.sh"))} "$1"',
         SUITE,
         str(part / "node.tar"),
