@@ -24,7 +24,7 @@ from pathlib import Path
 from lab import files, mounts, network
 from lab.errors import LabError
 from lab.machines import Machine
-from lab.site import Lab
+from lab.site import MARKER_VARIABLE, Lab
 
 REBOOTED = 129
 """Exit status of a machine that asked its kernel for a reboot."""
@@ -236,5 +236,6 @@ class Engine:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "CONTAINERS_CONF": str(self._configuration)},
+            # Marked, so that one that outlives a killed command is found.
+            env={**os.environ, MARKER_VARIABLE: self.lab.marker, "CONTAINERS_CONF": str(self._configuration)},
         )
