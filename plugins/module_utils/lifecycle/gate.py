@@ -49,11 +49,14 @@ def judge_node(
     """Judge one node by its findings of a phase and by the earlier gates that it must have passed.
 
     Every expected check without a finding is unknown. A node that could not be reached has that one
-    reason: what it did not report says nothing more. A gate that set the node aside keeps it out
+    reason: what it did not report says nothing more; neither does a phase that a failed task ended. A gate that set the node aside keeps it out
     without a further finding; one that never saw it is an unknown.
     """
     lost = [item for item in findings if item.check == "host.reachable" and not item.verdict.allocatable]
-    missing = [] if lost else [_unreported(check) for check in missing_checks(expected, findings)]
+    absent = [] if lost else missing_checks(expected, findings)
+    if any(item.check == "phase.task" for item in findings):
+        absent = [check for check in absent if check != "phase.complete"]
+    missing = [_unreported(check) for check in absent]
     aside = any(gate is not None and node in gate["set_aside"] for gate in gates)
     if not aside and any(gate is None or node not in gate["passed"] for gate in gates):
         missing.append(

@@ -36,6 +36,12 @@ def test_a_failed_task_keeps_a_node_out_although_the_phase_was_completed() -> No
     assert not judge_node(["phase.complete"], [PASS, FAIL]).passed
 
 
+def test_a_failed_task_is_the_one_reason_why_the_phase_was_not_completed() -> None:
+    judgement = judge_node(["phase.complete", "gpu.count"], [FAIL])
+    assert [item.check for item in judgement.findings] == ["phase.task", "gpu.count"]
+    assert not judgement.passed
+
+
 def test_an_unreachable_node_has_that_one_reason() -> None:
     judgement = judge_node(["phase.complete", "gpu.count"], [LOST])
     assert judgement.findings == [LOST]
