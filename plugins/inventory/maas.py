@@ -14,8 +14,8 @@ author:
 description:
   - Adds variables and groups to hosts that are in the inventory already, from one request to MAAS.
     It never adds a host; the roster says what should be there.
-  - A host is matched with a machine of MAAS by its variable C(system_id), then its variable C(serial_number), then its name.
-    A machine whose serial is known and differs from the roster's is not matched.
+  - A host is matched with a machine of MAAS by its variable C(system_id), then its variable C(serial_number), then its
+    name. A machine whose serial is known and differs from the roster's is not matched.
   - Sets the variable C(maas) for each host that matches, with C(system_id), C(hostname), C(fqdn), C(status),
     C(status_name), C(power_state), C(addresses) (lists by subnet), C(primary_address), C(tags), C(pool), C(zone),
     C(owner), C(osystem), C(distro_series), C(locked) and C(serial); and C(maas_problem), with C(reason) and C(remedy),
@@ -108,6 +108,7 @@ from ansible.inventory.data import InventoryData
 from ansible.inventory.helpers import get_group_vars
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.utils.unsafe_proxy import wrap_var
 from ansible.utils.vars import combine_vars
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.errors import MaasError
@@ -123,9 +124,6 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     """See DOCUMENTATION."""
 
     NAME = "firstlight.cluster.maas"
-
-    # What MAAS says is data: strings without Ansible's mark of trust are never evaluated as templates.
-    trusted_by_default = False
 
     def verify_file(self, path: str) -> bool:
         """Take files that exist and whose names end in maas.yml or maas.yaml."""
@@ -195,27 +193,35 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for name, machine in matching.found.items():
             self._describe(name, machine)
         for name, problem in matching.problems.items():
-            self.inventory.set_variable(name, "maas_problem", {"reason": problem.reason, "remedy": problem.remedy})
-        self.inventory.set_variable(
-            "all",
-            "maas_unknown_machines",
-            [
-                {key: machine.as_vars()[key] for key in ("system_id", "hostname", "serial", "status_name")}
-                for machine in matching.unknown
-            ],
-        )
+            self._set(name, "maas_problem", {"reason": problem.reason, "remedy": problem.remedy})
+        unknown = [
+            {key: machine.as_vars()[key] for key in ("system_id", "hostname", "serial", "status_name")}
+            for machine in matching.unknown
+        ]
+        self.inventory.groups["all"].set_variable("maas_unknown_machines", unknown)
+
+    def _set(self, name: str, variable: str, value: Any) -> None:
+        """Set a host's variable to data that is never evaluated as a template.
+
+        Strings are evaluated only where Ansible marked them as trusted. The inventory's own set_variable would mark
+        them in an inventory whose first source is trusted (such as a TOML file), whatever this plugin declares.
+        """
+        self.inventory.get_host(name).set_variable(variable, wrap_var(value))
 
     def _describe(self, name: str, machine: Machine) -> None:
         """Set the variables and groups of one host."""
         facts = machine.as_vars()
-        self.inventory.set_variable(name, "maas", facts)
+        self._set(name, "maas", facts)
         deployed = machine.status == Status.DEPLOYED
         if deployed and machine.primary_address and "ansible_host" not in self._known(name):
-            self.inventory.set_variable(name, "ansible_host", machine.primary_address)
+            self._set(name, "ansible_host", machine.primary_address)
         group = self._sanitize_group_name(f"maas_{_status_slug(machine)}")
         self.inventory.add_child(self.inventory.add_group(group), name)
         strict = self.get_option("strict")
-        self._set_composite_vars(self.get_option("compose"), self._known(name), name, strict=strict)
+        compose = self.get_option("compose")
+        self._set_composite_vars(compose, self._known(name), name, strict=strict)
+        for variable in set(compose) & set(self.inventory.get_host(name).vars):
+            self._set(name, variable, self.inventory.get_host(name).vars[variable])  # it may hold text from MAAS
         known = self._known(name)
         self._add_host_to_composed_groups(self.get_option("groups"), known, name, strict=strict)
         self._add_host_to_keyed_groups(self.get_option("keyed_groups"), known, name, strict=strict)

@@ -153,6 +153,15 @@ def test_no_part_of_the_key_is_ever_shown() -> None:
     assert "verysecret" not in repr(ApiKey.parse(KEY))
 
 
+def test_the_text_of_a_401_is_dropped_since_maas_writes_the_right_secret_into_it() -> None:
+    answer = text(401, "Authorization Error: 'Invalid signature. Expected signature base string: &the-right-one'")
+    client, _ = client_of(Script(answer))
+    with pytest.raises(errors.Unauthorized) as caught:
+        client.get("machines/")
+    assert caught.value.body == ""
+    assert "the-right-one" not in f"{caught.value} {vars(caught.value)}"
+
+
 @pytest.mark.parametrize("key", ["", "a:b", "a:b:c:d", "a::c", "a:b\n:c", "ä:b:c", "verysecretpart"])
 def test_a_malformed_key_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(errors.InvalidKey) as caught:

@@ -191,8 +191,19 @@ def test_what_maas_knows_is_added_to_the_roster_and_nothing_more(site: Site, ser
     assert [machine["system_id"] for machine in unknown] == ["idfive", "idx"]
 
 
-def test_text_from_maas_is_never_evaluated(site: Site, serve: Callable[[FakeMaas], str]) -> None:
+TOML_ROSTER = """
+[gpu_nodes.hosts.node01]
+serial_number = "S1"
+"""
+
+
+@pytest.mark.parametrize("roster", ["hosts.yml", "hosts.toml"])
+def test_text_from_maas_is_never_evaluated(site: Site, serve: Callable[[FakeMaas], str], roster: str) -> None:
+    """Also not behind a TOML roster, which Ansible trusts, and with it all that comes after."""
     poison = "{{ 6 * 7 }}"
+    if roster == "hosts.toml":
+        (site.inventory / "hosts.yml").unlink()
+        site.write("hosts.toml", TOML_ROSTER)
     maas = FakeMaas(Box("a", "node01", **DEPLOYED, tags=[poison], serial="S1"))
     maas.boxes["a"].osystem = poison
     site.write("maas.yml", CONFIG.format(url=serve(maas)) + "compose:\n  copied: maas.osystem\n")

@@ -147,6 +147,16 @@ def test_check_mode_writes_nothing_and_tells_the_truth(run: Run) -> None:
     assert set(real["diff"]["before"]) == {"n1", "n2", "n4"}
 
 
+def test_a_machine_that_maas_did_not_tag_failed(run: Run) -> None:
+    maas = FakeMaas(Box("a", "n1", **DEPLOYED))
+    maas.tags.add("gpu")
+    ignored = text(200, '{"added": 1, "removed": 0}')
+    maas.before = lambda method, what: ignored if what.endswith("update_nodes") else None
+    result = run(maas_machine, maas, machines=names("n1"), tags=["gpu"])
+    assert result["failed_machines"] == ["n1"]
+    assert result["machines"]["n1"]["actions"] == [] and "gpu" in result["machines"]["n1"]["reason"]
+
+
 def test_a_series_with_its_system_is_understood(run: Run) -> None:
     maas = FakeMaas(Box("a", "n1"), Box("b", "n2", **DEPLOYED))
     result = run(maas_machine, maas, machines=names("n1", "n2"), distro_series="ubuntu/noble")
