@@ -85,7 +85,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def server() -> Iterator[str]:
     _Handler.seen.clear()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as listener:
-        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{listener.server_port}"
         listener.shutdown()
 

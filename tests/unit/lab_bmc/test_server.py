@@ -35,7 +35,7 @@ class Bench:
         service: Service = Client(tmp_path).service
         self.server = Server(("127.0.0.1", 0), service, MACHINE.name, tls, self.log)
         self.trust = ssl.create_default_context(cafile=str(authority.certificate_file))
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
         port = self.server.server_address[1]

@@ -1,0 +1,127 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands as a person types them, where there is no lab or only its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from lab import __main__ as cli
+from lab import faults, files, machine_view, status
+from lab.errors import LabError
+from lab.machines import Site
+from lab.site import Lab
+from lab.vendor import gpus
+
+from .conftest import NETWORK
+
+SCHEMA = json.loads((Path(status.__file__).parent / "status.schema.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch, lab: Lab) -> None:
+    monkeypatch.setattr(Lab, "from_environment", classmethod(lambda cls: lab))
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = cli.main(arguments)
+    out, err = capfd.readouterr()
+    return code, out, err
+
+
+def status_json(capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    code, out, _ = run(capfd, "status", "--json")
+    assert code == 0
+    answer: dict[str, Any] = json.loads(out)
+    jsonschema.validate(answer, SCHEMA)
+    return answer
+
+
+def test_status_without_a_lab(capfd: pytest.CaptureFixture[str]) -> None:
+    answer = status_json(capfd)
+    assert (answer["up"], answer["machines"]) == (False, {})
+    assert not any(process["running"] for process in answer["processes"].values())
+    assert "not up" in run(capfd, "status")[1]
+
+
+def test_status_of_a_lab_with_a_fault(capfd: pytest.CaptureFixture[str], lab: Lab, site: Site) -> None:
+    directory = lab.machine_directory("node01")
+    machine_view.prepare(directory, site.machines["node01"], NETWORK)
+    gpus.write(directory, gpus.healthy(8, "FL0000N01"))
+    faults.inject(lab, "node01", "gpu-missing", {"gpu": 3})
+    boot = {"target": "None", "enabled": "Disabled", "mode": "UEFI"}
+    files.write_json(
+        lab.directory / "bmc" / "node02.json",
+        {"power": "On", "stage": "running", "source": "Pxe", "boots": 2, "boot": boot},
+    )
+    machines = status_json(capfd)["machines"]
+    assert machines["node01"]["faults"] == [{"kind": "gpu-missing", "parameters": {"gpu": 3}}]
+    assert (machines["node02"]["power"], machines["node02"]["state"]) == ("On", "running")
+    assert (machines["head01"]["power"], machines["head01"]["role"]) == ("Off", "head")
+    assert "gpu-missing gpu=3" in run(capfd, "status")[1]
+
+
+def test_fault_list_needs_no_lab(capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capfd, "fault", "--list", "--json")
+    assert (code, json.loads(out)) == (0, faults.kinds())
+    assert "xid-79" in run(capfd, "fault", "--list")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["fault"], "lab fault NODE KIND"),
+        (["fault", "node01", "xid-79"], "lab up"),
+        (["heal", "node01"], "lab up"),
+        (["ssh", "node01"], "lab up"),
+        (["logs"], "lab up"),
+    ],
+)
+def test_without_a_lab_every_command_says_so(
+    capfd: pytest.CaptureFixture[str], arguments: list[str], word: str
+) -> None:
+    code, out, err = run(capfd, *arguments)
+    assert (code, out) == (1, "")
+    assert word in err
+
+
+def test_ssh_to_a_machine_that_is_off_says_so(capfd: pytest.CaptureFixture[str], site: Site) -> None:
+    code, _, err = run(capfd, "ssh", "node01", "true")
+    assert (code, "node01" in err, "off" in err) == (1, True, True)
+
+
+def test_logs(capfd: pytest.CaptureFixture[str], lab: Lab, site: Site) -> None:
+    (lab.directory / "log").mkdir()
+    (lab.directory / "log" / "bmc.log").write_text("hello\n")
+    assert run(capfd, "logs", "bmc")[:2] == (0, "hello\n")
+    assert "node02 (console)" in run(capfd, "logs")[1]
+    code, _, err = run(capfd, "logs", "nothing")
+    assert (code, "bmc.log" in err) == (1, True)
+
+
+def test_up_that_is_stopped_says_what_remains(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, lab: Lab
+) -> None:
+    def stopped(one: Lab, say: object) -> None:
+        raise cli._Stopped
+
+    monkeypatch.setattr(cli, "up", stopped)
+    code, _, err = run(capfd, "up")
+    assert code == 130
+    assert str(lab.directory) in err
+    assert "lab down" in err
+
+
+def test_up_that_fails_says_why(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(one: Lab, say: object) -> None:
+        raise LabError("the disk is too small")
+
+    monkeypatch.setattr(cli, "up", failed)
+    code, _, err = run(capfd, "up")
+    assert (code, "lab: the disk is too small" in err) == (1, True)

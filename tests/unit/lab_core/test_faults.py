@@ -1,0 +1,223 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults: what is injected is listed, and what is healed is as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import fabric, faults, files, machine_view, network
+from lab.engine import Engine, State
+from lab.errors import LabError
+from lab.fault_kinds import KINDS
+from lab.machines import Site
+from lab.site import Lab
+from lab.vendor import gpus
+
+from .conftest import NETWORK
+
+
+class World:
+    """What faults do to the outside, written down."""
+
+    def __init__(self) -> None:
+        self.running = True
+        self.done: list[tuple[Any, ...]] = []
+        self.broken: set[str] = set()
+
+    def do(self, name: str) -> Any:
+        def act(*arguments: Any) -> str:
+            if name in self.broken:
+                raise LabError(f"{name} does not work")
+            shown = [one for one in arguments if isinstance(one, str | int)]
+            self.done.append((name, *shown, *(one for one in arguments if isinstance(one, list))))
+            return ""
+
+        return act
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, lab: Lab, site: Site) -> World:
+    one = World()
+    for name in ("unplug", "plug", "slow_down", "full_speed"):
+        monkeypatch.setattr(network, name, one.do(name))
+    for name in ("hca_down", "hca_up", "set_counter"):
+        monkeypatch.setattr(fabric, name, one.do(name))
+    monkeypatch.setattr(Engine, "execute", one.do("execute"))
+    monkeypatch.setattr(Engine, "state", lambda self, name: State(True, one.running))
+    for machine in site.machines.values():
+        directory = lab.machine_directory(machine.name)
+        machine_view.prepare(directory, machine, NETWORK)
+        if machine.gpus:
+            gpus.write(directory, gpus.healthy(machine.gpus, machine.serial))
+    return one
+
+
+def snapshot(lab: Lab) -> dict[str, bytes]:
+    """Everything a fault may change in files, of all machines; boot ids and the like do not change here."""
+    return {
+        str(path.relative_to(lab.directory)): path.read_bytes()
+        for path in sorted(lab.directory.rglob("*"))
+        if path.is_file() and path.name not in ("faults.json", "faults.lock")
+    }
+
+
+GPU_FAULTS = [
+    ("gpu-missing", "present", 0),
+    ("ecc-uncorrected", "ecc_volatile_uncorrected_dram", 2),
+    ("row-remap-pending", "row_remap_pending", 1),
+    ("xid-79", "lost", 1),
+]
+
+
+@pytest.mark.parametrize(("kind", "key", "value"), GPU_FAULTS)
+def test_a_gpu_fault_is_one_gpu_s_and_heals_without_a_trace(
+    lab: Lab, world: World, kind: str, key: str, value: int
+) -> None:
+    before = snapshot(lab)
+    faults.inject(lab, "node02", kind, {"gpu": 5})
+    states = gpus.read(lab.machine_directory("node02"))
+    assert [gpu[key] == value for gpu in states] == [index == 5 for index in range(8)]
+    changed = {name.split("/")[1] for name, content in snapshot(lab).items() if content != before[name]}
+    assert changed == {"node02"}
+    assert faults.heal(lab, "node02") == [kind]
+    assert snapshot(lab) == before
+
+
+def test_xid_79_is_in_the_kernel_log_with_the_gpu_s_address(lab: Lab, world: World) -> None:
+    faults.inject(lab, "node01", "xid-79", {"gpu": 2})
+    last = (lab.machine_directory("node01") / "kmsg").read_text().splitlines()[-1]
+    assert "NVRM: Xid (PCI:0000:3a:00): 79," in last
+
+
+def test_healing_one_fault_of_two_kinds_on_a_gpu_heals_both_and_no_other_node(lab: Lab, world: World) -> None:
+    before = snapshot(lab)
+    faults.inject(lab, "node01", "gpu-missing", {"gpu": 1})
+    other = {name: content for name, content in snapshot(lab).items() if "/node01/" in name}
+    faults.inject(lab, "node02", "xid-79", {"gpu": 1})
+    faults.inject(lab, "node02", "ecc-uncorrected", {"gpu": 1})
+    assert faults.heal(lab, "node02") == ["ecc-uncorrected", "xid-79"]
+    assert {name: content for name, content in snapshot(lab).items() if "/node01/" in name} == other
+    assert list(faults.of(lab.directory)) == ["node01"]
+    faults.heal(lab, "node01")
+    assert snapshot(lab) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "injected", "healed"),
+    [
+        ("unreachable", {}, [("unplug",)], [("plug",)]),
+        ("slow-link", {}, [("slow_down", 40)], [("full_speed",)]),
+        ("slow-link", {"mbit": 5}, [("slow_down", 5)], [("full_speed",)]),
+        (
+            "hca-down",
+            {"hca": 6},
+            [("hca_down", "node01", 6)],
+            [("hca_up", "node01", 6), ("set_counter", "node01", 6, "LinkDownedCounter", 0)],
+        ),
+    ],
+)
+def test_what_is_done_outside_is_undone_outside(
+    lab: Lab, world: World, kind: str, given: dict[str, int], injected: list[Any], healed: list[Any]
+) -> None:
+    faults.inject(lab, "node01", kind, given)
+    assert world.done == injected
+    world.done.clear()
+    faults.heal(lab, "node01")
+    assert world.done == healed
+
+
+def test_a_full_disk_needs_a_disk(lab: Lab, world: World) -> None:
+    with pytest.raises(LabError, match="deploy it first"):
+        faults.inject(lab, "node01", "disk-full", {})
+
+
+def test_clock_offset_is_told_to_that_node_alone(lab: Lab, world: World) -> None:
+    faults.inject(lab, "node02", "clock-offset", {"seconds": 7})
+    assert files.read_json(lab.directory / "ntp.json") == {"198.18.7.22": 7.0}
+    world.broken.add("execute")
+    faults.heal(lab, "node02")
+    assert files.read_json(lab.directory / "ntp.json") == {}, "also where its chronyd cannot be asked"
+
+
+def test_docker_stays_dead_until_healed(lab: Lab, world: World) -> None:
+    faults.inject(lab, "node01", "dockerd-dead", {})
+    assert "mask" in world.done[-1][-1][-1]
+    world.running = False
+    with pytest.raises(LabError, match="power it on"):
+        faults.heal(lab, "node01")
+    assert faults.of(lab.directory)["node01"], "still listed"
+    world.running = True
+    assert faults.heal(lab, "node01") == ["dockerd-dead"]
+    assert "unmask" in world.done[-1][-1][-1]
+
+
+def test_a_fault_of_the_system_needs_a_system(lab: Lab, world: World) -> None:
+    world.running = False
+    with pytest.raises(LabError, match="node01 is off"):
+        faults.inject(lab, "node01", "dockerd-dead", {})
+    assert not faults.of(lab.directory)
+
+
+def test_an_injection_that_fails_half_way_can_be_healed(lab: Lab, world: World) -> None:
+    world.broken.add("hca_down")
+    with pytest.raises(LabError, match="hca_down"):
+        faults.inject(lab, "node01", "hca-down", {})
+    assert faults.heal(lab, "node01") == ["hca-down"]
+
+
+def test_the_same_fault_twice_is_refused_and_another_gpu_s_is_not(lab: Lab, world: World) -> None:
+    faults.inject(lab, "node01", "gpu-missing", {})
+    with pytest.raises(LabError, match="already"):
+        faults.inject(lab, "node01", "gpu-missing", {"gpu": 0})
+    faults.inject(lab, "node01", "gpu-missing", {"gpu": 1})
+    assert faults.heal(lab, "node01") == ["gpu-missing", "gpu-missing"]
+    assert faults.heal(lab, "node01") == []
+
+
+@pytest.mark.parametrize(
+    ("node", "kind", "given", "words"),
+    [
+        ("node09", "xid-79", {}, ["node09", "node01, node02"]),
+        ("head01", "xid-79", {}, ["head01", "node01, node02"]),
+        ("node01", "xid-80", {}, ["xid-80", *KINDS]),
+        ("node01", "xid-79", {"hca": 1}, ["--hca", "--gpu"]),
+        ("node01", "disk-full", {"gpu": 1}, ["--gpu", "no parameter"]),
+        ("node01", "xid-79", {"gpu": 8}, ["--gpu 8", "0 to 7"]),
+        ("node01", "hca-down", {"hca": -1}, ["--hca -1", "0 to 7"]),
+        ("node01", "slow-link", {"mbit": 0}, ["--mbit 0", "1 to"]),
+    ],
+)
+def test_a_wrong_order_names_what_is_right_and_does_nothing(
+    lab: Lab, world: World, node: str, kind: str, given: dict[str, int], words: list[str]
+) -> None:
+    before = snapshot(lab)
+    with pytest.raises(LabError) as caught:
+        faults.inject(lab, node, kind, given)
+    for word in words:
+        assert word in str(caught.value)
+    assert snapshot(lab) == before
+    assert not world.done
+    assert not faults.of(lab.directory)
+
+
+def test_the_list_says_what_a_person_and_a_test_need() -> None:
+    listed = {entry["kind"]: entry for entry in faults.kinds()}
+    assert set(listed) >= {
+        *("gpu-missing", "ecc-uncorrected", "row-remap-pending", "hca-down", "xid-79"),
+        *("disk-full", "dockerd-dead", "unreachable", "slow-link", "clock-offset"),
+    }
+    for entry in listed.values():
+        assert set(entry) == {"kind", "parameters", "check", "summary"}
+    assert listed["gpu-missing"]["parameters"] == {"gpu": 0}
+    assert listed["unreachable"]["check"] == "host.reachable"
+
+
+def test_fault_file_is_where_it_is_looked_for(lab: Lab, world: World) -> None:
+    faults.inject(lab, "node01", "gpu-missing", {"gpu": 3})
+    (entry,) = files.read_json(Path(lab.directory, "faults.json"))["node01"]
+    assert (entry["kind"], entry["parameters"]) == ("gpu-missing", {"gpu": 3})

@@ -1,0 +1,89 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What keeps a lab from coming up, each with its remedy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from lab import preflight
+from lab.errors import LabError
+from lab.site import Lab
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(autouse=True)
+def fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host on which nothing is wrong but what a test makes wrong."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1 << 40, 0, 1 << 40))
+    monkeypatch.setattr(preflight, "_LIBRARIES", {})
+    monkeypatch.setattr(preflight, "_containers", list)
+    for name in ("MAAS_PORT", "UPSTREAM_PORT", "BMC_PORT", "NTP_PORT"):
+        monkeypatch.setattr(preflight, name, 1)
+
+
+def complaint(lab: Lab) -> str:
+    with pytest.raises(LabError) as caught:
+        preflight.check(lab)
+    return str(caught.value)
+
+
+def test_a_fit_host_passes(lab: Lab) -> None:
+    preflight.check(lab)
+
+
+def test_not_root(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert "sudo" in complaint(lab)
+
+
+def test_missing_programs_are_one_line_to_type(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None if program in ("podman", "tc", "ip") else program)
+    monkeypatch.setattr(preflight, "_LIBRARIES", {"nothing.so": "libnothing"})
+    assert "apt-get install --no-install-recommends iproute2 libnothing podman" in complaint(lab)
+
+
+def test_everything_wrong_is_said_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1 << 40, 0, 7 << 30))
+    text = complaint(lab)
+    assert "apt-get install" in text
+    assert "7.0 GiB free, a lab needs 8" in text
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+def test_a_port_that_is_taken_everywhere(lab: Lab, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as listener, socket.socket(family, socket.SOCK_DGRAM) as receiver:
+        for one in (listener, receiver):
+            one.bind((address, 0))
+        listener.listen()
+        monkeypatch.setattr(preflight, "MAAS_PORT", listener.getsockname()[1])
+        monkeypatch.setattr(preflight, "NTP_PORT", receiver.getsockname()[1])
+        text = complaint(lab)
+    assert f"tcp port {preflight.MAAS_PORT} is taken" in text
+    assert f"udp port {preflight.NTP_PORT} is taken" in text
+
+
+def test_a_port_on_one_address_is_nobody_s_trouble(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        monkeypatch.setattr(preflight, "MAAS_PORT", listener.getsockname()[1])
+        preflight.check(lab)
+
+
+def test_every_host_package_is_one_that_the_setup_installs() -> None:
+    listed = (Path(preflight.__file__).parent / "image" / "host_packages.txt").read_text().split()
+    wanted = {*preflight.PROGRAMS.values()} - {"util-linux"}
+    assert wanted <= set(listed)
