@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LabError, BuildError, FabricError) as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
+    except PermissionError as error:
+        print(f"lab: {error.filename} is root's, as all of a lab is: run it with sudo", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # Whoever read the output has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -165,8 +168,9 @@ def _ssh(lab: Lab, chosen: argparse.Namespace) -> None:
     }
     settings = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
     destination = f"{seed.LOGIN_USER}@{machine.address}"
+    command = chosen.command[1:] if chosen.command[:1] == ["--"] else chosen.command
     sys.stdout.flush()
-    os.execvp("ssh", ["ssh", "-F", "/dev/null", *settings, destination, *chosen.command])
+    os.execvp("ssh", ["ssh", "-F", "/dev/null", *settings, destination, *command])
 
 
 def _logs(lab: Lab, chosen: argparse.Namespace) -> None:

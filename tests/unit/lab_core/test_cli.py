@@ -125,3 +125,30 @@ def test_up_that_fails_says_why(capfd: pytest.CaptureFixture[str], monkeypatch: 
     monkeypatch.setattr(cli, "up", failed)
     code, _, err = run(capfd, "up")
     assert (code, "lab: the disk is too small" in err) == (1, True)
+
+
+def test_who_may_not_read_the_lab_is_told_so(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, lab: Lab
+) -> None:
+    def refused(one: Lab) -> dict[str, Any]:
+        raise PermissionError(13, "Permission denied", str(lab.directory))
+
+    monkeypatch.setattr(status, "read", refused)
+    code, _, err = run(capfd, "status")
+    assert (code, "sudo" in err, str(lab.directory) in err) == (1, True, True)
+
+
+@pytest.mark.parametrize("separator", [[], ["--"]])
+def test_ssh_verifies_the_host_and_passes_the_command_on(
+    monkeypatch: pytest.MonkeyPatch, lab: Lab, site: Site, separator: list[str]
+) -> None:
+    boot = {"target": "None", "enabled": "Disabled", "mode": "UEFI"}
+    state = {"power": "On", "stage": "running", "source": "Hdd", "boots": 1, "boot": boot}
+    files.write_json(lab.directory / "bmc" / "head01.json", state)
+    executed: list[list[str]] = []
+    monkeypatch.setattr("os.execvp", lambda program, arguments: executed.append(arguments))
+    cli.main(["ssh", "head01", *separator, "ls", "-l"])
+    (arguments,) = executed
+    assert arguments[-3:] == ["debian@198.18.7.10", "ls", "-l"]
+    assert "StrictHostKeyChecking=yes" in arguments
+    assert "HostKeyAlias=head01" in arguments
