@@ -1,0 +1,100 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `lab up` tells MAAS and the inventory, and when it refuses."""
+
+from __future__ import annotations
+
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from lab import enrol, files, processes, up
+from lab.errors import LabError
+from lab.machines import Site
+from lab.site import Lab
+
+
+class _Maas(BaseHTTPRequestHandler):
+    seen: ClassVar[list[tuple[str, str, dict[str, list[str]]]]] = []
+    status: ClassVar[int] = 200
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.seen.append((self.path, self.headers["Authorization"], urllib.parse.parse_qs(body)))
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(b"the reason")
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def maas(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Maas]]:
+    _Maas.seen.clear()
+    monkeypatch.setattr(_Maas, "status", 200)
+    with HTTPServer(("127.0.0.1", 0), _Maas) as server:
+        monkeypatch.setattr(enrol, "maas_url", lambda site: f"http://127.0.0.1:{server.server_port}/MAAS")
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield _Maas
+        server.shutdown()
+
+
+def test_nodes_are_enrolled_with_the_key_and_heads_are_not(lab: Lab, site: Site, maas: type[_Maas]) -> None:
+    key = lab.directory / "maas.key"
+    enrol.create_key(key)
+    enrol.enrol(site, key)
+    assert [form["hostname"] for _, _, form in maas.seen] == [["node01"], ["node02"]]
+    path, authorization, form = maas.seen[0]
+    assert path == "/MAAS/api/2.0/machines/"
+    consumer, token, secret = key.read_text().strip().split(":")
+    for part in (consumer, token, f"%26{secret}"):
+        assert f'"{part}"' in authorization
+    assert form["power_parameters_power_address"] == ["https://198.18.7.121"]
+    assert form["mac_addresses"] == [site.machines["node01"].mac]
+    assert form["commission"] == ["false"]
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_refusal_of_maas_is_told_in_its_words(
+    lab: Lab, site: Site, maas: type[_Maas], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maas, "status", 400)
+    enrol.create_key(lab.directory / "maas.key")
+    with pytest.raises(LabError, match=r"node01 \(400\): the reason") as caught:
+        enrol.enrol(site, lab.directory / "maas.key")
+    assert (lab.directory / "maas.key").read_text().strip().rpartition(":")[2] not in str(caught.value)
+
+
+def test_a_second_up_is_refused_only_while_the_lab_runs(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    up.refuse_second(lab)
+    files.write_json(lab.description, {})
+    up.refuse_second(lab)  # the host was restarted: remains, not a lab
+    monkeypatch.setattr(processes, "pid_of", lambda one, part: 7 if part == "maas" else None)
+    with pytest.raises(LabError, match="lab down"):
+        up.refuse_second(lab)
+
+
+def test_the_description_has_every_path_absolute_and_every_address_in_the_lab(lab: Lab, site: Site) -> None:
+    description = up._describe(lab, site)
+    assert description["head"] == {"head01": "198.18.7.10"}
+    assert description["ntp_servers"] == [site.network.gateway]
+
+    def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from leaves(inner, key)
+        else:
+            yield name, value
+
+    for name, value in leaves(description):
+        if name.endswith("_file"):
+            assert Path(value).is_absolute(), name
+        if str(value).startswith("http"):
+            assert urllib.parse.urlsplit(value).hostname == site.network.gateway
