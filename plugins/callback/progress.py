@@ -149,14 +149,8 @@ class CallbackModule(CallbackBase):
             f"{summary[key]} {key.replace('_', ' ')}" for key in summary if key != "total" and summary[key]
         )
         self._display.display(f"\n{self._playbook}: {told or 'no node'} of {summary['total']}")
-        for name, node in sorted(report["nodes"].items()):
-            for item in node["findings"]:
-                if item["verdict"] in ("fail", "unknown"):
-                    self._display.display(
-                        f"  {name} {item['verdict']} {item['check']} {item['component']}: {item['summary']}"
-                    )
-        for item in report["fabric"]:
-            self._display.display(f"  fabric {item['verdict']} {item['check']} {item['component']}: {item['summary']}")
+        for line in reasons(report):
+            self._display.display(f"  {line}")
         self._display.display(f"Report: {path}")
 
     # -- the phases ------------------------------------------------------------------------------
@@ -223,6 +217,21 @@ class CallbackModule(CallbackBase):
         if self._terminal:
             sys.stdout.write("\r\x1b[K")
             sys.stdout.flush()
+
+
+def reasons(report: dict[str, t.Any]) -> list[str]:
+    """Why nodes are not fit, one line for each reason with all the nodes that share it."""
+    shared: dict[str, list[str]] = {}
+    told = [(name, item) for name, node in sorted(report["nodes"].items()) for item in node["findings"]]
+    for name, item in [*told, *(("fabric", item) for item in report["fabric"])]:
+        if item["verdict"] in ("fail", "unknown"):
+            reason = f"{item['verdict']} {item['check']} {item['component']}: {item['summary']}"
+            shared.setdefault(reason, []).append(name)
+    return [f"{_few(names)}: {reason}" for reason, names in shared.items()]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
 
 
 def _service_state(head: str, stats: t.Any) -> str:

@@ -25,7 +25,7 @@ options:
   nvml_path:
     description:
       - Directories to look for the Python module C(pynvml) in (from nvidia-ml-py), behind Python's own, as a rule
-        C(site-packages) of a virtual environment on the node.
+        C(site-packages) of a virtual environment on the node. May hold wildcards.
     type: list
     elements: path
     default: []

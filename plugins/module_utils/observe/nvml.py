@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import glob
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -62,11 +63,11 @@ _VOLATILE, _AGGREGATE = 0, 1
 
 
 def load_pynvml(search_path: Sequence[str] = ()) -> Any:
-    """Import `pynvml`, also from the site-packages directories of `search_path`.
+    """Import `pynvml`, also from the site-packages directories of `search_path`, which may hold wildcards.
 
     Raises SourceMissing where it is nowhere. Changes sys.path of this process: call it in a reader's child.
     """
-    sys.path.extend(search_path)
+    sys.path.extend(place for pattern in search_path for place in sorted(glob.glob(pattern)))
     importlib.invalidate_caches()
     try:
         return importlib.import_module("pynvml")

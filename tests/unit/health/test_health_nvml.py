@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -124,6 +125,15 @@ def test_a_missing_binding_is_named_with_the_places_searched(monkeypatch: pytest
     monkeypatch.delitem(sys.modules, "pynvml", raising=False)
     with pytest.raises(SourceMissing, match=r"pynvml .*in /opt/nvml"):
         load_pynvml(["/opt/nvml"])
+
+
+def test_the_path_may_leave_open_which_python_the_node_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = tmp_path / "lib" / "python3.11" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "pynvml.py").write_text("MARK = 'from the venv'\n", encoding="utf-8")
+    monkeypatch.setattr("sys.path", [])
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+    assert load_pynvml([f"{tmp_path}/lib/python3*/site-packages"]).MARK == "from the venv"
 
 
 @pytest.mark.parametrize(
