@@ -33,7 +33,9 @@ def files_of_the_clone() -> dict[str, float]:
 def test_check_mode_defers_four_nodes_and_touches_nothing(lab: LabSession, artifacts: Path) -> None:
     machines = lab.status()["machines"]
     head, clone = files_of_the_head(lab), files_of_the_clone()
-    services = lab.ssh("head01", "systemctl list-units --all --plain --no-legend --type=service | awk '{print $1, $3, $4}'")
+    services = lab.ssh(
+        "head01", "systemctl list-units --all --plain --no-legend --type=service | awk '{print $1, $3, $4}'"
+    )
     written = len(lab.requests("maas", writing=True)) + len(lab.requests("bmc", writing=True))
 
     run = lab.playbook("site.yml", "--check", "--diff")

@@ -49,8 +49,8 @@ def judge_node(
     """Judge one node by its findings of a phase and by the earlier gates that it must have passed.
 
     Every expected check without a finding is unknown. A node that could not be reached has that one
-    reason: what it did not report says nothing more; neither does a phase that a failed task ended. A gate that set the node aside keeps it out
-    without a further finding; one that never saw it is an unknown.
+    reason: what it did not report says nothing more; neither does a phase that a failed task ended. A gate
+    that set the node aside keeps it out without a further finding; one that never saw it is an unknown.
     """
     lost = [item for item in findings if item.check == "host.reachable" and not item.verdict.allocatable]
     absent = [] if lost else missing_checks(expected, findings)

@@ -67,7 +67,7 @@ def load_pynvml(search_path: Sequence[str] = ()) -> Any:
 
     Raises SourceMissing where it is nowhere. Changes sys.path of this process: call it in a reader's child.
     """
-    sys.path.extend(place for pattern in search_path for place in sorted(glob.glob(pattern)))
+    sys.path.extend(place for pattern in search_path for place in sorted(glob.glob(pattern)))  # noqa: PTH207
     importlib.invalidate_caches()
     try:
         return importlib.import_module("pynvml")

@@ -66,7 +66,9 @@ def judge_roster(
     variables = {**hosts.merged(), **(hostvars or {})}
     members = hosts.members(group) if hostvars is None else set(hostvars)
     if not members:
-        remedy = f"name the nodes below {group}.hosts, each with node_class, rack, unit and serial_number or bmc_address"
+        remedy = (
+            f"name the nodes below {group}.hosts, each with node_class, rack, unit and serial_number or bmc_address"
+        )
         return Roster(), [hosts.document.problem((group,), "the roster is empty: the group has no hosts", remedy)]
     schema = load("roster")
     others = {

@@ -46,4 +46,6 @@ def test_every_node_of_the_roster_has_its_class_s_hcas_in_the_plan(name: str, co
 
 def test_no_two_nodes_of_the_example_share_a_serial_or_a_place() -> None:
     nodes = roster(ROOT / "inventories" / "example").values()
-    assert len({node["serial_number"] for node in nodes}) == len({(node["rack"], node["unit"]) for node in nodes}) == 511
+    assert (
+        len({node["serial_number"] for node in nodes}) == len({(node["rack"], node["unit"]) for node in nodes}) == 511
+    )

@@ -71,7 +71,11 @@ def lines(site: Site) -> list[str]:
 
 def test_a_sound_site(judge: Make) -> None:
     site = judge(
-        {"node01": node(1), "node02": node(2, serial_number=None, bmc_address="10.0.0.2"), "node03": node(3, state="racked")}
+        {
+            "node01": node(1),
+            "node02": node(2, serial_number=None, bmc_address="10.0.0.2"),
+            "node03": node(3, state="racked"),
+        }
     )
     assert lines(site) == []
     assert list(site.roster.nodes) == ["node01", "node02", "node03"]
@@ -92,7 +96,7 @@ def test_a_planned_node_needs_no_serial(judge: Make) -> None:
     [
         (
             {"serial_number": None},
-            "gpu_nodes.hosts.node02: has neither 'serial_number' nor 'bmc_address'. Remedy: give one of them (serial_number: Ser",
+            "gpu_nodes.hosts.node02: has neither 'serial_number' nor 'bmc_address'. Remedy: give one of them (serial",
         ),
         ({"node_class": None}, "gpu_nodes.hosts.node02.node_class: is missing. Remedy: add it: Name of a node class"),
         ({"rack": None}, "gpu_nodes.hosts.node02.rack: is missing"),
@@ -184,7 +188,9 @@ def test_head_nodes_are_held_to_the_keys_that_they_have(judge: Make) -> None:
     assert lines(judge({"node01": node(1)}, heads={"head01": None})) == []
     assert lines(judge({"node01": node(1)}, heads={"head01": {"rack": "r1", "unit": 9}})) == []
     told = lines(
-        judge({"node01": node(1)}, heads={"head01": {"rack": "r1", "unit": 1, "node_class": "hd", "serial_number": "S1"}})
+        judge(
+            {"node01": node(1)}, heads={"head01": {"rack": "r1", "unit": 1, "node_class": "hd", "serial_number": "S1"}}
+        )
     )
     assert [line.split(": ")[1] for line in told] == [
         "gpu_nodes.hosts.node01.serial_number",
