@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from lab import faults, machines, pki, seed
+from lab import faults, machines, packages, pki, seed
 from lab import status as lab_status
 from lab.bmc.power import State
 from lab.clear import clear, exclusive, leftovers
@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    command = commands.add_parser("packages", help="install the host's packages that a lab needs")
+    command.set_defaults(run=_packages)
     command = commands.add_parser("up", help="make the lab; its nodes stay powered off, known to MAAS")
     command.set_defaults(run=_up)
     command = commands.add_parser("down", help="take everything of the lab away")
@@ -97,6 +99,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("part", nargs="?", metavar="PART")
     command.set_defaults(run=_logs)
     return parser
+
+
+def _packages(lab: Lab, chosen: argparse.Namespace) -> None:
+    added = packages.install()
+    print(f"host packages: {'installed ' + ', '.join(added) if added else 'all there'}")
 
 
 def _up(lab: Lab, chosen: argparse.Namespace) -> None:

@@ -10,26 +10,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from lab import packages
 from lab.errors import LabError
 from lab.processes import BMC_PORT, MAAS_PORT, NTP_PORT, UPSTREAM_PORT
 from lab.site import Lab
 
 FREE_GIB = 8
-
-# Program -> Debian package.
-PROGRAMS = {
-    "podman": "podman",
-    "runc": "runc",
-    "mmdebstrap": "mmdebstrap",
-    "ibsim": "ibsim-utils",
-    "opensm": "opensm",
-    "iblinkinfo": "infiniband-diags",
-    "ip": "iproute2",
-    "tc": "iproute2",
-    "nsenter": "util-linux",
-    "ssh": "openssh-client",
-}
-_LIBRARIES = {"libumad2sim.so": "libumad2sim0"}
 
 _LISTENING = "0A"
 _CLOSED = "07"  # how the kernel shows a bound UDP socket
@@ -47,15 +33,10 @@ def check(lab: Lab) -> None:
 
 
 def _programs() -> list[str]:
-    packages = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
-    packages += [
-        package for library, package in _LIBRARIES.items() if not list(Path("/usr/lib").glob(f"*/umad2sim/{library}"))
-    ]
-    if not packages:
+    absent = packages.missing()
+    if not absent:
         return []
-    return [
-        f"programs are missing; install them: apt-get install --no-install-recommends {' '.join(sorted({*packages}))}"
-    ]
+    return [f"programs are missing; install them: apt-get install --no-install-recommends {' '.join(absent)}"]
 
 
 def _disk(lab: Lab) -> list[str]:

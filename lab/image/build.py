@@ -102,7 +102,7 @@ def run(command: list[str], what: str, *, cwd: Path | None = None, env: Mapping[
     try:
         done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False)
     except FileNotFoundError as error:
-        remedy = f"install the packages named in {HERE / 'host_packages.txt'}"
+        remedy = "install the packages named in lab/host_packages.txt (`python -m lab packages` does)"
         raise BuildError(f"{what}: {command[0]} is not installed; {remedy}") from error
     if done.returncode:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import preflight
+from lab import packages, preflight
 from lab.errors import LabError
 from lab.site import Lab
 
@@ -24,9 +24,7 @@ Usage = namedtuple("Usage", "total used free")
 def fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host on which nothing is wrong but what a test makes wrong."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1 << 40, 0, 1 << 40))
-    monkeypatch.setattr(preflight, "_LIBRARIES", {})
     monkeypatch.setattr(preflight, "_containers", list)
     for name in ("MAAS_PORT", "UPSTREAM_PORT", "BMC_PORT", "NTP_PORT"):
         monkeypatch.setattr(preflight, name, 1)
@@ -48,13 +46,33 @@ def test_not_root(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_programs_are_one_line_to_type(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda program: None if program in ("podman", "tc", "ip") else program)
-    monkeypatch.setattr(preflight, "_LIBRARIES", {"nothing.so": "libnothing"})
-    assert "apt-get install --no-install-recommends iproute2 libnothing podman" in complaint(lab)
+    monkeypatch.setattr(packages, "missing", lambda: ["podman", "runc"])
+    assert "apt-get install --no-install-recommends podman runc" in complaint(lab)
+
+
+def test_what_dpkg_does_not_call_installed_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "list").write_text("dpkg\nno-such-package-at-all\n")
+    monkeypatch.setattr(packages, "LIST", tmp_path / "list")
+    assert packages.missing() == ["no-such-package-at-all"]
+
+
+def test_a_host_without_dpkg_is_told_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    with pytest.raises(LabError, match="Debian or Ubuntu"):
+        packages.missing()
+
+
+def test_installing_packages_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "missing", lambda: ["podman"])
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(LabError, match="podman needs root"):
+        packages.install()
 
 
 def test_everything_wrong_is_said_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda program: None)
+    monkeypatch.setattr(packages, "missing", lambda: ["podman"])
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1 << 40, 0, 7 << 30))
     text = complaint(lab)
     assert "apt-get install" in text
@@ -81,9 +99,3 @@ def test_a_port_on_one_address_is_nobody_s_trouble(lab: Lab, monkeypatch: pytest
         listener.listen()
         monkeypatch.setattr(preflight, "MAAS_PORT", listener.getsockname()[1])
         preflight.check(lab)
-
-
-def test_every_host_package_is_one_that_the_setup_installs() -> None:
-    listed = (Path(preflight.__file__).parent / "image" / "host_packages.txt").read_text().split()
-    wanted = {*preflight.PROGRAMS.values()} - {"util-linux"}
-    assert wanted <= set(listed)

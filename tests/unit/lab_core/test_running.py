@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import clear, files, machines, network, pki, preflight, seed
+from lab import clear, files, machines, network, packages, pki, seed
 from lab.bmc import pxe
 from lab.bmc.hardware import ContainerHost
 from lab.engine import Engine
@@ -25,7 +24,7 @@ from lab.up import ROSTER
 
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".lab" / "cache"
-MISSING = [program for program in preflight.PROGRAMS if shutil.which(program) is None]
+MISSING = packages.missing()
 
 pytestmark = [
     pytest.mark.lab,

@@ -18,7 +18,7 @@ from lab.vendor.packages import DRIVERS, build_all, source_hash
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("gcc", "dpkg-deb", "apt-ftparchive", "apt-get", "gpg"))),
-    reason="needs the packages of lab/image/host_packages.txt",
+    reason="needs the packages of lab/host_packages.txt",
 )
 
 
