@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from lab.site import Lab
 from lab.vendor import gpus
 
 Values = Mapping[str, int]
+CHRONY_ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,14 @@ def _set_offset(target: Target, seconds: float) -> None:
     path = ntp.offsets_file(target.lab.directory)
     offsets = {**files.read_json(path, {}), target.machine.address: seconds}
     files.write_json(path, {address: offset for address, offset in offsets.items() if offset})
-    # Ask for the time now: a settled client waits for minutes between two questions.
+    # A settled client waits for minutes between two questions, and takes some answers before it believes in a leap.
     with contextlib.suppress(LabError):
-        target.engine.execute(target.machine.name, ["chronyc", "burst", "4/4"])
+        for _attempt in range(CHRONY_ATTEMPTS):
+            target.engine.execute(target.machine.name, ["chronyc", "burst", "2/2"])
+            told = target.engine.execute(target.machine.name, ["chronyc", "-c", "tracking"])
+            if abs(abs(float(told.split(",")[4])) - abs(seconds)) < 0.5:
+                return
+            time.sleep(2)
 
 
 def _hca_down(target: Target, values: Values) -> None:
