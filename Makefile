@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup host-packages lab lab-down test-fast test test-all bench
+.PHONY: help setup host-packages lab lab-down test-fast test bench
 
 PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
@@ -28,20 +28,19 @@ lab: host-packages ## a simulated site on this machine, brought up by site.yml; 
 lab-down: $(VENV) ## nothing of the lab is left
 	@.venv/bin/python -m lab down
 
-test-fast: $(VENV) ## unit tests, types and linters (under two minutes)
+test-fast: $(VENV) ## unit tests, types and linters (about two minutes)
 	@ruff check .
 	@ruff format --check .
 	@yamllint --strict .
 	@mypy $(MODULE_UTILS) lab
-	@lint-imports
-	@ansible-lint --offline
-	@$(PYTEST) tests/unit
+	@PYTHONPATH=.:collections lint-imports --no-logo
+	@ANSIBLE_INVENTORY=inventories/example/hosts.yml ansible-lint --offline
+	@antsibull-changelog lint
+	@$(PYTEST) tests/unit -n 2 -m "not lab"
 
 test: host-packages test-fast ## the gate: test-fast and the lab from bring-up to re-admission (under an hour)
 	@$(PYTEST) tests/e2e -x
-
-test-all: test ## everything, also what takes longer
-	@$(PYTEST) tests/long
+	@$(PYTEST) tests/unit -m lab
 
 bench: host-packages ## every figure as a ratio measured in one run
-	@.venv/bin/python -m tests.bench
+	@PYTHONPATH=.:collections .venv/bin/python -m tests.bench

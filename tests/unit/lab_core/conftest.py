@@ -48,7 +48,3 @@ def site(lab: Lab, roster_path: Path) -> Site:
     built = machines.build(roster_path, NETWORK)
     machines.save(lab.directory, built)
     return built
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "lab: starts parts of the lab; needs root and the lab's host packages")
