@@ -20,6 +20,8 @@ from lab.site import Lab
 from lab.vendor import gpus
 
 Values = Mapping[str, int]
+# chronyc -c tracking: reference id, its name, stratum, reference time, offset of the system's clock in seconds, ...
+CHRONY_OFFSET = 4
 CHRONY_ATTEMPTS = 20
 
 
@@ -147,11 +149,12 @@ def _set_offset(target: Target, seconds: float) -> None:
     offsets = {**files.read_json(path, {}), target.machine.address: seconds}
     files.write_json(path, {address: offset for address, offset in offsets.items() if offset})
     # A settled client waits for minutes between two questions, and takes some answers before it believes in a leap.
-    with contextlib.suppress(LabError):
+    # Where chrony does not run there is nobody to wait for.
+    with contextlib.suppress(LabError, IndexError, ValueError):
         for _attempt in range(CHRONY_ATTEMPTS):
             target.engine.execute(target.machine.name, ["chronyc", "burst", "2/2"])
-            told = target.engine.execute(target.machine.name, ["chronyc", "-c", "tracking"])
-            if abs(abs(float(told.split(",")[4])) - abs(seconds)) < 0.5:
+            tracking = target.engine.execute(target.machine.name, ["chronyc", "-c", "tracking"]).split(",")
+            if abs(abs(float(tracking[CHRONY_OFFSET])) - abs(seconds)) < 0.5:
                 return
             time.sleep(2)
 
