@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
         comparison = _judge(plan, nodes, roster, arguments["discoveries"])
         for node, findings in comparison.nodes.items():
             run.record(node, arguments["phase"], "cables", findings)
-        run.record_fabric(arguments["phase"], "cables", comparison.fabric)
+        run.record_site(arguments["phase"], "cables", comparison.fabric)
         told = {
             node: [item.to_dict() for item in findings if item.verdict is not Verdict.PASS]
             for node, findings in comparison.nodes.items()

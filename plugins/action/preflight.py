@@ -17,7 +17,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as core_version
 
+from ..module_utils.catalog.checks import finding
 from ..module_utils.fabric.plan_file import PlanFileError, load
+from ..module_utils.findings import Finding, Verdict
 from ..module_utils.lifecycle.run import RunDirectory
 from ..module_utils.maas.client import Response
 from ..module_utils.maas.connection import connect
@@ -69,7 +71,21 @@ class ActionModule(ActionBase):
         problems += _maas_problems(arguments["maas"], arguments["max_clock_offset"])
         if problems:
             raise AnsibleActionFail(f"{len(problems)} to mend before anything is changed:\n{render(problems)}")
+        RunDirectory.current().record_site("preflight", "roster", _strangers(variables))
         return {"changed": False, "msg": "nothing to mend"}
+
+
+def _strangers(variables: dict[str, t.Any]) -> list[Finding]:
+    """Machines that MAAS knows and the roster does not: a person has to say what they are."""
+    return [
+        finding(
+            "roster.unknown_machine",
+            f"machine:{machine['system_id']}",
+            Verdict.WARN,
+            f"MAAS knows {machine['hostname']} (serial {machine['serial'] or 'unknown'}, {machine['status_name']})",
+        )
+        for machine in variables.get("maas_unknown_machines", ())
+    ]
 
 
 def _run_problems() -> t.Iterator[Problem]:

@@ -223,7 +223,7 @@ def reasons(report: dict[str, t.Any]) -> list[str]:
     """Why nodes are not fit, one line for each reason with all the nodes that share it."""
     shared: dict[str, list[str]] = {}
     told = [(name, item) for name, node in sorted(report["nodes"].items()) for item in node["findings"]]
-    for name, item in [*told, *(("fabric", item) for item in report["fabric"])]:
+    for name, item in [*told, *(("site", item) for item in report["site"])]:
         if item["verdict"] in ("fail", "unknown"):
             reason = f"{item['verdict']} {item['check']} {item['component']}: {item['summary']}"
             shared.setdefault(reason, []).append(name)

@@ -222,6 +222,14 @@ _OTHER = (
         "preflight",
     ),
     Check(
+        "lifecycle.quarantined",
+        "Nobody holds the node back",
+        (),
+        "user",
+        "Ask who holds it; only a release ends a quarantine.",
+        "any",
+    ),
+    Check(
         "provision.deploy",
         "MAAS deployed the node",
         (),

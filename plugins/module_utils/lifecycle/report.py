@@ -69,7 +69,7 @@ def build_report(
         findings = run.findings(name)
         state = node_state(name, gates, findings, completed)
         worse = [finding for finding in findings if finding.verdict is not Verdict.PASS]
-        if state in (SET_ASIDE, UNREACHABLE) and not any(name in gate["set_aside"] for gate in gates):
+        if state is SET_ASIDE and all(item.verdict.allocatable for item in worse):
             worse.append(_unfinished(stopped_in))
         entries[name] = {
             "state": state,
@@ -86,7 +86,7 @@ def build_report(
         "playbook": playbook,
         "summary": {"total": len(entries)} | {state: states.count(state) for state in STATES},
         "nodes": entries,
-        "fabric": [f.to_dict() for f in run.fabric_findings() if f.verdict is not Verdict.PASS],
+        "site": [f.to_dict() for f in run.site_findings() if f.verdict is not Verdict.PASS],
         "services": {name: dict(service) for name, service in services.items()},
         "phases": [dict(phase) for phase in phases],
     }

@@ -5,7 +5,7 @@
 
     artifacts/<run>/nodes/<node>/<phase>.<source>.json         findings of one source in one phase
     artifacts/<run>/nodes/<node>/<phase>.<source>.observation.json   what was read, raw
-    artifacts/<run>/fabric/<phase>.<source>.json               findings about no node in particular
+    artifacts/<run>/site/<phase>.<source>.json                 findings about no node in particular
     artifacts/<run>/gates/<phase>.json                         what the gate decided
 
 Every writer replaces whole files, so a reader never meets half of one. Task workers are separate
@@ -108,16 +108,16 @@ class RunDirectory:
         """Store what `source` (a check pass, a task, a comparison) found about `node` in `phase`."""
         self._record(self.path / "nodes" / node, phase, source, findings, observation)
 
-    def record_fabric(self, phase: str, source: str, findings: Iterable[Finding]) -> None:
-        """Store findings that are about the fabric and no node in particular."""
-        self._record(self.path / "fabric", phase, source, findings, None)
+    def record_site(self, phase: str, source: str, findings: Iterable[Finding]) -> None:
+        """Store findings that are about the site and no node in particular."""
+        self._record(self.path / "site", phase, source, findings, None)
 
     def findings(self, node: str, phase: str | None = None) -> list[Finding]:
         """All findings about `node`, of one phase or of all."""
         return self._findings(self.path / "nodes" / node, phase)
 
-    def fabric_findings(self) -> list[Finding]:
-        return self._findings(self.path / "fabric", None)
+    def site_findings(self) -> list[Finding]:
+        return self._findings(self.path / "site", None)
 
     def phases(self, node: str) -> dict[str, list[Finding]]:
         """Findings about `node` by phase."""

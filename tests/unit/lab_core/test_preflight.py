@@ -50,9 +50,7 @@ def test_missing_programs_are_one_line_to_type(lab: Lab, monkeypatch: pytest.Mon
     assert "apt-get install --no-install-recommends podman runc" in complaint(lab)
 
 
-def test_what_dpkg_does_not_call_installed_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_dpkg_does_not_call_installed_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "list").write_text("dpkg\nno-such-package-at-all\n")
     monkeypatch.setattr(packages, "LIST", tmp_path / "list")
     assert packages.missing() == ["no-such-package-at-all"]

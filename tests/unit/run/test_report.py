@@ -67,6 +67,22 @@ def test_too_few_admitted_fails_the_run_and_admits_the_others(run: RunDirectory)
     assert (summary["admitted"], summary["set_aside"]) == (1, 3)
 
 
+def test_a_quarantined_node_has_the_one_reason_that_begin_gave(run: RunDirectory) -> None:
+    run.record("d", "begin", "lifecycle", [Finding("lifecycle.quarantined", "host", Verdict.FAIL, "held by alice")])
+    run.record_gate(Gate("health", passed=["a", "b", "c"], final=True))
+    node = report(run, ["health"], completed=True)["nodes"]["d"]
+    assert node["state"] == "set_aside"
+    assert [item["check"] for item in node["findings"]] == ["lifecycle.quarantined"]
+
+
+def test_findings_about_no_node_are_told_apart(run: RunDirectory) -> None:
+    run.record_site("fabric", "cables", [Finding("fabric.link.missing", "link:leaf-01/33", Verdict.FAIL, "gone"), PASS])
+    run.record_gate(Gate("fabric", passed=list(NODES)))
+    built = report(run, ["fabric"], completed=True)
+    assert [item["component"] for item in built["site"]] == ["link:leaf-01/33"]
+    assert built["summary"]["admitted"] == 4
+
+
 def test_a_node_that_no_gate_saw_is_not_admitted(run: RunDirectory) -> None:
     run.record_gate(Gate("health", passed=["a", "b", "c"], final=True))
     built = report(run, ["health"], completed=True)
