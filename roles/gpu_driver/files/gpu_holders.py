@@ -14,13 +14,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, List, Set
 
 SECONDS_FOR_NVIDIA_SMI = 20
 KERNEL_NAME_LENGTH = 15
 
 
-def holders_of_files(proc: Path) -> Set[int]:
+def holders_of_files(proc: Path) -> set[int]:
     """Ids of the processes with a /dev/nvidia* file open."""
     found = set()
     for process in proc.iterdir():
@@ -35,7 +34,7 @@ def holders_of_files(proc: Path) -> Set[int]:
     return found
 
 
-def compute_processes(command: str = "nvidia-smi") -> Set[int]:
+def compute_processes(command: str = "nvidia-smi") -> set[int]:
     """Ids of the processes that the driver itself knows; none where it cannot be asked, for then nothing computes."""
     try:
         answer = subprocess.run(
@@ -44,7 +43,7 @@ def compute_processes(command: str = "nvidia-smi") -> Set[int]:
             stderr=subprocess.DEVNULL,
             timeout=SECONDS_FOR_NVIDIA_SMI,
             check=False,
-            universal_newlines=True,
+            text=True,
         )
     except (OSError, subprocess.TimeoutExpired):
         return set()
@@ -53,7 +52,7 @@ def compute_processes(command: str = "nvidia-smi") -> Set[int]:
     return {int(line) for line in answer.stdout.split() if line.isdigit()}
 
 
-def holders(proc: Path, own: List[str], pids: Set[int]) -> List[Dict[str, object]]:
+def holders(proc: Path, own: list[str], pids: set[int]) -> list[dict[str, object]]:
     """`pids` with the names of their commands, without those in `own`, in order."""
     excused = {name[:KERNEL_NAME_LENGTH] for name in own}
     result = []
