@@ -3,14 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Print, as a JSON list, the processes that hold a GPU.
 
-A holder has a /dev/nvidia* file open or is named by nvidia-smi as a compute process. The arguments are names of processes
-that do not count, because they belong to the driver and are restarted with it.
+A holder has a /dev/nvidia* file open or is named by nvidia-smi as a compute process. The arguments are names of
+processes that do not count, because they belong to the driver and are restarted with it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +25,7 @@ def holders_of_files(proc: Path) -> set[int]:
         if not process.name.isdigit():
             continue
         try:
-            links = [os.readlink(entry) for entry in (process / "fd").iterdir()]
+            links = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
         except OSError:  # the process has ended meanwhile
             continue
         if any(link.startswith("/dev/nvidia") for link in links):
