@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import platform
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -33,6 +35,7 @@ class ActionModule(ActionBase):
                 "checks": {"type": "list", "elements": "str", "default": []},
                 "node_health": {"type": "bool", "default": False},
                 "gates": {"type": "list", "elements": "str", "default": []},
+                "state": {"type": "str", "choices": ["deployed", "configured", "in_service"]},
                 "final": {"type": "bool", "default": False},
             }
         )
@@ -71,8 +74,25 @@ class ActionModule(ActionBase):
             "healthy_fraction": (len(gate.passed) + len(gate.deferred)) / total if total else 0.0,
             "reasons": {name: judged[name].reasons for name in sorted(gate.set_aside)},
             "run": run.run,
+            "operator": f"{getpass.getuser()}@{platform.node()}",
+            "states": _states(gate, arguments["state"], variables["hostvars"]),
             "findings": {
                 name: [finding.to_dict() for finding in judgement.findings] for name, judgement in judged.items()
             },
             "passes": {name: judgement.passes for name, judgement in judged.items()},
         }
+
+
+def _states(
+    gate: Gate, state: str | None, hostvars: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> dict[str, dict[str, str]]:
+    """What the ledger is to say of each node; of those that passed nothing new when the gate confers no state."""
+    wanted = dict.fromkeys(gate.set_aside, "set_aside") | (dict.fromkeys(gate.passed, state) if state else {})
+    return {
+        name: {
+            "state": conferred,
+            "class": str(hostvars[name].get("node_class") or ""),
+            "serial": str(hostvars[name].get("serial_number") or ""),
+        }
+        for name, conferred in wanted.items()
+    }

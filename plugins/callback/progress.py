@@ -11,7 +11,8 @@ description:
   - Opens a directory for the run's findings below the artifacts directory before any worker starts.
   - Shows, for every phase, how many nodes are done, set aside and left, and the time it took.
     On a terminal one line is kept up to date; elsewhere one plain line is printed at the end of a phase.
-  - Writes C(report.json) at the end of the run, whatever became of it, and points C(artifacts/latest) at it.
+  - Writes C(report.json) at the end of a run that judges nodes, whatever became of it, and points
+    C(artifacts/latest) at it.
 options:
   artifacts:
     description:
@@ -60,16 +61,24 @@ class Phase:
         self.nodes_in: int | None = None
         self.nodes_out: int | None = None
         self.set_aside = 0
+        self.failed = False
         self.task = ""
         self.done: set[str] = set()
 
-    def to_dict(self) -> dict[str, t.Any]:
+    def outcome(self) -> tuple[int, int]:
+        """How many nodes came into the phase and out of it. Where no gate counts, a failure lets none out."""
         nodes_in = self.nodes_in or 0
+        if self.nodes_out is not None:
+            return nodes_in, self.nodes_out
+        return nodes_in, 0 if self.failed else nodes_in
+
+    def to_dict(self) -> dict[str, t.Any]:
+        nodes_in, nodes_out = self.outcome()
         return {
             "name": self.name,
             "seconds": round(self.ended - self.started, 3),
             "nodes_in": nodes_in,
-            "nodes_out": nodes_in if self.nodes_out is None else self.nodes_out,
+            "nodes_out": nodes_out,
         }
 
 
@@ -103,11 +112,11 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_play_start(self, play: t.Any) -> None:
         variables = play.get_variable_manager()
         inventory = variables._inventory
-        if not self._nodes:
-            self._read_inventory(inventory, variables)
         name = str(play.get_vars().get("firstlight_phase") or "")
         if not name:
             return
+        if not self._nodes:
+            self._read_inventory(inventory, variables)
         if not self._phases or self._phases[-1].name != name:
             self._close_phase()
             self._phases.append(Phase(name))
@@ -135,10 +144,12 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
         self._close_phase()
-        if not self._run:
+        if not self._run or not self._phases:
             return
         completed = not stats.failures and not stats.dark
         services = {head: {"state": _service_state(head, stats)} for head in self._heads}
+        if completed and not self._run.gates():
+            return
         phases = [phase.to_dict() for phase in self._phases]
         report = build_report(self._run, self._playbook, self._nodes, services, phases, completed)
         path = self._run.path / "report.json"
@@ -161,8 +172,7 @@ class CallbackModule(CallbackBase):
         phase = self._phases[-1]
         phase.ended = time.monotonic()
         self._erase_line()
-        nodes_in = phase.nodes_in or 0
-        done = nodes_in if phase.nodes_out is None else phase.nodes_out
+        nodes_in, done = phase.outcome()
         self._display.display(
             f"phase {phase.name}: {done} done, {phase.set_aside} set aside, "
             f"{max(nodes_in - done - phase.set_aside, 0)} left, {phase.ended - phase.started:.0f} s"
@@ -184,7 +194,9 @@ class CallbackModule(CallbackBase):
             phase.set_aside += len(aside)
 
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
-        self.v2_runner_on_ok(result)
+        if self._phases and not ignore_errors:
+            self._phases[-1].failed = True
+        self._note(result)
 
     def v2_runner_on_skipped(self, result: t.Any) -> None:
         self._note(result)

@@ -33,6 +33,10 @@ options:
     type: list
     elements: str
     default: []
+  state:
+    description: State that the ledger is to give the nodes that pass. Without it, theirs stays as it was.
+    type: str
+    choices: [deployed, configured, in_service]
   final:
     description: Whether passing this gate means that the node is fit for service, even if the run fails afterwards.
     type: bool
@@ -90,6 +94,15 @@ passes:
   description: Components that passed, by node and check.
   returned: always
   type: dict
+states:
+  description: What M(firstlight.cluster.ledger) is to say of each node that was judged.
+  returned: always
+  type: dict
+operator:
+  description: Who runs the playbook, and from where.
+  returned: always
+  type: str
+  sample: alice@controller
 run:
   description: Id of the run.
   returned: always

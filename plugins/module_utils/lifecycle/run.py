@@ -78,9 +78,8 @@ class RunDirectory:
 
     @classmethod
     def create(cls, artifacts: Path, now: datetime.datetime) -> RunDirectory:
-        path = artifacts / new_run_id(now)
-        path.mkdir(parents=True)
-        return cls(path)
+        """The directory of a run that begins; it comes into being with the first file."""
+        return cls(artifacts / new_run_id(now))
 
     @classmethod
     def current(cls) -> RunDirectory:
