@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import platform
 import typing as t
 
@@ -36,7 +35,6 @@ class ActionModule(ActionBase):
                 "node_health": {"type": "bool", "default": False},
                 "gates": {"type": "list", "elements": "str", "default": []},
                 "state": {"type": "str", "choices": ["deployed", "configured", "in_service"]},
-                "final": {"type": "bool", "default": False},
             }
         )
         try:
@@ -45,6 +43,11 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from error
         phase: str = arguments["phase"]
         earlier = run.gates()
+        if arguments["gates"] and not earlier.keys() & set(arguments["gates"]):
+            raise AnsibleActionFail(
+                f"phase {phase}: this run took nobody through {', '.join(arguments['gates'])}, so it can judge nobody. "
+                "Remedy: run site.yml, which ends with this phase; nothing was changed."
+            )
         deferred = set(variables["groups"].get("deferred", ()))
         judged: dict[str, Judgement] = {}
         for name in variables["ansible_play_hosts_all"]:
@@ -63,18 +66,15 @@ class ActionModule(ActionBase):
             passed=[name for name, judgement in judged.items() if judgement.passed],
             set_aside=[name for name, judgement in judged.items() if not judgement.passed],
             deferred=sorted(deferred.intersection(variables["ansible_play_hosts_all"])),
-            final=arguments["final"],
         )
         run.record_gate(gate)
-        total = len(json.loads((run.path / "nodes.json").read_text(encoding="utf-8")))
         return {
             "changed": False,
             **gate.to_dict(),
-            "total": total,
-            "healthy_fraction": (len(gate.passed) + len(gate.deferred)) / total if total else 0.0,
             "reasons": {name: judged[name].reasons for name in sorted(gate.set_aside)},
             "run": run.run,
             "operator": f"{getpass.getuser()}@{platform.node()}",
+            "machines": {name: _machine(name, variables["hostvars"][name]) for name in judged},
             "states": _states(gate, arguments["state"], variables["hostvars"]),
             "findings": {
                 name: [finding.to_dict() for finding in judgement.findings] for name, judgement in judged.items()
@@ -96,3 +96,9 @@ def _states(
         }
         for name, conferred in wanted.items()
     }
+
+
+def _machine(name: str, hostvars: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """How modules find the node's machine in MAAS: by what the roster knows, not by its name alone."""
+    known = {"name": name, "serial": str(hostvars.get("serial_number") or "")}
+    return {key: value for key, value in known.items() if value}

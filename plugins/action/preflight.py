@@ -33,6 +33,26 @@ from ..module_utils.site.validate import validate
 CORE = ((2, 20), (2, 21))
 PYTHON = (3, 12)
 MAAS = (3, 5)
+# What roles and playbooks take from the inventory and have no default for, by group.
+REQUIRED = {
+    "gpu_nodes": {
+        "cluster_ssh_host_authorities": "public half of the host CA, a list",
+        "gpu_driver_repository": "where the driver's packages come from",
+        "mpi_network": "network in CIDR notation that connects the ranks of MPI jobs",
+        "nccl_repository": "where NCCL's packages come from",
+        "node_authorized_keys": "public ssh keys of the operators, a list",
+        "ssh_known_hosts_file": "file that holds the public half of the host CA",
+    },
+    "head_nodes": {
+        "ansible_host": "its address, written out",
+        "cluster_ssh_host_authorities": "public half of the host CA, a list",
+        "ssh_host_name": "its name in its host certificate, written out",
+    },
+    "registry": {
+        "registry_tls_certificate": "certificate of the registry, PEM text",
+        "registry_tls_key": "its key, PEM text from the vault",
+    },
+}
 
 
 class ActionModule(ActionBase):
@@ -65,6 +85,7 @@ class ActionModule(ActionBase):
             *_run_problems(),
             *_version_problems(),
             *_site_problems(variables),
+            *_variable_problems(variables),
             *_plan_problems(Path(arguments["cable_plan"])),
             *(problem for name in arguments["secret_files"] for problem in _secret_problems(Path(name))),
         ]
@@ -120,6 +141,21 @@ def _site_problems(variables: dict[str, t.Any]) -> list[Problem]:
         remedy = "put hosts.yml into the inventory folder and give the folder to -i; see inventories/example"
         return [Problem(shown(folders[0]), "hosts.yml", "there is no roster", remedy)]
     return [problem for folder in rosters for problem in validate(folder, resolved).problems]
+
+
+def _variable_problems(variables: dict[str, t.Any]) -> t.Iterator[Problem]:
+    """Variables without a default that a later phase would miss, after hundreds of machines were deployed."""
+    groups, hostvars = variables["groups"], variables["hostvars"]
+    if not groups.get("head_nodes"):
+        remedy = "name at least one host there: it serves the nodes and keeps the ledger"
+        yield Problem("inventory", "head_nodes.hosts", "there is no head node", remedy)
+    for group, needed in REQUIRED.items():
+        for name, meaning in needed.items():
+            without = [host for host in groups.get(group, ()) if name not in hostvars[host]]
+            if without:
+                told = ", ".join(without[:3]) + (f" and {len(without) - 3} more" if len(without) > 3 else "")
+                remedy = f"set it in group_vars or host_vars: {meaning}; see docs/site.md"
+                yield Problem("inventory", name, f"is not set for {told} ({group})", remedy)
 
 
 def _plan_problems(path: Path) -> t.Iterator[Problem]:

@@ -34,11 +34,13 @@ import datetime
 import os
 import shutil
 import sys
+import threading
 import time
 import typing as t
 from pathlib import Path
 
 from ansible import constants as C
+from ansible import context
 from ansible.plugins.callback import CallbackBase
 
 from ..module_utils.catalog.checks import finding
@@ -48,6 +50,9 @@ from ..module_utils.lifecycle.run import ENVIRONMENT, RunDirectory, write_json
 
 NODES = "gpu_nodes"
 HEADS = "head_nodes"
+# Tasks that may take an hour without a result, and the file of the run to which they add a line when there is news.
+LONG_ACTIONS = ("firstlight.cluster.maas_machine",)
+PROGRESS = "progress.log"
 GATE_ACTIONS = ("firstlight.cluster.gate", "ansible_collections.firstlight.cluster.plugins.action.gate")
 
 
@@ -98,6 +103,7 @@ class CallbackModule(CallbackBase):
         self._heads: list[str] = []
         self._phases: list[Phase] = []
         self._terminal = sys.stdout.isatty()
+        self._task_ended = threading.Event()
 
     # -- the run ---------------------------------------------------------------------------------
 
@@ -143,6 +149,7 @@ class CallbackModule(CallbackBase):
             write_json(self._run.path / "nodes.json", self._nodes)
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
+        self._task_ended.set()
         self._close_phase()
         if not self._run or not self._phases:
             return
@@ -151,7 +158,8 @@ class CallbackModule(CallbackBase):
         if completed and not self._run.gates():
             return
         phases = [phase.to_dict() for phase in self._phases]
-        report = build_report(self._run, self._playbook, self._nodes, services, phases, completed)
+        checking = bool(context.CLIARGS.get("check"))
+        report = build_report(self._run, self._playbook, self._nodes, services, phases, completed, checking)
         path = self._run.path / "report.json"
         write_json(path, report)
         _point_at(self._run.path.parent / "latest", self._run.path.name)
@@ -159,7 +167,8 @@ class CallbackModule(CallbackBase):
         told = ", ".join(
             f"{summary[key]} {key.replace('_', ' ')}" for key in summary if key != "total" and summary[key]
         )
-        self._display.display(f"\n{self._playbook}: {told or 'no node'} of {summary['total']}")
+        mode = " (check mode: nothing was measured or written)" if checking else ""
+        self._display.display(f"\n{self._playbook}: {told or 'no node'} of {summary['total']}{mode}")
         for line in reasons(report):
             self._display.display(f"  {line}")
         self._display.display(f"Report: {path}")
@@ -179,9 +188,30 @@ class CallbackModule(CallbackBase):
         )
 
     def v2_playbook_on_task_start(self, task: t.Any, is_conditional: bool) -> None:
-        if self._phases:
-            self._phases[-1].task = task.get_name()
-            self._phases[-1].done = set()
+        self._task_ended.set()
+        if not self._phases or not self._run:
+            return
+        self._phases[-1].task = task.get_name()
+        self._phases[-1].done = set()
+        if task.action in LONG_ACTIONS:
+            self._task_ended = threading.Event()
+            threading.Thread(
+                target=self._follow, args=(self._run.path / PROGRESS, self._task_ended), daemon=True
+            ).start()
+
+    def _follow(self, path: Path, ended: threading.Event) -> None:
+        """Show the lines that a long task adds to the run's progress file, until the task ends."""
+        shown = path.stat().st_size if path.exists() else 0
+        while not ended.wait(2.0):
+            if not path.exists():
+                continue
+            with path.open("rb") as stream:
+                stream.seek(shown)
+                news = stream.read()
+            whole = news[: news.rfind(b"\n") + 1]
+            shown += len(whole)
+            for line in whole.decode(errors="replace").splitlines():
+                self._display.display(f"  {line}")
 
     def v2_runner_on_ok(self, result: t.Any) -> None:
         self._note(result)

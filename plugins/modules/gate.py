@@ -11,7 +11,7 @@ description:
   - Reads the findings that the run recorded for every host of the play in one phase and decides who goes on.
   - A node passes when every expected check reported and none of its findings is V(fail) or V(unknown).
   - Nodes in the group C(deferred) (check mode only, not deployed yet) are not judged.
-  - Runs on the controller, once for all hosts of the play.
+  - Runs on the controller, once for all hosts of the play. Changes nothing but files below the artifacts directory.
 options:
   phase:
     description: Phase whose findings are judged.
@@ -37,10 +37,6 @@ options:
     description: State that the ledger is to give the nodes that pass. Without it, theirs stays as it was.
     type: str
     choices: [deployed, configured, in_service]
-  final:
-    description: Whether passing this gate means that the node is fit for service, even if the run fails afterwards.
-    type: bool
-    default: false
 attributes:
   check_mode:
     support: full
@@ -107,12 +103,8 @@ run:
   description: Id of the run.
   returned: always
   type: str
-total:
-  description: Number of nodes that the run is about, those that earlier gates set aside among them.
+machines:
+  description: By node that was judged, how M(firstlight.cluster.maas_tag) finds its machine.
   returned: always
-  type: int
-healthy_fraction:
-  description: Share of RV(total) that passed here or was deferred.
-  returned: always
-  type: float
+  type: dict
 """

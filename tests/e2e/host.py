@@ -36,7 +36,7 @@ def sysctls() -> dict[str, str]:
 
 
 def snapshot() -> dict[str, object]:
-    """Sysctl, swap, kernel modules, md devices, and the offset of the wall clock from the monotonic one."""
+    """What a lab must leave as it was; `clock` is the offset of the wall clock from the monotonic one."""
     return {
         "sysctl": sysctls(),
         "swap": Path("/proc/swaps").read_text(encoding="utf-8"),
@@ -45,25 +45,24 @@ def snapshot() -> dict[str, object]:
         "clock": time.time() - time.monotonic(),
         "etc": {name: _text(f"/etc/{name}") for name in ("hosts", "resolv.conf", "fstab", "hostname", "passwd")},
         "firewall": _output(["iptables-save"]),
+        "links": sorted(re.findall(r"^\d+: ([^:@]+)", _output(["ip", "-o", "link"]), re.MULTILINE)),
+        "namespaces": sorted(_output(["ip", "netns", "list"]).splitlines()),
+        "mounts": sorted(line.split()[1] for line in _text("/proc/self/mounts").splitlines()),
+        "runtime": sorted(path.name for path in Path("/run").glob("firstlight*")),
     }
 
 
-def belongings(name: str) -> dict[str, list[str]]:
-    """What on the host carries the mark of the lab `name`: network namespaces, links, mounts, processes."""
-    processes = []
+def processes(name: str) -> list[str]:
+    """Ids of the processes on the host that carry the mark of the lab `name`."""
+    found = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         try:
             content = environ.read_bytes().split(b"\0")
         except OSError:
             continue
         if any(item.startswith(b"FIRSTLIGHT_LAB=") and item.endswith(f":{name}".encode()) for item in content):
-            processes.append(environ.parent.name)
-    return {
-        "processes": processes,
-        "mounts": [line for line in _text("/proc/self/mounts").splitlines() if f"/.lab/{name}/" in line],
-        "namespaces": _output(["ip", "netns", "list"]).split(),
-        "links": re.findall(r"^\d+: ([^:@]+)", _output(["ip", "-o", "link"]), re.MULTILINE),
-    }
+            found.append(environ.parent.name)
+    return found
 
 
 def _text(path: str) -> str:

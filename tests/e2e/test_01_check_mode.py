@@ -16,8 +16,8 @@ LOGS = r"-path /var/log -o -path /var/lib/systemd -o -path /var/lib/chrony -o -p
 
 
 def files_of_the_head(lab: LabSession) -> list[str]:
-    """Path, size and time of change of every file that only a person or a role changes."""
-    find = f"find / \\( {MOVING} -o {LOGS} \\) -prune -o -type f -printf '%p %s %T@\\n'"
+    """Kind, path, size and time of change of everything that only a person or a role changes."""
+    find = f"find / \\( {MOVING} -o {LOGS} \\) -prune -o -type d -printf 'd %p\\n' -o -printf '%y %p %s %T@\\n'"
     return lab.ssh("head01", f"sudo {find} | sort").splitlines()
 
 

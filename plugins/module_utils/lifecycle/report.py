@@ -24,8 +24,8 @@ STATES = (ADMITTED, SET_ASIDE, UNREACHABLE, DEFERRED)
 def node_state(node: str, gates: Sequence[Mapping[str, Any]], findings: Sequence[Finding], completed: bool) -> str:
     """How `node` came out. `gates` in the order in which they were passed.
 
-    Only the last gate of a run can admit, and only when the run came to its end there; whatever was
-    not judged to the end is set aside, because it is not known to be fit.
+    Only the last gate of a run can admit, and only when the run came to its end, or failed after it had
+    concluded; whatever was not judged to the end is set aside, because it is not known to be fit.
     """
     if any(node in gate["deferred"] for gate in gates):
         return DEFERRED
@@ -55,6 +55,7 @@ def build_report(
     services: Mapping[str, Mapping[str, Any]],
     phases: Sequence[Mapping[str, Any]],
     completed: bool,
+    check_mode: bool = False,
 ) -> dict[str, Any]:
     """The report document.
 
@@ -84,6 +85,7 @@ def build_report(
         "schema": SCHEMA_VERSION,
         "run": run.run,
         "playbook": playbook,
+        "check_mode": check_mode,
         "summary": {"total": len(entries)} | {state: states.count(state) for state in STATES},
         "nodes": entries,
         "site": [f.to_dict() for f in run.site_findings() if f.verdict is not Verdict.PASS],

@@ -51,13 +51,12 @@ def write_json(path: Path, content: Any) -> None:
 
 @dataclass(frozen=True)
 class Gate:
-    """What a gate decided about the nodes that came to it, by name."""
+    """What a gate decided about the nodes that came to it, by name; final only once the run concludes with it."""
 
     phase: str
     passed: list[str] = field(default_factory=list)
     set_aside: list[str] = field(default_factory=list)
     deferred: list[str] = field(default_factory=list)
-    final: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -66,7 +65,7 @@ class Gate:
             "passed": sorted(self.passed),
             "set_aside": sorted(self.set_aside),
             "deferred": sorted(self.deferred),
-            "final": self.final,
+            "final": False,
         }
 
 
@@ -118,14 +117,14 @@ class RunDirectory:
     def site_findings(self) -> list[Finding]:
         return self._findings(self.path / "site", None)
 
-    def phases(self, node: str) -> dict[str, list[Finding]]:
-        """Findings about `node` by phase."""
-        folder = self.path / "nodes" / node
-        names = sorted({file.name.split(".", 1)[0] for file in folder.glob("*.json")}) if folder.is_dir() else []
-        return {name: self.findings(node, name) for name in names}
-
     def record_gate(self, gate: Gate) -> None:
         write_json(self.path / "gates" / f"{gate.phase}.json", gate.to_dict())
+
+    def conclude(self, phase: str) -> dict[str, Any]:
+        """Make the decision of `phase`'s gate final and return it. Raises KeyError where there is none."""
+        gate = self.gates()[phase] | {"final": True}
+        write_json(self.path / "gates" / f"{phase}.json", gate)
+        return gate
 
     def gates(self) -> dict[str, dict[str, Any]]:
         """Decisions by phase; the order is that of the files' names."""

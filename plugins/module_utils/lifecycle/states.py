@@ -90,6 +90,6 @@ def _why_not(current: State | None, wanted: State, step: Step) -> str:
         stands = f"it is {current.value}" if current else "the ledger does not know it"
         return f"only a quarantined node is released, and only to {State.SET_ASIDE.value}: {stands}"
     if current is State.QUARANTINED:
-        return "it is quarantined; only a release (playbooks/release.yml) ends that"
+        return "it is quarantined; only a release ends that"
     stands = current.value if current else "unknown to the ledger"
     return f"no {step.value} step leads from {stands} to {wanted.value}"

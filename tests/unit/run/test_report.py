@@ -25,6 +25,10 @@ def run(tmp_path: Path) -> RunDirectory:
     return RunDirectory(tmp_path / "20261123T141000Z-ab12cd")
 
 
+def conclude(run: RunDirectory) -> None:
+    run.conclude(sorted(run.gates())[0])
+
+
 def report(run: RunDirectory, phases: list[str], completed: bool) -> dict[str, Any]:
     told = [{"name": name, "seconds": 1.0, "nodes_in": 4, "nodes_out": 4} for name in phases]
     built = build_report(run, "site", NODES, {"head01": {"state": "ok"}}, told, completed)
@@ -38,7 +42,8 @@ def test_every_node_has_exactly_one_state(run: RunDirectory) -> None:
     run.record("b", "validate", "health", [FAIL])
     run.record("c", "validate", "health", [LOST])
     run.record_gate(Gate("validate", passed=["a"], set_aside=["b", "c"], deferred=["d"]))
-    run.record_gate(Gate("admit", passed=["a"], set_aside=["b", "c"], deferred=["d"], final=True))
+    run.record_gate(Gate("admit", passed=["a"], set_aside=["b", "c"], deferred=["d"]))
+    conclude(run)
     built = report(run, ["validate", "admit"], completed=True)
     assert {name: node["state"] for name, node in built["nodes"].items()} == {
         "a": "admitted",
@@ -62,14 +67,16 @@ def test_a_run_that_stopped_in_preflight_judged_nobody(run: RunDirectory) -> Non
 
 
 def test_too_few_admitted_fails_the_run_and_admits_the_others(run: RunDirectory) -> None:
-    run.record_gate(Gate("admit", passed=["a"], set_aside=["b", "c", "d"], final=True))
+    run.record_gate(Gate("admit", passed=["a"], set_aside=["b", "c", "d"]))
+    conclude(run)
     summary = report(run, ["admit"], completed=False)["summary"]
     assert (summary["admitted"], summary["set_aside"]) == (1, 3)
 
 
 def test_a_quarantined_node_has_the_one_reason_that_begin_gave(run: RunDirectory) -> None:
     run.record("d", "begin", "lifecycle", [Finding("lifecycle.quarantined", "host", Verdict.FAIL, "held by alice")])
-    run.record_gate(Gate("health", passed=["a", "b", "c"], final=True))
+    run.record_gate(Gate("health", passed=["a", "b", "c"]))
+    conclude(run)
     node = report(run, ["health"], completed=True)["nodes"]["d"]
     assert node["state"] == "set_aside"
     assert [item["check"] for item in node["findings"]] == ["lifecycle.quarantined"]
@@ -83,8 +90,15 @@ def test_findings_about_no_node_are_told_apart(run: RunDirectory) -> None:
     assert built["summary"]["admitted"] == 4
 
 
+def test_a_last_gate_that_was_not_concluded_admits_nobody(run: RunDirectory) -> None:
+    """The ledger could not be written, or the tag not set."""
+    run.record_gate(Gate("admit", passed=list(NODES)))
+    assert report(run, ["admit"], completed=False)["summary"]["admitted"] == 0
+
+
 def test_a_node_that_no_gate_saw_is_not_admitted(run: RunDirectory) -> None:
-    run.record_gate(Gate("health", passed=["a", "b", "c"], final=True))
+    run.record_gate(Gate("health", passed=["a", "b", "c"]))
+    conclude(run)
     built = report(run, ["health"], completed=True)
     assert built["nodes"]["d"]["state"] == "set_aside"
     assert built["nodes"]["d"]["findings"][0]["verdict"] == "unknown"

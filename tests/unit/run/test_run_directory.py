@@ -27,7 +27,7 @@ def test_findings_come_back_as_they_were_recorded(run: RunDirectory) -> None:
     run.record("node01", "validate", "health", [PASS, FAIL], observation={"readers": {}})
     run.record("node01", "configure", "done", [PASS])
     assert run.findings("node01", "validate") == [PASS, FAIL]
-    assert run.phases("node01") == {"configure": [PASS], "validate": [PASS, FAIL]}
+    assert run.findings("node01") == [PASS, PASS, FAIL]
     assert run.findings("node02") == []
 
 
@@ -60,6 +60,11 @@ def test_a_writer_that_dies_leaves_the_old_file_whole(run: RunDirectory, monkeyp
 def test_gates_are_kept_by_phase(run: RunDirectory) -> None:
     run.record_gate(Gate("configure", passed=["b", "a"], set_aside=["c"]))
     assert run.gates()["configure"]["passed"] == ["a", "b"]
+    assert run.gates()["configure"]["final"] is False
+    assert run.conclude("configure")["final"] is True
+    assert run.gates()["configure"] == run.conclude("configure")
+    with pytest.raises(KeyError):
+        run.conclude("admit")
 
 
 def test_a_run_id_sorts_by_time_and_is_unique() -> None:
