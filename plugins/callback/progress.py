@@ -182,10 +182,9 @@ class CallbackModule(CallbackBase):
         phase.ended = time.monotonic()
         self._erase_line()
         nodes_in, done = phase.outcome()
-        self._display.display(
-            f"phase {phase.name}: {done} done, {phase.set_aside} set aside, "
-            f"{max(nodes_in - done - phase.set_aside, 0)} left, {phase.ended - phase.started:.0f} s"
-        )
+        left = max(nodes_in - done - phase.set_aside, 0)
+        told = f"{done} done, {phase.set_aside} set aside, {left} left, " if nodes_in else ""
+        self._display.display(f"phase {phase.name}: {told}{phase.ended - phase.started:.0f} s")
 
     def v2_playbook_on_task_start(self, task: t.Any, is_conditional: bool) -> None:
         self._task_ended.set()
