@@ -11,7 +11,7 @@ from tests.e2e.conftest import NODES
 from tests.e2e.session import ROOT, LabSession
 
 # What a running system writes by itself, and where Ansible puts what it removes again.
-MOVING = r"-path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /lab -o -path '*/.ansible*'"
+MOVING = r"-path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp -o -path /lab -o -path '*/.ansible*'"
 LOGS = r"-path /var/log -o -path /var/lib/systemd -o -path /var/lib/chrony -o -path /var/lib/sudo -o -path '*/.ssh'"
 
 
