@@ -11,13 +11,16 @@ from tests.e2e.conftest import NODES
 from tests.e2e.session import ROOT, LabSession
 
 # What a running system writes by itself, and where Ansible puts what it removes again.
-MOVING = r"-path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp -o -path /lab -o -path '*/.ansible*'"
-LOGS = r"-path /var/log -o -path /var/lib/systemd -o -path /var/lib/chrony -o -path /var/lib/sudo -o -path '*/.ssh'"
+MOVING = r"-path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /lab -o -path '*/.ansible*'"
+LOGS = r"-path /var/log -o -path /var/lib/systemd -o -path /var/lib/chrony -o -path /var/lib/sudo"
+OWN = r"-path /var/tmp -o -path '*/.ssh'"
 
 
 def files_of_the_head(lab: LabSession) -> list[str]:
     """Kind, path, size and time of change of everything that only a person or a role changes."""
-    find = f"find / \\( {MOVING} -o {LOGS} \\) -prune -o -type d -printf 'd %p\\n' -o -printf '%y %p %s %T@\\n'"
+    find = (
+        f"find / \\( {MOVING} -o {LOGS} -o {OWN} \\) -prune -o -type d -printf 'd %p\\n' -o -printf '%y %p %s %T@\\n'"
+    )
     return lab.ssh("head01", f"sudo {find} | sort").splitlines()
 
 
