@@ -11,8 +11,8 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ..module_utils.documents.problems import Problem, render
 from ..module_utils.site.node_class import available, directories, load_all
-from ..module_utils.site.problems import Problem, render
 
 
 class ActionModule(ActionBase):

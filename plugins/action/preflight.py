@@ -18,6 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as core_version
 
 from ..module_utils.catalog.checks import finding
+from ..module_utils.documents.problems import Problem, render, shown
 from ..module_utils.fabric.plan_file import PlanFileError, load
 from ..module_utils.findings import Finding, Verdict
 from ..module_utils.lifecycle.run import RunDirectory
@@ -25,7 +26,6 @@ from ..module_utils.maas.client import Response
 from ..module_utils.maas.connection import connect
 from ..module_utils.maas.errors import MaasError
 from ..module_utils.maas.requests import version, whoami
-from ..module_utils.site.problems import Problem, render, shown
 from ..module_utils.site.roster import KEYS
 from ..module_utils.site.validate import validate
 
@@ -162,9 +162,7 @@ def _plan_problems(path: Path) -> t.Iterator[Problem]:
     try:
         load(path)
     except PlanFileError as error:
-        for line in str(error).splitlines():
-            place, _colon, message = line.partition(": ")
-            yield Problem(place, "", message, "correct the cable plan")
+        yield from error.problems
 
 
 def _secret_problems(path: Path) -> t.Iterator[Problem]:

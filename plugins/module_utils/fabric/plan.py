@@ -21,11 +21,13 @@ _RANGE = re.compile(r"\[([0-9]+):([0-9]+)\]")
 
 
 class PlanError(ValueError):
-    """A plan that cannot be used. `where` is the key in the file, `remedy` what to do about it."""
+    """A plan that cannot be used. `where` is the key in the file, `problem` what is wrong, `remedy` what to do."""
 
     def __init__(self, where: str, problem: str, remedy: str) -> None:
         super().__init__(f"{where}: {problem}. {remedy}")
         self.where = where
+        self.problem = problem
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, order=True)

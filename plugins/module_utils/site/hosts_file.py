@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .document import Document, read
-from .problems import KeyPath, Problem, did_you_mean
+from ..documents.document import Document, read
+from ..documents.problems import KeyPath, Problem, did_you_mean
 
 _RANGE = re.compile(r"\[([^\]:]*):([^\]:]*)(?::([^\]:]*))?\]")
 _SECTIONS = ("hosts", "children", "vars")

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .document import Document
-from .problems import Problem
-from .schema import read_checked
+from ..documents.document import Document
+from ..documents.problems import Problem
+from ..documents.schema import read_checked
 
 DIRECTORY = "node_classes"
 # The collection's own: plugins/module_utils/site/node_class.py is four levels below its root.

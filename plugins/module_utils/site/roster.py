@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..documents.problems import KeyPath, Problem, did_you_mean, key_of
+from ..documents.schema import Fault, faults, load
 from .hosts_file import Entry, HostsFile
-from .problems import KeyPath, Problem, did_you_mean, key_of
-from .schema import Fault, faults, load
 
 KEYS = ("serial_number", "bmc_address", "node_class", "rack", "unit", "state")
 # A fault that so many nodes share is one problem, not so many.

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..documents.problems import Problem
 from .hosts_file import read_hosts
 from .node_class import available, directories, load_all
-from .problems import Problem
 from .roster import Roster, judge_roster
 
 HOSTS = "hosts.yml"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -116,16 +117,25 @@ def change(*path: str | int, to: Any = None, drop: bool = False) -> Any:
 
 
 WRONG = {
-    "no schema": (change("schema", drop=True), r"schema: missing\. Add it; it is 1"),
-    "another schema": (change("schema", to=2), r"schema: 2 is not known\. Write 1"),
+    "no schema": (change("schema", drop=True), r"schema: is missing\. Remedy: add it: Version of this format: 1"),
+    "another schema": (change("schema", to=2), r"schema: is 2, must be 1\. "),
     "a key missing": (
         change("generators", 0, "devices", drop=True),
-        r"generators\[0\]\.devices: missing\. Add it; HCAs",
+        r"generators\[0\]\.devices: is missing\. Remedy: add it: HCAs",
     ),
-    "a wrong type": (change("generators", 0, "spine", "count", to="two"), r"spine\.count: 'two' is not a whole number"),
-    "a list expected": (change("generators", 0, "nodes", to="node01"), r"nodes: 'node01' is not a list"),
-    "an unknown key": (change("generators", 0, "leafs", to=1), r"generators\[0\]\.leafs: unknown key\. .*leaf"),
-    "another kind": (change("generators", 0, "kind", to="torus"), r"kind: 'torus' is not known"),
+    "a wrong type": (
+        change("generators", 0, "spine", "count", to="two"),
+        r'spine\.count: is "two", must be a whole number',
+    ),
+    "a list expected": (change("generators", 0, "nodes", to="node01"), r'nodes: is "node01", must be a list'),
+    "an unknown key": (
+        change("generators", 0, "leafs", to=1),
+        r"generators\[0\]\.leafs: unknown key \(did you mean 'leaf'",
+    ),
+    "another kind": (
+        change("generators", 0, "kind", to="torus"),
+        r'kind: is "torus", must be "rail_optimised_fat_tree"',
+    ),
     "a port used twice": (
         change("links", 0, 1, to="leaf-01/1"),
         r"links\[0\]: port leaf-01/1 has a second cable \(to node01/mlx5_0\)",
@@ -159,7 +169,7 @@ WRONG = {
         lambda content: change("generators", 0, "spine", drop=True)(
             change("generators", 0, "core", to={"name": "c{index}", "count": 1, "cables": 1})(content)
         ),
-        r"generators\[0\]: .*spine.*Add the missing tier",
+        r"generators\[0\]\.spine: is missing\. Remedy: add it: The switches above the leaves",
     ),
 }
 
@@ -169,18 +179,18 @@ def test_a_wrong_plan_is_refused_with_file_key_and_remedy(tmp_path: Path, case: 
     alter, message = WRONG[case]
     with pytest.raises(PlanFileError, match=message) as caught:
         loaded(tmp_path, alter(copy.deepcopy(lab_content())))
-    assert str(caught.value).startswith(f"{tmp_path / 'cable_plan.yml'}: ")
+    assert re.match(rf"{re.escape(str(tmp_path / 'cable_plan.yml'))}:\d+: ", str(caught.value))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("schema: 1\n", "describes no cable"),
-        ("", "is not a mapping"),
-        ("- a\n", "is not a mapping"),
-        ("schema: [\n", "not YAML"),
-        ("schema: 1\nlinks: [[a/x, b/1]]\nlinks: [[c/x, d/1]]\n", r"'links' is there twice .* line 3"),
-        ("schema: 1\n? [a]\n: 1\n", "not YAML"),
+        ("schema: 1\n", "has neither 'generators' nor 'links'"),
+        ("", "is empty, must be a mapping"),
+        ("- a\n", "is a list, must be a mapping"),
+        ("schema: [\n", "is no valid YAML"),
+        ("schema: 1\nlinks: [[a/x, b/1]]\nlinks: [[c/x, d/1]]\n", "links: is there twice, in line 2 and in line 3"),
+        ("schema: 1\n? [a]\n: 1\n", "is no text"),
     ],
 )
 def test_a_file_that_is_no_plan(tmp_path: Path, text: str, message: str) -> None:
@@ -189,7 +199,7 @@ def test_a_file_that_is_no_plan(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(PlanFileError, match=r"absent\.yml: cannot be read"):
+    with pytest.raises(PlanFileError, match=r"absent\.yml: does not exist"):
         load(tmp_path / "absent.yml")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from ansible_collections.firstlight.cluster.plugins.module_utils.site.schema import DIRECTORY, faults, load
+from ansible_collections.firstlight.cluster.plugins.module_utils.documents.schema import DIRECTORY, faults, load
 from hypothesis import given
 from hypothesis import strategies as st
 

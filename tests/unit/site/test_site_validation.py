@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.firstlight.cluster.plugins.module_utils.documents.problems import render
 from ansible_collections.firstlight.cluster.plugins.module_utils.site.node_class import SHIPPED, available, load_file
-from ansible_collections.firstlight.cluster.plugins.module_utils.site.problems import render
 from ansible_collections.firstlight.cluster.plugins.module_utils.site.validate import Site, validate
 
 CLASS: dict[str, Any] = {

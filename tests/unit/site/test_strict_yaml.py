@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.firstlight.cluster.plugins.module_utils.site.document import parse, read
+from ansible_collections.firstlight.cluster.plugins.module_utils.documents.document import parse, read
 from hypothesis import given
 from hypothesis import strategies as st
 

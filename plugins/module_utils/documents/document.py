@@ -43,6 +43,11 @@ class Document:
     def problem(self, path: KeyPath, message: str, remedy: str) -> Problem:
         return Problem(self.file, key_of(path), message, remedy, self.line(path))
 
+    def problem_at(self, key: str, message: str, remedy: str) -> Problem:
+        """As `problem`, of a key as `key_of` writes it."""
+        line = next((line for path, line in self.lines.items() if key_of(path) == key), 0)
+        return Problem(self.file, key, message, remedy, line)
+
 
 def read(path: Path) -> tuple[Document | None, list[Problem]]:
     """The document, or None when it cannot be read at all, and everything that is wrong with its form."""

@@ -119,6 +119,9 @@ def _translate(error: Any, schema: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(path, f"is {_say(value)}, {_LIMITS[kind]} {rule}", advice)
     elif kind == "minProperties" or (kind in ("minItems", "minLength") and not value):
         yield Fault(path, "is empty", advice)
+    elif kind == "dependentRequired":
+        for key in [each for part, needed in rule.items() if part in value for each in needed if each not in value]:
+            yield Fault((*path, key), "is missing", f"add it: {_description(schema, (*path, key))}", missing=True)
     elif kind == "uniqueItems":
         twice = sorted({json.dumps(each) for each in value if value.count(each) > 1})
         yield Fault(path, f"names {', '.join(twice)} more than once", advice)
