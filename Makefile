@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup host-packages lab lab-down test-fast test bench
+.PHONY: help setup host-packages test-packages lab lab-down test-fast test bench
 
 PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
@@ -21,6 +21,9 @@ setup: $(VENV) ## .venv with everything that the project runs with
 host-packages: $(VENV)
 	@.venv/bin/python -m lab packages
 
+test-packages: $(VENV)
+	@.venv/bin/python -m lab packages tests/host_packages.txt
+
 lab: host-packages ## a simulated site on this machine, brought up by site.yml; says where the report is
 	@.venv/bin/python -m lab up
 	@.venv/bin/ansible-playbook site.yml
@@ -38,7 +41,7 @@ test-fast: $(VENV) ## unit tests, types and linters (about two minutes)
 	@antsibull-changelog lint
 	@$(PYTEST) tests/unit -n 2 -m "not lab"
 
-test: host-packages test-fast ## the gate: test-fast and the lab from bring-up to re-admission (under an hour)
+test: test-packages test-fast ## the gate: test-fast and the lab from bring-up to re-admission (under an hour)
 	@$(PYTEST) tests/e2e -x
 	@$(PYTEST) tests/unit -m lab
 

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 from lab import faults, machines, packages, pki, seed
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("packages", help="install the host's packages that a lab needs")
+    command.add_argument("lists", nargs="*", type=Path, metavar="FILE", help="a file that names further packages")
     command.set_defaults(run=_packages)
     command = commands.add_parser("up", help="make the lab; its nodes stay powered off, known to MAAS")
     command.set_defaults(run=_up)
@@ -102,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _packages(lab: Lab, chosen: argparse.Namespace) -> None:
-    added = packages.install()
+    added = packages.install(*chosen.lists)
     print(f"host packages: {'installed ' + ', '.join(added) if added else 'all there'}")
 
 

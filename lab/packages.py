@@ -1,7 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host's own packages: programs that the lab runs beside its containers."""
+"""The host's own packages: programs that the lab runs beside its containers, and what others list besides."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ from lab.errors import LabError
 LIST = Path(__file__).with_name("host_packages.txt")
 
 
-def missing() -> list[str]:
-    """Packages of host_packages.txt that are not installed.
+def missing(*further: Path) -> list[str]:
+    """Packages of host_packages.txt, and of the lists `further`, that are not installed.
 
-    :raises LabError: this is no Debian or Ubuntu.
+    :raises LabError: this is no Debian or Ubuntu, or a list cannot be read.
     """
     if shutil.which("dpkg-query") is None:
         raise LabError("the lab's programs come as Debian packages: use a Debian or Ubuntu host or virtual machine")
-    wanted = LIST.read_text().split()
+    try:
+        wanted = [package for names in (LIST, *further) for package in names.read_text().split()]
+    except OSError as error:
+        raise LabError(f"{error.filename}: the list of packages cannot be read: {error.strerror}") from error
     command = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n", *wanted]
     told = subprocess.run(command, check=False, capture_output=True, text=True).stdout
     installed = {line.split()[0] for line in told.splitlines() if line.endswith(" installed")}
     return [package for package in wanted if package not in installed]
 
 
-def install() -> list[str]:
-    """Install what is missing; returns what that was.
+def install(*further: Path) -> list[str]:
+    """Install what is missing, of the lists `further` too; returns what that was.
 
-    :raises LabError: not root, or apt-get failed.
+    :raises LabError: a list cannot be read, not root, or apt-get failed.
     """
-    absent = missing()
+    absent = missing(*further)
     if not absent:
         return []
     if os.geteuid() != 0:

@@ -56,6 +56,15 @@ def test_what_dpkg_does_not_call_installed_is_missing(tmp_path: Path, monkeypatc
     assert packages.missing() == ["no-such-package-at-all"]
 
 
+def test_further_lists_add_to_the_labs_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, package in (("list", "no-such-package-at-all"), ("further", "nor-this-one")):
+        (tmp_path / name).write_text(f"dpkg\n{package}\n")
+    monkeypatch.setattr(packages, "LIST", tmp_path / "list")
+    assert packages.missing(tmp_path / "further") == ["no-such-package-at-all", "nor-this-one"]
+    with pytest.raises(LabError, match="misspelt: the list of packages cannot be read"):
+        packages.missing(tmp_path / "misspelt")
+
+
 def test_a_host_without_dpkg_is_told_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda program: None)
     with pytest.raises(LabError, match="Debian or Ubuntu"):
