@@ -27,7 +27,7 @@ options:
 requirements:
   - enabled as C(firstlight.cluster.progress) in C(callbacks_enabled)
 author:
-  - The firstlight.cluster authors
+  - The firstlight.cluster authors (@firstlight-cluster)
 """
 
 import datetime

@@ -346,7 +346,7 @@ def _deployment(params: dict[str, Any]) -> Deployment:
 
 def _image(params: dict[str, Any]) -> tuple[str, str]:
     """Operating system and series; the series may be given with its system in front."""
-    system, _, series = (params["distro_series"] or "").rpartition("/")
+    system, _slash, series = (params["distro_series"] or "").rpartition("/")
     return params["osystem"] or system, series
 
 

@@ -260,7 +260,8 @@ def _write_private(path: Path, text: str) -> None:
 def _ssh_keygen(arguments: Sequence[str], purpose: str) -> str:
     """Run ssh-keygen so that it can never ask a question; returns what it printed."""
     try:
-        done = subprocess.run(
+        # run_command has no time limit, and leaves ssh-keygen a terminal to ask at.
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             ["ssh-keygen", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -22,7 +22,7 @@ def circle(nodes: Sequence[str]) -> list[Round]:
     if len(seats) % 2:
         seats.append(None)
     rounds = []
-    for _ in range(len(seats) - 1):
+    for _round in range(len(seats) - 1):
         halves = zip(seats[: len(seats) // 2], reversed(seats[len(seats) // 2 :]), strict=True)
         rounds.append([pair(one, other) for one, other in halves if one is not None and other is not None])
         seats = [seats[0], seats[-1], *seats[1:-1]]

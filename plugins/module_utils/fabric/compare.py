@@ -160,6 +160,7 @@ class _Comparison:
         if a in self.covered or b in self.covered:
             return
         planned = [(end, other) for end, other in ((a, b), (b, a)) if end in self.plan.peer]
+        peers = [self.plan.peer[end] for end, _other in planned]
         known = [end for end in (a, b) if end.device in self.plan.switches or end.device in self.plan.hosts]
         if planned and len(known) == 2:
             self.covered.update((a, b))
@@ -167,15 +168,15 @@ class _Comparison:
                 f"{self._text(end)} goes to {self._text(other)} instead of {self._text(self.plan.peer[end])}"
                 for end, other in planned
             ]
-            self.covered.update(self.plan.peer[end] for end, _ in planned if self.plan.peer[end] not in self.seen)
+            self.covered.update(peer for peer in peers if peer not in self.seen)
             self._add(
-                (a, b, *(self.plan.peer[end] for end, _ in planned)),
+                (a, b, *peers),
                 "fabric.link.swapped",
                 self._component(a, b),
                 Verdict.FAIL,
                 "a cable ends in the wrong port: " + "; ".join(texts),
                 observed=[str(a), str(b)],
-                expected=[[str(end), str(self.plan.peer[end])] for end, _ in planned],
+                expected=[[str(end), str(self.plan.peer[end])] for end, _other in planned],
                 remedy=f"Move the cable to {self._text(self.plan.peer[planned[0][0]])}.",
             )
             return
@@ -188,7 +189,7 @@ class _Comparison:
             Verdict.FAIL if planned else Verdict.WARN,
             f"a cable that the plan does not have: {self._text(a)} to {self._text(b)} ({why})",
             observed=[str(a), str(b)],
-            expected=[[str(end), str(self.plan.peer[end])] for end, _ in planned] or None,
+            expected=[[str(end), str(self.plan.peer[end])] for end, _other in planned] or None,
         )
 
     def _judge_absent(self, a: End, b: End, unseen: Collection[str]) -> None:

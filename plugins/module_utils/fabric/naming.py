@@ -48,11 +48,11 @@ class Names:
         """(switch, "") or (host, device); the description itself where no rule fits."""
         alias = self._aliases.get(node.description)
         if alias is not None:
-            host, _, device = alias.partition("/")
+            host, _separator, device = alias.partition("/")
             return host, device
         if node.kind != CA:
             return self._switch(node.description), ""
-        host, _, device = node.description.partition(" ")
+        host, _separator, device = node.description.partition(" ")
         if host not in self._hosts:
             host = host.partition(".")[0]
         device = device.strip()

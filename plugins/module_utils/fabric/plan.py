@@ -178,7 +178,7 @@ def _fat_tree(plan: Plan, where: str, generator: Mapping[str, Any]) -> None:
 def _spines(tree: _Tree, leaf_names: Mapping[tuple[int, int], str], pods: int) -> None:
     spine = tree.generator["spine"]
     per_rail = spine.get("group", "all") == "rail"
-    parts = 1 + max(part for _, part in leaf_names)
+    parts = 1 + max(part for _pod, part in leaf_names)
     names = {
         (group, index): _name(f"{tree.where}.spine.name", spine["name"], rail=group + 1, index=index + 1)
         for group in range(parts if per_rail else 1)
@@ -204,7 +204,7 @@ def _cores(tree: _Tree, spine_names: Mapping[tuple[int, int], str]) -> None:
     count, cables = int(core["count"]), int(core["cables"])
     names = {
         (group, index): _name(f"{tree.where}.core.name", core["name"], group=group + 1, index=index + 1)
-        for group in sorted({index for _, index in spine_names})
+        for group in sorted({index for _group, index in spine_names})
         for index in range(count)
     }
     tree.declare("core", names.values())

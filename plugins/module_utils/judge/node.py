@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ..catalog.checks import expected_checks, finding
@@ -15,27 +16,29 @@ from .view import Unjudgeable
 
 Judge = Callable[[Mapping[str, Any], Mapping[str, Any]], list[Finding]]
 
-JUDGES: dict[str, Judge] = {
-    "host.reachable": host.host_reachable,
-    "gpu.count": gpu.gpu_count,
-    "gpu.model": gpu.gpu_model,
-    "gpu.driver.version": gpu.gpu_driver_version,
-    "gpu.ecc.uncorrected": gpu.gpu_ecc_uncorrected,
-    "gpu.row_remap.pending": gpu.gpu_row_remap_pending,
-    "gpu.temperature": gpu.gpu_temperature,
-    "gpu.nvlink.active": gpu.gpu_nvlink_active,
-    "gpu.fabric_manager": gpu.gpu_fabric_manager,
-    "gpu.xid": xid.gpu_xid,
-    "hca.count": hca.hca_count,
-    "hca.state": hca.hca_state,
-    "hca.rate": hca.hca_rate,
-    "hca.link_downed": hca.hca_link_downed,
-    "disk.free": host.disk_free,
-    "systemd.failed": host.systemd_failed,
-    "docker.daemon": host.docker_daemon,
-    "clock.offset": host.clock_offset,
-    "host.memory": host.host_memory,
-}
+JUDGES: Mapping[str, Judge] = MappingProxyType(
+    {
+        "host.reachable": host.host_reachable,
+        "gpu.count": gpu.gpu_count,
+        "gpu.model": gpu.gpu_model,
+        "gpu.driver.version": gpu.gpu_driver_version,
+        "gpu.ecc.uncorrected": gpu.gpu_ecc_uncorrected,
+        "gpu.row_remap.pending": gpu.gpu_row_remap_pending,
+        "gpu.temperature": gpu.gpu_temperature,
+        "gpu.nvlink.active": gpu.gpu_nvlink_active,
+        "gpu.fabric_manager": gpu.gpu_fabric_manager,
+        "gpu.xid": xid.gpu_xid,
+        "hca.count": hca.hca_count,
+        "hca.state": hca.hca_state,
+        "hca.rate": hca.hca_rate,
+        "hca.link_downed": hca.hca_link_downed,
+        "disk.free": host.disk_free,
+        "systemd.failed": host.systemd_failed,
+        "docker.daemon": host.docker_daemon,
+        "clock.offset": host.clock_offset,
+        "host.memory": host.host_memory,
+    }
+)
 
 
 def judge(

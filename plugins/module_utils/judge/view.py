@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ def unread(value: Any) -> str:
 def number(value: Any) -> float:
     """`value` if it is a number that was read; raises Unjudgeable."""
     reason = unread(value)
-    if not reason and (isinstance(value, bool) or not isinstance(value, (int, float)) or value != value):
+    if not reason and (isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value)):
         reason = f"{value!r:.80} is not a number"
     if reason:
         raise Unjudgeable(reason)

@@ -85,7 +85,7 @@ def connect_copy(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Conne
     """
     memory = sqlite3.connect(":memory:", isolation_level=None)
     with explained(path):
-        for _ in range(_COPY_ATTEMPTS):
+        for _attempt in range(_COPY_ATTEMPTS):
             before = _signature(path)
             if before is None:
                 break

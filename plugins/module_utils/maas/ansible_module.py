@@ -58,7 +58,7 @@ def somebody_reads(descriptor: int = 1) -> bool:
     """
     pipe = select.poll()
     pipe.register(descriptor, 0)
-    return not any(event & select.POLLERR for _, event in pipe.poll(0))
+    return not any(event & select.POLLERR for _descriptor, event in pipe.poll(0))
 
 
 def wanted(module: AnsibleModule, *options: str) -> list[Wanted]:

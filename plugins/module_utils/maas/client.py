@@ -171,7 +171,7 @@ class Client:
                 self._sleep(self._retry.pause(attempt, error.retry_after))
 
     def _once(self, method: str, name: str, op: str | None, fields: Fields) -> Any:
-        path, _, _ = name.partition("?")
+        path, _mark, _query = name.partition("?")
         pairs = _pairs(fields)
         query = [("op", op)] if op else []
         body: bytes | None = None

@@ -49,7 +49,7 @@ def match(roster: Sequence[Wanted], machines: Iterable[Machine]) -> Matching:
     by_id = {machine.system_id: machine for machine in everything}
     by_serial = _index((machine.serial, machine) for machine in everything)
     by_name = _index(
-        (name, machine) for machine in everything for name in {machine.hostname.lower(), machine.fqdn.lower()}
+        (name, machine) for machine in everything for name in sorted({machine.hostname.lower(), machine.fqdn.lower()})
     )
     found: dict[str, Machine] = {}
     problems: dict[str, Problem] = {}
