@@ -124,7 +124,11 @@ class Simulator:
             self._spawn("ibsim", command, self._log, {}, console)
         finally:
             os.close(console)
-        if not _wait(lambda: "Network simulator ready" in self._read(self._log), _ANSWER_SECONDS + nodes / 100):
+        # On a busy machine it says so a moment before it listens, and a client that is refused gives up.
+        if not _wait(
+            lambda: "Network simulator ready" in self._read(self._log) and self._listens(),
+            _ANSWER_SECONDS + nodes / 100,
+        ):
             raise FabricError(f"ibsim did not load {net}: see {self._log}")
         self._opensm_log.write_text("")
         environment = self._client_environment(SM_HCA if SM_HCA in topology.hcas else next(iter(topology.hcas)))
@@ -289,6 +293,11 @@ class Simulator:
                 os.waitpid(pid, os.WNOHANG)
             return None
         return pid if f"{MARKER_VARIABLE}={self._lab.marker}".encode() in environment else None
+
+    def _listens(self) -> bool:
+        """Whether ibsim's port is open."""
+        sockets = self._read(Path(f"/proc/{self._pid('ibsim')}/net/udp"))
+        return any(line.split()[1].endswith(f":{PORT:04X}") for line in sockets.splitlines()[1:])
 
     def _require_running(self) -> None:
         for name, log in (("ibsim", self._log), ("opensm", self._opensm_log)):
