@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import stat
+import subprocess
 import sys
+import tempfile
 import time
 import typing as t
 from pathlib import Path
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as core_version
 
@@ -33,26 +35,34 @@ from ..module_utils.site.validate import validate
 CORE = ((2, 20), (2, 21))
 PYTHON = (3, 12)
 MAAS = (3, 5)
-# What roles and playbooks take from the inventory and have no default for, by group.
-REQUIRED = {
+# What roles and playbooks take from the inventory and have no default for, by group. Of names that stand together
+# one is enough.
+REQUIRED: dict[str, dict[tuple[str, ...], str]] = {
     "gpu_nodes": {
-        "cluster_ssh_host_authorities": "public half of the host CA, a list",
-        "gpu_driver_repository": "where the driver's packages come from",
-        "mpi_network": "network in CIDR notation that connects the ranks of MPI jobs",
-        "nccl_repository": "where NCCL's packages come from",
-        "node_authorized_keys": "public ssh keys of the operators, a list",
-        "ssh_known_hosts_file": "file that holds the public half of the host CA",
+        ("maas_url",): "URL of MAAS, such as http://maas.example.com:5240/MAAS",
+        ("maas_api_key_file", "maas_api_key"): "file that holds the API key of MAAS, or the key itself from the vault",
+        ("ssh_host_ca_file", "ssh_host_ca_key"): "file that holds the private half of the host CA, or the key itself",
+        ("ssh_known_hosts_file",): "file that holds the public half of the host CA",
+        ("cluster_ssh_host_authorities",): "public half of the host CA, a list",
+        ("gpu_driver_repository",): "where the driver's packages come from",
+        ("mpi_network",): "network in CIDR notation that connects the ranks of MPI jobs",
+        ("nccl_repository",): "where NCCL's packages come from",
+        ("node_authorized_keys",): "public ssh keys of the operators, a list",
     },
     "head_nodes": {
-        "ansible_host": "its address, written out",
-        "cluster_ssh_host_authorities": "public half of the host CA, a list",
-        "ssh_host_name": "its name in its host certificate, written out",
+        ("ansible_host",): "its address, written out",
+        ("cluster_ssh_host_authorities",): "public half of the host CA, a list",
+        ("ssh_host_name",): "its name in its host certificate, written out",
     },
     "registry": {
-        "registry_tls_certificate": "certificate of the registry, PEM text",
-        "registry_tls_key": "its key, PEM text from the vault",
+        ("registry_tls_certificate",): "certificate of the registry, PEM text",
+        ("registry_tls_key",): "its key, PEM text from the vault",
     },
 }
+# A variable that every inventory has from the common file; without it dozens of defaults are missing.
+COMMON = "maas_in_service_tag"
+VAULTED = b"$ANSIBLE_VAULT;"
+CERT_AUTHORITY = "@cert-authority"
 
 
 class ActionModule(ActionBase):
@@ -71,13 +81,23 @@ class ActionModule(ActionBase):
                     "type": "dict",
                     "required": True,
                     "options": {
-                        "url": {"type": "str", "required": True},
-                        "api_key_file": {"type": "path", "required": True},
+                        "url": {"type": "str"},
+                        "api_key": {"type": "str", "no_log": True},
+                        "api_key_file": {"type": "path"},
                         "ca_file": {"type": "path"},
                     },
                 },
-                "cable_plan": {"type": "path", "required": True},
-                "secret_files": {"type": "list", "elements": "path", "required": True},
+                "cable_plan": {"type": "path"},
+                "host_ca": {
+                    "type": "dict",
+                    "default": {},
+                    "options": {
+                        "key": {"type": "str", "no_log": True},
+                        "key_file": {"type": "path"},
+                        "known_hosts_file": {"type": "path"},
+                    },
+                },
+                "secret_files": {"type": "list", "elements": "path", "default": []},
                 "max_clock_offset": {"type": "float", "default": 30.0},
             }
         )
@@ -86,10 +106,13 @@ class ActionModule(ActionBase):
             *_version_problems(),
             *_site_problems(variables),
             *_variable_problems(variables),
-            *_plan_problems(Path(arguments["cable_plan"])),
-            *(problem for name in arguments["secret_files"] for problem in _secret_problems(Path(name))),
+            *(_plan_problems(Path(arguments["cable_plan"])) if arguments["cable_plan"] else ()),
+            *(problem for name in arguments["secret_files"] if name for problem in _secret_problems(Path(name))),
+            *(problem for folder in _folders(variables) for problem in _vault_problems(folder)),
+            *_host_ca_problems(**arguments["host_ca"]),
         ]
-        problems += _maas_problems(arguments["maas"], arguments["max_clock_offset"])
+        if arguments["maas"]["url"] and (arguments["maas"]["api_key"] or arguments["maas"]["api_key_file"]):
+            problems += _maas_problems(arguments["maas"], arguments["max_clock_offset"])
         if problems:
             raise AnsibleActionFail(f"{len(problems)} to mend before anything is changed:\n{render(problems)}")
         RunDirectory.current().record_site("preflight", "roster", _strangers(variables))
@@ -134,13 +157,18 @@ def _site_problems(variables: dict[str, t.Any]) -> list[Problem]:
         host: {key: hostvars[host][key] for key in KEYS if key in hostvars[host]}
         for host in variables["groups"].get("gpu_nodes", ())
     }
-    folders = [Path(source) for source in variables["ansible_inventory_sources"]]
-    folders = [source if source.is_dir() else source.parent for source in folders]
+    folders = _folders(variables)
     rosters = [folder for folder in folders if (folder / "hosts.yml").is_file()]
     if not rosters:
         remedy = "put hosts.yml into the inventory folder and give the folder to -i; see inventories/example"
         return [Problem(shown(folders[0]), "hosts.yml", "there is no roster", remedy)]
     return [problem for folder in rosters for problem in validate(folder, resolved).problems]
+
+
+def _folders(variables: dict[str, t.Any]) -> list[Path]:
+    """The folders of the inventories."""
+    sources = [Path(source) for source in variables["ansible_inventory_sources"]]
+    return [source if source.is_dir() else source.parent for source in sources]
 
 
 def _variable_problems(variables: dict[str, t.Any]) -> t.Iterator[Problem]:
@@ -149,13 +177,38 @@ def _variable_problems(variables: dict[str, t.Any]) -> t.Iterator[Problem]:
     if not groups.get("head_nodes"):
         remedy = "name at least one host there: it serves the nodes and keeps the ledger"
         yield Problem("inventory", "head_nodes.hosts", "there is no head node", remedy)
+    if COMMON not in variables:
+        remedy = "link to it: `ln -s ../common/00-common.yml` in the inventory's folder"
+        yield Problem("inventory", "00-common.yml", "the defaults that every site has are not there", remedy)
     for group, needed in REQUIRED.items():
-        for name, meaning in needed.items():
-            without = [host for host in groups.get(group, ()) if name not in hostvars[host]]
+        known = {host: hostvars[host] for host in groups.get(group, ())}
+        for names, meaning in needed.items():
+            remedy = f"set it in group_vars or host_vars: {meaning}; see docs/bring_up.md"
+            without = [host for host, theirs in known.items() if not any(name in theirs for name in names)]
             if without:
                 told = ", ".join(without[:3]) + (f" and {len(without) - 3} more" if len(without) > 3 else "")
-                remedy = f"set it in group_vars or host_vars: {meaning}; see docs/site.md"
-                yield Problem("inventory", name, f"is not set for {told} ({group})", remedy)
+                yield Problem("inventory", " or ".join(names), f"is not set for {told} ({group})", remedy)
+            # What is set is nearly always set for the group as a whole, so that one host stands for all.
+            for name, host in {name: host for host in reversed(known) for name in names if name in known[host]}.items():
+                complaint = _complaint(known[host], name)
+                if complaint:
+                    yield Problem("inventory", name, f"{complaint} ({host})", remedy)
+
+
+def _complaint(variables: t.Mapping[str, t.Any], name: str) -> str:
+    """Why the value of a variable that is set cannot be used; empty where it can."""
+    try:
+        value = _evaluated(variables[name])
+    except AnsibleError as error:
+        return f"cannot be evaluated: {error}"
+    return "is empty" if value is None or value in ("", [], {}) else ""
+
+
+def _evaluated(value: t.Any) -> t.Any:
+    """The value with everything in it evaluated; Ansible evaluates members only when they are looked at."""
+    if isinstance(value, dict):
+        return {key: _evaluated(member) for key, member in value.items()}
+    return [_evaluated(member) for member in value] if isinstance(value, list) else value
 
 
 def _plan_problems(path: Path) -> t.Iterator[Problem]:
@@ -176,6 +229,50 @@ def _secret_problems(path: Path) -> t.Iterator[Problem]:
         return
     if mode & 0o077:
         yield Problem(str(path), "", f"others may read it (mode {mode:04o})", f"chmod 600 {path}")
+
+
+def _vault_problems(folder: Path) -> t.Iterator[Problem]:
+    """Files named vault.yml that hold their secrets in the clear, for everybody to read."""
+    for path in sorted({*folder.glob("group_vars/**/vault.yml"), *folder.glob("host_vars/**/vault.yml")}):
+        try:
+            encrypted = path.read_bytes().startswith(VAULTED)
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except OSError as error:
+            yield Problem(shown(path), "", f"cannot be read ({error.strerror})", "give this user the right to read it")
+            continue
+        if not encrypted and mode & 0o077:
+            message = f"is not encrypted, and others may read it (mode {mode:04o})"
+            yield Problem(shown(path), "", message, f"ansible-vault encrypt {shown(path)}")
+
+
+def _host_ca_problems(
+    key: str | None = None, key_file: str | None = None, known_hosts_file: str | None = None
+) -> t.Iterator[Problem]:
+    """A known_hosts that does not go with the host CA: every node would be refused once it is deployed."""
+    if not known_hosts_file:
+        return
+    place = shown(Path(known_hosts_file))
+    remedy = f"write into it one line: {CERT_AUTHORITY} * <public half of the host CA>"
+    try:
+        lines = Path(known_hosts_file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        yield Problem(place, "", f"cannot be read ({getattr(error, 'strerror', 'not text')})", remedy)
+        return
+    trusted = {word for line in lines if line.startswith(CERT_AUTHORITY) for word in line.split()}
+    if not trusted:
+        yield Problem(place, "", f"has no line that begins with {CERT_AUTHORITY}", remedy)
+    elif (key or (key_file and Path(key_file).is_file())) and not trusted & {_public_half(key, key_file)}:
+        yield Problem(place, "", "trusts another host CA than the one whose private half the site has", remedy)
+
+
+def _public_half(key: str | None, key_file: str | None) -> str:
+    """The public half of a private ssh key, in base64; empty where ssh-keygen cannot tell."""
+    with tempfile.NamedTemporaryFile() as copy:  # readable by its owner alone, as ssh-keygen demands
+        copy.write(f"{key.strip()}\n".encode() if key else Path(str(key_file)).read_bytes())
+        copy.flush()
+        command = ["ssh-keygen", "-y", "-P", "", "-f", copy.name]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
+    return done.stdout.split()[1] if done.returncode == 0 else ""
 
 
 def _maas_problems(options: dict[str, t.Any], max_offset: float) -> t.Iterator[Problem]:

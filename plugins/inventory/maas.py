@@ -163,7 +163,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             try:
                 value = self.templar.template(options[name])
             except AnsibleError as error:
-                raise AnsibleParserError(f"{path}: {name}: its template cannot be evaluated: {error}") from error
+                raise AnsibleParserError(f"{path}: {name}: its template cannot be evaluated: {error}") from None
             if name in _FILES and value:
                 value = str(folder / Path(str(value)).expanduser())
             elif name in _TEXTS and value is not None:

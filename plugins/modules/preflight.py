@@ -8,8 +8,9 @@ module: preflight
 short_description: Find what is wrong with a site before anything is changed
 version_added: 0.1.0
 description:
-  - Checks the roster, the node classes it names, the cable plan, the files that hold secrets, the versions on the
-    controller, whether MAAS answers and takes the key, and whether its clock agrees with the controller's.
+  - Checks the roster, the node classes it names, the cable plan, the variables that have no default, the files that
+    hold secrets, whether the host CA's halves go together, the versions on the controller, whether MAAS answers and
+    takes the key, and whether its clock agrees with the controller's.
   - Fails with all problems at once, each with file, key and remedy.
   - Runs on the controller, once.
 options:
@@ -21,23 +22,37 @@ options:
       url:
         description: URL of MAAS, such as V(http://maas.example.org:5240/MAAS).
         type: str
-        required: true
+      api_key:
+        description: API key; wins over O(maas.api_key_file).
+        type: str
       api_key_file:
         description: File with the API key.
         type: path
-        required: true
       ca_file:
         description: File with the certificates of the authorities that sign MAAS's certificate.
         type: path
   cable_plan:
     description: The site's cable plan.
     type: path
-    required: true
+  host_ca:
+    description: The authority that signs the host keys of the site's machines.
+    type: dict
+    default: {}
+    suboptions:
+      key:
+        description: Its private half; wins over O(host_ca.key_file).
+        type: str
+      key_file:
+        description: File with its private half.
+        type: path
+      known_hosts_file:
+        description: File that must hold its public half in a line beginning with C(@cert-authority).
+        type: path
   secret_files:
-    description: Files that must exist and be readable for their owner alone.
+    description: Files that must exist and be readable for their owner alone. Empty names are passed over.
     type: list
     elements: path
-    required: true
+    default: []
   max_clock_offset:
     description: Largest difference in seconds between the clocks of MAAS and controller.
     type: float
@@ -60,6 +75,9 @@ EXAMPLES = r"""
       url: http://maas.example.org:5240/MAAS
       api_key_file: ~/.config/maas.key
     cable_plan: "{{ inventory_dir }}/cable_plan.yml"
+    host_ca:
+      key_file: ~/.config/site/ssh_host_ca
+      known_hosts_file: ~/.config/site/known_hosts
     secret_files: [~/.config/maas.key, ~/.config/site/ssh_host_ca]
   run_once: true
   delegate_to: localhost
