@@ -13,13 +13,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from .errors import InvalidKey, InvalidResponse, MaasError, ServerError, Unavailable, Unreachable, from_answer, redact
 
-Value = str | int | bool | None
-Fields = Mapping[str, Value | Sequence[Value]]
+Value: TypeAlias = "str | int | bool | None"
+Fields: TypeAlias = "Mapping[str, Value | Sequence[Value]]"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TypeAlias
 
 from .machines import Machine, Status
 from .matching import Wanted, serial_problem
@@ -83,7 +84,7 @@ _DEPLOY = ("Deployment failed: {error}", "Read its installation log in MAAS, rep
 _RELEASE = ("Releasing failed: {error}", "Check its BMC and power state in MAAS, and run again.")
 
 # Status -> what to do for (commissioned, deployed, released). A text pair is a refusal: reason and remedy.
-_Cell = Action | tuple[str, str]
+_Cell: TypeAlias = "Action | tuple[str, str]"
 _TABLE: dict[Status, tuple[_Cell, _Cell, _Cell]] = {
     Status.NEW: (Action.COMMISSION, Action.COMMISSION, Action.DONE),
     Status.COMMISSIONING: (Action.WAIT, Action.WAIT, Action.WAIT),
