@@ -59,6 +59,18 @@ REQUIRED: dict[str, dict[tuple[str, ...], str]] = {
         ("registry_tls_key",): "its key, PEM text from the vault",
     },
 }
+# What often takes its value from a file or from the vault, and may be left out.
+OPTIONAL = {
+    "gpu_nodes": (
+        "base_os_apt_repositories",
+        "base_os_ca_certificates",
+        "base_os_hosts",
+        "container_runtime_registries",
+    ),
+    "head_nodes": ("base_os_apt_repositories", "base_os_ca_certificates", "base_os_hosts"),
+    "mirror": ("file_mirror_upstreams", "file_mirror_files"),
+    "registry": ("registry_ca_certificate", "registry_htpasswd"),
+}
 # A variable that every inventory has from the common file; without it dozens of defaults are missing.
 COMMON = "maas_in_service_tag"
 VAULTED = b"$ANSIBLE_VAULT;"
@@ -136,7 +148,10 @@ def _run_problems() -> t.Iterator[Problem]:
     try:
         RunDirectory.current()
     except RuntimeError:
-        remedy = "set it to firstlight.cluster.progress, or run from the clone with its own ansible.cfg"
+        remedy = (
+            "set it to firstlight.cluster.progress, or take the ansible.cfg of the clone, "
+            "or that of inventories/ in the collection"
+        )
         yield Problem("ansible.cfg", "defaults.callbacks_enabled", "the run keeps no findings and no report", remedy)
 
 
@@ -180,28 +195,37 @@ def _variable_problems(variables: dict[str, t.Any]) -> t.Iterator[Problem]:
     if COMMON not in variables:
         remedy = "link to it: `ln -s ../common/00-common.yml` in the inventory's folder"
         yield Problem("inventory", "00-common.yml", "the defaults that every site has are not there", remedy)
-    for group, needed in REQUIRED.items():
+    for group in {**REQUIRED, **OPTIONAL}:
         known = {host: hostvars[host] for host in groups.get(group, ())}
-        for names, meaning in needed.items():
+        for names, meaning in REQUIRED.get(group, {}).items():
             remedy = f"set it in group_vars or host_vars: {meaning}; see docs/bring_up.md"
             without = [host for host, theirs in known.items() if not any(name in theirs for name in names)]
             if without:
                 told = ", ".join(without[:3]) + (f" and {len(without) - 3} more" if len(without) > 3 else "")
                 yield Problem("inventory", " or ".join(names), f"is not set for {told} ({group})", remedy)
-            # What is set is nearly always set for the group as a whole, so that one host stands for all.
-            for name, host in {name: host for host in reversed(known) for name in names if name in known[host]}.items():
-                complaint = _complaint(known[host], name)
-                if complaint:
-                    yield Problem("inventory", name, f"{complaint} ({host})", remedy)
+            yield from _complaints(known, names, remedy, filled=True)
+        remedy = "correct it, or create what it names; see docs/secrets.md for what comes from the vault"
+        yield from _complaints(known, OPTIONAL.get(group, ()), remedy, filled=False)
 
 
-def _complaint(variables: t.Mapping[str, t.Any], name: str) -> str:
-    """Why the value of a variable that is set cannot be used; empty where it can."""
+def _complaints(
+    known: t.Mapping[str, t.Mapping[str, t.Any]], names: t.Iterable[str], remedy: str, filled: bool
+) -> t.Iterator[Problem]:
+    """Values that cannot be used. What is set is nearly always set for all of a group: one host stands for them."""
+    for name in names:
+        host = next((host for host, theirs in known.items() if name in theirs), None)
+        complaint = _complaint(known[host], name, filled) if host else ""
+        if complaint:
+            yield Problem("inventory", name, f"{complaint} ({host})", remedy)
+
+
+def _complaint(variables: t.Mapping[str, t.Any], name: str, filled: bool) -> str:
+    """Why the value of a variable that is set cannot be used, or is not filled in; empty where it can."""
     try:
         value = _evaluated(variables[name])
     except AnsibleError as error:
         return f"cannot be evaluated: {error}"
-    return "is empty" if value is None or value in ("", [], {}) else ""
+    return "is empty" if filled and (value is None or value in ("", [], {})) else ""
 
 
 def _evaluated(value: t.Any) -> t.Any:

@@ -45,8 +45,10 @@ SITE = {
     "node_authorized_keys": ["ssh-ed25519 AAAA operator"],
     "registry_tls_certificate": "certificate",
     "registry_tls_key": "{{ vault_registry_tls_key }}",
+    "registry_htpasswd": "{{ vault_registry_htpasswd }}",
+    "base_os_apt_repositories": [],
 }
-VAULT = {"vault_maas_api_key": "consumer:token:secret", "vault_registry_tls_key": "key"}
+VAULT = {"vault_maas_api_key": "consumer:token:secret", "vault_registry_tls_key": "key", "vault_registry_htpasswd": []}
 Run = Callable[..., tuple[int, str]]
 
 
@@ -159,6 +161,7 @@ def test_what_a_variable_needs_and_is_not_there_is_told(run: Run, site: Path) ->
     assert [problem.partition(" Remedy: ")[0] for problem in problems] == [
         f"{site}/secrets/ssh_host_ca: others may read it (mode 0644).",
         "inventory: maas_api_key: cannot be evaluated: 'vault_maas_api_key' is undefined (node001).",
+        "inventory: registry_htpasswd: cannot be evaluated: 'vault_registry_htpasswd' is undefined (head01).",
         "inventory: registry_tls_key: cannot be evaluated: 'vault_registry_tls_key' is undefined (head01).",
     ]
 
