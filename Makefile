@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup host-packages test-packages lab lab-down test-fast test bench
+.PHONY: help setup host-packages test-packages lab lab-down test-fast test-sanity test-collection test bench
 
 PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
@@ -40,6 +40,12 @@ test-fast: $(VENV) ## unit tests, types and linters (about two minutes)
 	@ANSIBLE_INVENTORY=inventories/example/hosts.yml ansible-lint --offline
 	@antsibull-changelog lint
 	@$(PYTEST) tests/unit -n 2 -m "not lab"
+
+test-sanity: $(VENV) ## ansible-test sanity on what the collection ships (minutes the first time, then one)
+	@$(PYTEST) tests/sanity
+
+test-collection: host-packages ## the collection built, installed elsewhere, and a lab brought up by it
+	@$(PYTEST) tests/collection
 
 test: test-packages test-fast ## the gate: test-fast and the lab from bring-up to re-admission (under an hour)
 	@$(PYTEST) tests/e2e -x

@@ -87,7 +87,7 @@ class RunDirectory:
         if not path:
             raise RuntimeError(
                 "ansible.cfg: defaults.callbacks_enabled: firstlight.cluster.progress is not enabled, so this run has "
-                "no directory for its findings. Remedy: add it there, or run from the clone with its own ansible.cfg."
+                "no directory for its findings. Remedy: add it there, or copy inventories/ansible.cfg."
             )
         return cls(Path(path))
 
