@@ -82,8 +82,10 @@ class ApiKey:
         return "ApiKey(***)"
 
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown, the longest first."""
-        return (":".join((self.consumer, self.token, self.secret)), quote(self.secret, safe=""), self.secret)
+        """What must never be shown, the longest first: MAAS names a token that it does not know in its answer."""
+        parts = {self.consumer, self.token, self.secret}
+        whole = ":".join((self.consumer, self.token, self.secret))
+        return tuple(sorted({whole, *parts, *(quote(part, safe="") for part in parts)}, key=len, reverse=True))
 
 
 @dataclass(frozen=True)

@@ -158,13 +158,15 @@ def from_answer(
     method: str, path: str, status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str] = ()
 ) -> MaasError:
     """The error for an answer outside 2xx. `headers` have lower-case names."""
-    text = redact(body.decode("utf-8", "replace"), secrets)
+    # What is wrong is read from the whole text: a word of MAAS's may be part of a key.
+    whole = body.decode("utf-8", "replace")
+    text = redact(whole, secrets)
     what = f"MAAS answered {method} {path} with {status}{_phrase(status)}"
     if status == 401:
-        cause = next((meaning for sign, meaning in _UNAUTHORIZED if sign in text), "it does not accept the API key")
-        remedy = _CLOCK_REMEDY if "Expired timestamp" in text else _KEY_REMEDY
+        cause = next((meaning for sign, meaning in _UNAUTHORIZED if sign in whole), "it does not accept the API key")
+        remedy = _CLOCK_REMEDY if "Expired timestamp" in whole else _KEY_REMEDY
         return Unauthorized(f"{what}: {cause}.", method=method, path=path, status=status, remedy=remedy)
-    if status == 400 and (method, path) == ("GET", "machines/") and "Unrecognised signature" in text:
+    if status == 400 and (method, path) == ("GET", "machines/") and "Unrecognised signature" in whole:
         # A list asked for without usable credentials goes to the anonymous handler, which has no such operation.
         cause = "MAAS saw no credentials in the request; something between here and MAAS may drop them"
         return Unauthorized(f"{what}: {cause}.", method=method, path=path, status=status, remedy=_KEY_REMEDY)
@@ -174,7 +176,7 @@ def from_answer(
         return InvalidResponse(f"{what}, to {target}.", method=method, path=path, status=status, remedy=remedy)
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else MaasError)
     remedy_404 = None
-    if status == 404 and "matches the given query" not in text:
+    if status == 404 and "matches the given query" not in whole:
         remedy_404 = "Is the URL that of MAAS? It usually ends in :5240/MAAS."
     shown = _readable(text)
     return kind(
