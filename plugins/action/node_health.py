@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import typing as t
 
@@ -14,6 +15,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils.catalog.checks import expected_checks, finding
 from ..module_utils.findings import Finding, Verdict, missing_checks, worst
+from ..module_utils.judge.node import judge
 from ..module_utils.lifecycle.run import RunDirectory
 
 _SPEC = {
@@ -31,7 +33,11 @@ class _OutOfTime(BaseException):
 
 
 class ActionModule(ActionBase):
-    """Runs the module of the same name on the node; turns every way to fail into findings."""
+    """Reads the node with node_observation and judges here; turns every way to fail into findings.
+
+    Judges need nothing of the node but what was read. Here they are loaded once for all nodes; there each run would
+    carry and compile them, and send back a finding for everything that is well.
+    """
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -66,12 +72,18 @@ class ActionModule(ActionBase):
         self, arguments: dict[str, t.Any], variables: dict[str, t.Any]
     ) -> tuple[list[Finding], dict[str, t.Any] | None]:
         """All findings about the node, and the observation if one came back."""
-        expected = expected_checks(arguments["node_class"])
+        node_class: dict[str, t.Any] = arguments["node_class"]
+        expected = expected_checks(node_class)
         timeout: float = arguments["timeout"]
+        options = {
+            "mounts": list(node_class["hardware"].get("mounts") or ()),
+            "nvml_path": arguments["nvml_path"],
+            "deadline": arguments["deadline"],
+        }
         try:
             with _alarm(timeout):
                 returned = self._execute_module(
-                    module_name="firstlight.cluster.node_health", module_args=arguments, task_vars=variables
+                    module_name="firstlight.cluster.node_observation", module_args=options, task_vars=variables
                 )
         except _OutOfTime:
             return _not_reached(f"the node did not return its health within {timeout:g} s"), None
@@ -82,10 +94,10 @@ class ActionModule(ActionBase):
         if returned.get("unreachable"):
             return _not_reached(str(returned.get("msg") or "unreachable")), None
         try:
-            findings = [Finding.from_dict(item) for item in returned["findings"]]
-            observation = dict(returned["observation"])
+            observation = dict(json.loads(returned["observation"]))
         except (KeyError, TypeError, ValueError):
             return _crashed(expected, _complaint(returned)), None
+        findings = judge(observation, node_class)
         findings += [
             finding(check, "host", Verdict.UNKNOWN, "was expected to report and did not")
             for check in missing_checks(expected, findings)

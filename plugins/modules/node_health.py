@@ -9,8 +9,9 @@ module: node_health
 short_description: Judge a node's health against its node class
 version_added: 0.1.0
 description:
-  - Reads GPUs, HCAs, kernel log, file systems, systemd, Docker, clock and memory of a node in one pass, every source
-    in a process of its own with a deadline, and judges what it read against the node class.
+  - Reads GPUs, HCAs, kernel log, file systems, systemd, Docker, clock and memory of a node in one pass with
+    M(firstlight.cluster.node_observation), every source in a process of its own with a deadline, and judges on the
+    controller what was read against the node class.
   - What could not be read is V(unknown) and never V(pass). A source that hangs, crashes or is missing costs its own
     checks only.
   - The task itself never fails for a node's sake and never reports the node unreachable. A node that cannot be
@@ -41,6 +42,8 @@ options:
     description: Phase of the run that the findings belong to.
     type: str
     default: validate
+seealso:
+  - module: firstlight.cluster.node_observation
 attributes:
   check_mode:
     support: full
@@ -90,42 +93,3 @@ observation:
   returned: where no run is open
   type: dict
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils.findings import Verdict, worst
-from ..module_utils.judge.node import judge
-from ..module_utils.observe.node import Sources, observe
-
-
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "node_class": {"type": "dict", "required": True},
-            "nvml_path": {"type": "list", "elements": "path", "default": []},
-            "deadline": {"type": "float", "default": 20},
-            "timeout": {"type": "float", "default": 120},
-            "phase": {"type": "str", "default": "validate"},
-        },
-        supports_check_mode=True,
-    )
-    node_class = module.params["node_class"]
-    hardware = node_class.get("hardware")
-    if not isinstance(hardware, dict):
-        module.fail_json(msg=f"node_class {node_class.get('name')!r} has no hardware: see the schema of node classes")
-    if module.params["deadline"] <= 0:
-        module.fail_json(msg="deadline must be a number of seconds above 0")
-    sources = Sources(mounts=hardware.get("mounts") or (), nvml_path=module.params["nvml_path"])
-    observation = observe(sources, module.params["deadline"])
-    findings = judge(observation, node_class)
-    module.exit_json(
-        changed=False,
-        verdict=worst(finding.verdict for finding in findings).value,
-        passed=sum(finding.verdict is Verdict.PASS for finding in findings),
-        findings=[finding.to_dict() for finding in findings],
-        observation=observation,
-    )
-
-
-if __name__ == "__main__":
-    main()

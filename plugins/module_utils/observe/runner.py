@@ -196,6 +196,8 @@ def _kill(pid: int) -> None:
 def _reap(pid: int, grace: float) -> int | None:
     """Wait status of a child that ends within `grace` seconds, None if it does not."""
     end = time.monotonic() + grace
+    # One that has sent its result needs a moment to be gone; one that was killed may need much longer.
+    pause = 0.0002
     while True:
         try:
             done, status = os.waitpid(pid, os.WNOHANG)
@@ -205,4 +207,5 @@ def _reap(pid: int, grace: float) -> int | None:
             return status
         if time.monotonic() >= end:
             return None
-        time.sleep(0.005)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.01)

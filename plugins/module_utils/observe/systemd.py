@@ -23,7 +23,7 @@ def read_systemd(systemctl: str = "systemctl", units: Sequence[str] = (FABRIC_MA
     listed = run_tool(
         [systemctl, "list-units", "--state=failed", "--all", "--plain", "--no-legend", "--no-pager", "--full"]
     )
-    return {"failed": parse_failed(listed), "units": {unit: unit_state(unit, systemctl) for unit in units}}
+    return {"failed": parse_failed(listed), "units": unit_states(units, systemctl)}
 
 
 def parse_failed(listed: str) -> list[str]:
@@ -38,10 +38,18 @@ def parse_failed(listed: str) -> list[str]:
     return sorted(names)
 
 
-def unit_state(unit: str, systemctl: str = "systemctl") -> dict[str, str]:
-    """`load`, `active`, `sub`, `result` of one unit; a unit that does not exist has `load` = `not-found`."""
-    shown = run_tool([systemctl, "show", "--no-pager", "--property=" + ",".join(_PROPERTIES), unit])
-    pairs = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+def unit_states(units: Sequence[str], systemctl: str = "systemctl") -> dict[str, dict[str, str]]:
+    """`load`, `active`, `sub`, `result` of each unit; a unit that does not exist has `load` = `not-found`."""
+    shown = run_tool([systemctl, "show", "--no-pager", "--property=" + ",".join(_PROPERTIES), *units])
+    # One block of lines for each unit, in the order asked.
+    blocks = [block for block in shown.split("\n\n") if block.strip()]
+    if len(blocks) != len(units):
+        raise SourceError(f"systemctl show tells of {len(blocks)} units where it was asked for {len(units)}")
+    return {unit: _state(unit, block) for unit, block in zip(units, blocks, strict=True)}
+
+
+def _state(unit: str, block: str) -> dict[str, str]:
+    pairs = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
     if "ActiveState" not in pairs:
         raise SourceError(f"systemctl show {unit} names no ActiveState")
     return {

@@ -208,8 +208,11 @@ def test_systemd(tmp_path: Path) -> None:
         "  echo 'docker.service loaded failed failed Docker Application Container Engine'\n"
         "  echo '\u25cf ghost.service not-found failed failed ghost.service'\n"
         "else\n"
-        "  for unit; do :; done\n"
-        '  printf "Id=$unit\\nLoadState=loaded\\nActiveState=active\\nSubState=running\\nResult=success\\n"\n'
+        "  shift 3\n"
+        "  for unit; do\n"
+        '    [ "$unit" = "$1" ] || echo\n'
+        '    printf "Id=$unit\\nLoadState=loaded\\nActiveState=active\\nSubState=running\\nResult=${unit%.service}\\n"\n'
+        "  done\n"
         "fi"
     )
     read = read_systemd(tool(tmp_path, script))
@@ -218,8 +221,9 @@ def test_systemd(tmp_path: Path) -> None:
         "load": "loaded",
         "active": "active",
         "sub": "running",
-        "result": "success",
+        "result": "docker",
     }
+    assert read["units"]["nvidia-fabricmanager.service"]["result"] == "nvidia-fabricmanager"
 
 
 def test_systemd_that_is_not_there_or_does_not_talk(tmp_path: Path) -> None:
@@ -227,8 +231,12 @@ def test_systemd_that_is_not_there_or_does_not_talk(tmp_path: Path) -> None:
         read_systemd("/nowhere/systemctl")
     with pytest.raises(SourceError, match="Host is down"):
         read_systemd(tool(tmp_path, "echo 'Failed to connect to bus: Host is down'; exit 1"))
-    with pytest.raises(SourceError, match="no ActiveState"):
+    with pytest.raises(SourceError, match="tells of 0 units where it was asked for 2"):
         read_systemd(tool(tmp_path, "true"))
+    with pytest.raises(SourceError, match="tells of 1 units where it was asked for 2"):
+        read_systemd(tool(tmp_path, '[ "$1" = list-units ] || echo ActiveState=active'))
+    with pytest.raises(SourceError, match="no ActiveState"):
+        read_systemd(tool(tmp_path, '[ "$1" = list-units ] || printf "Id=a\\n\\nId=b\\n"'))
 
 
 def test_a_listing_that_is_none_is_not_taken_for_no_failures() -> None:
