@@ -211,7 +211,8 @@ def test_systemd(tmp_path: Path) -> None:
         "  shift 3\n"
         "  for unit; do\n"
         '    [ "$unit" = "$1" ] || echo\n'
-        '    printf "Id=$unit\\nLoadState=loaded\\nActiveState=active\\nSubState=running\\nResult=${unit%.service}\\n"\n'
+        '    printf "Id=$unit\\nLoadState=loaded\\nActiveState=active\\nSubState=running\\n"\n'
+        '    echo "Result=${unit%.service}"\n'
         "  done\n"
         "fi"
     )
