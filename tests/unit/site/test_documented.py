@@ -107,6 +107,44 @@ def test_the_plan_that_the_page_counts_has_so_many_cables() -> None:
     )
 
 
+def sources(folders: tuple[Path, ...], patterns: tuple[str, ...]) -> list[str]:
+    """The files' text with texts that are written over several lines joined, and white space as one blank."""
+    found = []
+    for path in (path for folder in folders for pattern in patterns for path in folder.rglob(pattern)):
+        text = re.sub(r"""(["'])\s*\n\s*f?\1""", "", path.read_text(errors="replace"))
+        found.append(re.sub(r"\s+", " ", text))
+    return found
+
+
+def messages() -> list[tuple[str, str]]:
+    """Every message of the page, with what it means."""
+    rows = re.findall(r"^\| `([^`]+)` \| (.*?) \|", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
+    return [(message, meaning) for message, meaning in rows]
+
+
+def test_every_message_of_the_page_can_still_be_said() -> None:
+    ours = sources(
+        tuple(ROOT / name for name in ("plugins", "roles", "playbooks", "lab", "inventories/lab")), ("*.py", "*.yml")
+    )
+    told = [message for message, meaning in messages() if not re.match(r"(Ansible|ssh)'s own", meaning)]
+    assert len(told) > 80
+    gone = [
+        message
+        for message in told
+        if not any(all(part.strip() in text for part in message.split("…")) for text in ours)
+    ]
+    assert not gone
+
+
+def test_messages_of_ansible_are_those_of_the_ansible_that_is_installed() -> None:
+    import ansible
+
+    theirs = sources((Path(ansible.__file__).parent,), ("*.py",))
+    told = [message for message, meaning in messages() if meaning.startswith("Ansible's own")]
+    assert len(told) > 5
+    assert not [message for message in told if not any(message in text for text in theirs)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_and_paths_lead_somewhere(page: Path) -> None:
     text = page.read_text()
