@@ -29,6 +29,7 @@ from ..module_utils.maas.connection import connect
 from ..module_utils.maas.errors import MaasError
 from ..module_utils.maas.requests import version, whoami
 from ..module_utils.site.roster import KEYS
+from ..module_utils.site.urls import holds_credentials
 from ..module_utils.site.validate import validate
 
 # What this release was tried with; requires_ansible of meta/runtime.yml only warns.
@@ -71,6 +72,11 @@ OPTIONAL = {
     "mirror": ("file_mirror_upstreams", "file_mirror_files"),
     "registry": ("registry_ca_certificate", "registry_htpasswd"),
 }
+# How the variables begin that playbooks and roles read.
+OWN = (
+    *("base_os_", "cluster_ssh_", "common_", "container_runtime_", "file_mirror_", "gpu_driver_", "nccl_", "registry_"),
+    *("fabric_", "maas_"),
+)
 # A variable that every inventory has from the common file; without it dozens of defaults are missing.
 COMMON = "maas_in_service_tag"
 VAULTED = b"$ANSIBLE_VAULT;"
@@ -118,6 +124,7 @@ class ActionModule(ActionBase):
             *_version_problems(),
             *_site_problems(variables),
             *_variable_problems(variables),
+            *_url_problems(variables),
             *(_plan_problems(Path(arguments["cable_plan"])) if arguments["cable_plan"] else ()),
             *(problem for name in arguments["secret_files"] if name for problem in _secret_problems(Path(name))),
             *(problem for folder in _folders(variables) for problem in _vault_problems(folder)),
@@ -206,6 +213,20 @@ def _variable_problems(variables: dict[str, t.Any]) -> t.Iterator[Problem]:
             yield from _complaints(known, names, remedy, filled=True)
         remedy = "correct it, or create what it names; see docs/secrets.md for what comes from the vault"
         yield from _complaints(known, OPTIONAL.get(group, ()), remedy, filled=False)
+
+
+def _url_problems(variables: dict[str, t.Any]) -> t.Iterator[Problem]:
+    """Passwords in URLs: the roles write URLs where everybody can read them."""
+    told: set[str] = set()
+    for hosts in variables["groups"].values():
+        # As above, one host stands for its group.
+        known = variables["hostvars"][hosts[0]] if hosts else {}
+        for name in sorted(name for name in known if name.startswith(OWN) and name not in told):
+            with contextlib.suppress(AnsibleError):
+                if holds_credentials(_evaluated(known[name])):
+                    told.add(name)
+                    remedy = "take the user and the password out of it, and let the server know this site by address"
+                    yield Problem("inventory", name, "a URL in it holds a password or a token", remedy)
 
 
 def _complaints(
