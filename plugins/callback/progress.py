@@ -11,8 +11,8 @@ description:
   - Opens a directory for the run's findings below the artifacts directory before any worker starts.
   - Shows, for every phase, how many nodes are done, set aside and left, and the time it took.
     On a terminal one line is kept up to date; elsewhere one plain line is printed at the end of a phase.
-  - Writes C(report.json) at the end of a run that judges nodes, whatever became of it, and points
-    C(artifacts/latest) at it.
+  - Writes C(report.json), and C(report.html) for people, at the end of a run that judges nodes, whatever became
+    of it, and points C(artifacts/latest) at them.
 options:
   artifacts:
     description:
@@ -46,13 +46,16 @@ from ansible.plugins.callback import CallbackBase
 from ..module_utils.catalog.checks import finding
 from ..module_utils.findings import Verdict
 from ..module_utils.lifecycle.report import build_report
-from ..module_utils.lifecycle.run import ENVIRONMENT, RunDirectory, write_json
+from ..module_utils.lifecycle.run import ENVIRONMENT, RunDirectory, replacing, write_json
+from ..plugin_utils.report_page import render
 
 NODES = "gpu_nodes"
 HEADS = "head_nodes"
 # Tasks that may take an hour without a result, and the file of the run to which they add a line when there is news.
 LONG_ACTIONS = ("firstlight.cluster.maas_machine",)
 PROGRESS = "progress.log"
+# Characters of a failed task's message that the report keeps; the log of the run has the rest.
+MESSAGE_LIMIT = 4000
 GATE_ACTIONS = ("firstlight.cluster.gate", "ansible_collections.firstlight.cluster.plugins.action.gate")
 
 
@@ -87,6 +90,15 @@ class Phase:
         }
 
 
+class Failure(t.NamedTuple):
+    """A task that failed on a host, or could not reach it."""
+
+    phase: str
+    task: str
+    for_all: bool
+    message: str
+
+
 class CallbackModule(CallbackBase):
     """See DOCUMENTATION."""
 
@@ -102,6 +114,7 @@ class CallbackModule(CallbackBase):
         self._nodes: dict[str, dict[str, t.Any]] = {}
         self._heads: list[str] = []
         self._phases: list[Phase] = []
+        self._failures: dict[str, Failure] = {}
         self._terminal = sys.stdout.isatty()
         self._task_ended = threading.Event()
 
@@ -157,11 +170,23 @@ class CallbackModule(CallbackBase):
         services = {head: {"state": _service_state(head, stats)} for head in self._heads}
         if completed and not self._run.gates():
             return
-        phases = [phase.to_dict() for phase in self._phases]
         checking = bool(context.CLIARGS.get("check"))
-        report = build_report(self._run, self._playbook, self._nodes, services, phases, completed, checking)
+        report = build_report(
+            self._run,
+            self._playbook,
+            self._nodes,
+            services,
+            [phase.to_dict() for phase in self._phases],
+            completed,
+            ended=datetime.datetime.now(datetime.timezone.utc),
+            check_mode=checking,
+            stopped_by=stopped_by(
+                {host: self._failures[host] for host in (*stats.failures, *stats.dark) if host in self._failures}
+            ),
+        )
         path = self._run.path / "report.json"
         write_json(path, report)
+        page = self._write_page(self._run, report)
         _point_at(self._run.path.parent / "latest", self._run.path.name)
         summary = report["summary"]
         told = ", ".join(
@@ -172,6 +197,20 @@ class CallbackModule(CallbackBase):
         for line in reasons(report):
             self._display.display(f"  {line}")
         self._display.display(f"Report: {path}")
+        if page:
+            self._display.display(f"Page: {page}")
+
+    def _write_page(self, run: RunDirectory, report: dict[str, t.Any]) -> Path | None:
+        """Write the report as a page. Whatever goes wrong with it costs the page and no more."""
+        path = run.path / "report.html"
+        try:
+            text = render(report)
+            with replacing(path) as stream:
+                stream.write(text)
+        except Exception as error:
+            self._display.warning(f"{path} could not be written, report.json has everything: {error!r}")
+            return None
+        return path
 
     # -- the phases ------------------------------------------------------------------------------
 
@@ -225,6 +264,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
         if self._phases and not ignore_errors:
             self._phases[-1].failed = True
+            self._keep_failure(result)
         self._note(result)
 
     def v2_runner_on_skipped(self, result: t.Any) -> None:
@@ -242,7 +282,15 @@ class CallbackModule(CallbackBase):
                 f"not reachable at the task {result.task.get_name()!r}: {result.result.get('msg', '')}",
             )
             self._run.record(name, self._phases[-1].name, "unreachable", [lost])
+        if self._phases:
+            self._keep_failure(result)
         self._note(result)
+
+    def _keep_failure(self, result: t.Any) -> None:
+        """Remember what ended a host's run; whether it did, or a rescue went on, only the end of the run tells."""
+        self._failures[result.host.get_name()] = Failure(
+            self._phases[-1].name, result.task.get_name(), bool(result.task.run_once), message(result.result)
+        )
 
     def _note(self, result: t.Any) -> None:
         if not self._terminal or not self._phases:
@@ -270,6 +318,31 @@ def reasons(report: dict[str, t.Any]) -> list[str]:
             reason = f"{item['verdict']} {item['check']} {item['component']}: {item['summary']}"
             shared.setdefault(reason, []).append(name)
     return [f"{_few(names)}: {reason}" for reason, names in shared.items()]
+
+
+def message(result: t.Mapping[str, t.Any]) -> str:
+    """What a failed task said: of a loop, what its failed items said."""
+    items = [item for item in result.get("results") or () if isinstance(item, dict) and item.get("failed")]
+    told = [str(item.get("msg") or "") for item in items or (result,)]
+    told += [str(item.get("stderr") or "") for item in items or (result,)]
+    text = "\n".join(dict.fromkeys(line for line in told if line)) or str(result.get("censored") or "no message")
+    return text if len(text) <= MESSAGE_LIMIT else f"{text[:MESSAGE_LIMIT]} …"
+
+
+def stopped_by(failures: t.Mapping[str, Failure]) -> list[dict[str, t.Any]]:
+    """The failures that ended the run, each once with all hosts that share it, in the report's form."""
+    shared: dict[Failure, list[str]] = {}
+    for host, failure in failures.items():
+        shared.setdefault(failure, []).append(host)
+    return [
+        {
+            "phase": failure.phase,
+            "task": failure.task,
+            "hosts": [] if failure.for_all else sorted(hosts),
+            "message": failure.message,
+        }
+        for failure, hosts in shared.items()
+    ]
 
 
 def _few(names: list[str]) -> str:

@@ -8,11 +8,13 @@ Its shape is fixed by schemas/report.schema.json.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..catalog.checks import finding
 from ..findings import SCHEMA_VERSION, Finding, Verdict
-from .run import RunDirectory
+from .run import Recorded, RunDirectory
 
 ADMITTED = "admitted"
 SET_ASIDE = "set_aside"
@@ -37,15 +39,20 @@ def node_state(node: str, gates: Sequence[Mapping[str, Any]], findings: Sequence
     return SET_ASIDE
 
 
-def _unfinished(stopped_in: str) -> Finding:
-    return Finding(
-        check="phase.complete",
-        component="host",
-        verdict=Verdict.UNKNOWN,
-        summary=f"the run stopped in phase {stopped_in} before this node was judged",
+def _unfinished(stopped_in: str) -> Recorded:
+    """Why a node is not known to be fit of which nothing bad was told; no file holds it."""
+    told = finding(
+        "phase.complete",
+        "host",
+        Verdict.UNKNOWN,
+        f"the run stopped in phase {stopped_in} before this node was judged",
         remedy="Mend what stopped the run, then run the playbook again.",
-        owner="user",
     )
+    return Recorded(told, stopped_in, ())
+
+
+def _told(recorded: Recorded) -> dict[str, Any]:
+    return recorded.finding.to_dict() | {"phase": recorded.phase, "files": list(recorded.files)}
 
 
 def build_report(
@@ -55,30 +62,34 @@ def build_report(
     services: Mapping[str, Mapping[str, Any]],
     phases: Sequence[Mapping[str, Any]],
     completed: bool,
+    *,
+    ended: datetime.datetime,
     check_mode: bool = False,
+    stopped_by: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The report document.
 
     `nodes`: those that the run was about (roster and limit, planned ones left out), each with
     `class`, `serial` and `location`. `phases` in order: `name`, `seconds`, `nodes_in`, `nodes_out`.
+    `stopped_by`: the tasks that failed the run, each with `phase`, `task`, `hosts` and `message`.
     """
     decided = run.gates()
     gates = [decided[phase["name"]] for phase in phases if phase["name"] in decided]
     stopped_in = str(phases[-1]["name"]) if phases else "start"
     entries: dict[str, dict[str, Any]] = {}
     for name, known in nodes.items():
-        findings = run.findings(name)
-        state = node_state(name, gates, findings, completed)
-        worse = [finding for finding in findings if finding.verdict is not Verdict.PASS]
-        if state is SET_ASIDE and all(item.verdict.allocatable for item in worse):
+        recorded = run.recorded(name)
+        state = node_state(name, gates, [item.finding for item in recorded], completed)
+        worse = [item for item in recorded if item.finding.verdict is not Verdict.PASS]
+        if state is SET_ASIDE and all(item.finding.verdict.allocatable for item in worse):
             worse.append(_unfinished(stopped_in))
         entries[name] = {
             "state": state,
             "class": str(known.get("class") or ""),
             "serial": str(known.get("serial") or ""),
             "location": str(known.get("location") or ""),
-            "passed": sum(finding.verdict is Verdict.PASS for finding in findings),
-            "findings": [finding.to_dict() for finding in worse],
+            "passed": sum(item.finding.verdict is Verdict.PASS for item in recorded),
+            "findings": [_told(item) for item in worse],
         }
     states = [entry["state"] for entry in entries.values()]
     return {
@@ -86,9 +97,20 @@ def build_report(
         "run": run.run,
         "playbook": playbook,
         "check_mode": check_mode,
+        "started": _utc(run.started),
+        "ended": _utc(ended),
+        "completed": completed,
+        "stopped_by": [dict(task) for task in stopped_by],
         "summary": {"total": len(entries)} | {state: states.count(state) for state in STATES},
         "nodes": entries,
-        "site": [f.to_dict() for f in run.site_findings() if f.verdict is not Verdict.PASS],
+        "site": [_told(item) for item in run.recorded_site() if item.finding.verdict is not Verdict.PASS],
         "services": {name: dict(service) for name, service in services.items()},
-        "phases": [dict(phase) for phase in phases],
+        "phases": [
+            dict(phase) | {"gate": f"gates/{phase['name']}.json" if phase["name"] in decided else ""}
+            for phase in phases
+        ],
     }
+
+
+def _utc(moment: datetime.datetime) -> str:
+    return f"{moment.astimezone(datetime.timezone.utc):%Y-%m-%dT%H:%M:%SZ}"

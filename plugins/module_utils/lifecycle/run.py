@@ -7,6 +7,7 @@
     artifacts/<run>/nodes/<node>/<phase>.<source>.observation.json   what was read, raw
     artifacts/<run>/site/<phase>.<source>.json                 findings about no node in particular
     artifacts/<run>/gates/<phase>.json                         what the gate decided
+    artifacts/<run>/report.json, report.html                   the outcome, for programs and for people
 
 Every writer replaces whole files, so a reader never meets half of one. Task workers are separate
 processes; the directory is what they share, and it survives an interrupted run as evidence.
@@ -14,19 +15,21 @@ processes; the directory is what they share, and it survives an interrupted run 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..findings import SCHEMA_VERSION, Finding, Verdict
 
 ENVIRONMENT = "FIRSTLIGHT_RUN_DIRECTORY"
+_OBSERVATION = ".observation.json"
 
 
 def new_run_id(now: datetime.datetime) -> str:
@@ -34,19 +37,26 @@ def new_run_id(now: datetime.datetime) -> str:
     return f"{now.astimezone(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Replace `path` whole: a reader or a killed writer never leaves half a file in its place."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """A stream whose text replaces `path` whole: a reader or a killed writer never leaves half a file in its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=1, sort_keys=True)
-            stream.write("\n")
+            yield stream
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace `path` whole."""
+    with replacing(path) as stream:
+        json.dump(content, stream, indent=1, sort_keys=True)
+        stream.write("\n")
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,18 @@ class Gate:
             "deferred": sorted(self.deferred),
             "final": False,
         }
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A finding as a run holds it: its phase, and the files, relative to the run directory, that are its evidence.
+
+    The first file is that of the finding; what was read for it follows where it was kept.
+    """
+
+    finding: Finding
+    phase: str
+    files: tuple[str, ...]
 
 
 class RunDirectory:
@@ -95,6 +117,12 @@ class RunDirectory:
     def run(self) -> str:
         return self.path.name
 
+    @property
+    def started(self) -> datetime.datetime:
+        """When the run began, to the second, as its name tells."""
+        told = datetime.datetime.strptime(self.run.split("-")[0], "%Y%m%dT%H%M%SZ")
+        return told.replace(tzinfo=datetime.timezone.utc)
+
     def record(
         self,
         node: str,
@@ -112,10 +140,15 @@ class RunDirectory:
 
     def findings(self, node: str, phase: str | None = None) -> list[Finding]:
         """All findings about `node`, of one phase or of all."""
-        return self._findings(self.path / "nodes" / node, phase)
+        return [item.finding for item in self._recorded(self.path / "nodes" / node, phase)]
 
-    def site_findings(self) -> list[Finding]:
-        return self._findings(self.path / "site", None)
+    def recorded(self, node: str) -> list[Recorded]:
+        """All findings about `node`, each with its evidence."""
+        return self._recorded(self.path / "nodes" / node, None)
+
+    def recorded_site(self) -> list[Recorded]:
+        """All findings about the site, each with its evidence."""
+        return self._recorded(self.path / "site", None)
 
     def record_gate(self, gate: Gate) -> None:
         write_json(self.path / "gates" / f"{gate.phase}.json", gate.to_dict())
@@ -143,14 +176,17 @@ class RunDirectory:
         content = {"schema": SCHEMA_VERSION, "findings": [finding.to_dict() for finding in findings]}
         write_json(folder / f"{phase}.{source}.json", content)
         if observation is not None:
-            write_json(folder / f"{phase}.{source}.observation.json", dict(observation))
+            write_json(folder / f"{phase}.{source}{_OBSERVATION}", dict(observation))
 
-    def _findings(self, folder: Path, phase: str | None) -> list[Finding]:
-        found: list[Finding] = []
+    def _recorded(self, folder: Path, phase: str | None) -> list[Recorded]:
+        found: list[Recorded] = []
         for file in sorted(folder.glob(f"{phase or '*'}.*.json")) if folder.is_dir() else []:
-            if file.name.startswith(".") or file.name.endswith(".observation.json"):
+            if file.name.startswith(".") or file.name.endswith(_OBSERVATION):
                 continue
-            found.extend(_read_findings(file))
+            read = file.with_name(file.name.removesuffix(".json") + _OBSERVATION)
+            files = tuple(str(kept.relative_to(self.path)) for kept in (file, read) if kept.exists())
+            told_in = file.name.split(".")[0]
+            found.extend(Recorded(finding, told_in, files) for finding in _read_findings(file))
         return found
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.page.markup import read
+
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = ROOT / "plugins" / "module_utils" / "schemas" / "report.schema.json"
 # `lost` answers until the middle of the phase; port 1 of loopback refuses.
@@ -101,12 +103,20 @@ def run(site: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
     report = json.loads(latest.read_text(encoding="utf-8")) if latest.exists() else {}
     if report:
         jsonschema.validate(report, json.loads(SCHEMA.read_text(encoding="utf-8")))
+        assert report["completed"] is (done.returncode == 0)
+        page = latest.with_name("report.html")
+        read(page.read_text(encoding="utf-8"), page.parent)
+        assert re.findall(r"^(?:Report|Page): .+", done.stdout, re.MULTILINE) == [
+            f"{name}: {site / 'artifacts' / report['run'] / file}"
+            for name, file in (("Report", "report.json"), ("Page", "report.html"))
+        ]
     return done.returncode, done.stdout + done.stderr, report
 
 
 def test_only_what_was_proved_goes_on_and_each_other_has_its_reason(site: Path) -> None:
     returncode, output, report = run(site)
     assert returncode == 0, output
+    assert report["stopped_by"] == [], "what was rescued or ignored did not stop the run"
     assert report["summary"] == {"total": 4, "admitted": 1, "set_aside": 1, "unreachable": 2, "deferred": 0}
     states = {name: node["state"] for name, node in report["nodes"].items()}
     assert states == {"fit": "admitted", "broken": "set_aside", "dead": "unreachable", "lost": "unreachable"}
@@ -140,13 +150,21 @@ def test_a_run_that_stops_reports_nobody_fit(site: Path) -> None:
   any_errors_fatal: true
   vars: {firstlight_phase: preflight}
   tasks:
-    - ansible.builtin.assert: {that: false}
+    - name: Check the cable plan
+      ansible.builtin.assert: {that: false, fail_msg: "cable_plan.yml: no such rail"}
       run_once: true
 """
     (site / "play.yml").write_text(stopping + PLAYBOOK, encoding="utf-8")
     returncode, output, report = run(site)
     assert returncode == 2, output
     assert report["summary"]["set_aside"] == 4
+    (stop,) = report["stopped_by"]
+    assert stop == {
+        "phase": "preflight",
+        "task": "Check the cable plan",
+        "hosts": [],
+        "message": "cable_plan.yml: no such rail",
+    }
     assert [(phase["name"], phase["nodes_out"]) for phase in report["phases"]] == [("preflight", 0)]
     assert "phase preflight: 0 done" in output
 

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.run i
 
 SCHEMA = Path(__file__).parents[3] / "plugins" / "module_utils" / "schemas" / "report.schema.json"
 NODES = {name: {"class": "lab-h100", "serial": f"S-{name}", "location": "r1/1"} for name in ("a", "b", "c", "d")}
+ENDED = datetime.datetime(2026, 11, 23, 15, 2, 41, tzinfo=datetime.timezone.utc)
 PASS = Finding("gpu.count", "host", Verdict.PASS, "8 GPUs")
 FAIL = Finding("gpu.count", "gpu:3", Verdict.FAIL, "gone")
 LOST = Finding("host.reachable", "host", Verdict.UNKNOWN, "no route to host")
@@ -31,7 +33,7 @@ def conclude(run: RunDirectory) -> None:
 
 def report(run: RunDirectory, phases: list[str], completed: bool) -> dict[str, Any]:
     told = [{"name": name, "seconds": 1.0, "nodes_in": 4, "nodes_out": 4} for name in phases]
-    built = build_report(run, "site", NODES, {"head01": {"state": "ok"}}, told, completed)
+    built = build_report(run, "site", NODES, {"head01": {"state": "ok"}}, told, completed, ended=ENDED)
     jsonschema.validate(built, json.loads(SCHEMA.read_text(encoding="utf-8")))
     assert sum(built["summary"][key] for key in ("admitted", "set_aside", "unreachable", "deferred")) == 4
     return built
@@ -102,3 +104,38 @@ def test_a_node_that_no_gate_saw_is_not_admitted(run: RunDirectory) -> None:
     built = report(run, ["health"], completed=True)
     assert built["nodes"]["d"]["state"] == "set_aside"
     assert built["nodes"]["d"]["findings"][0]["verdict"] == "unknown"
+
+
+def test_a_finding_says_which_phase_judged_it_and_where_it_lies(run: RunDirectory) -> None:
+    run.record("a", "validate", "node_health", [FAIL], observation={"readers": {}})
+    run.record("b", "configure", "phase.task", [FAIL])
+    run.record_site("fabric", "cables", [FAIL])
+    run.record_gate(Gate("validate", set_aside=["a", "b"]))
+    built = report(run, ["validate"], completed=False)
+    told = [item for name in ("a", "b", "c") for item in built["nodes"][name]["findings"]] + built["site"]
+    assert [(item["phase"], item["files"]) for item in told] == [
+        ("validate", ["nodes/a/validate.node_health.json", "nodes/a/validate.node_health.observation.json"]),
+        ("configure", ["nodes/b/configure.phase.task.json"]),
+        ("validate", []),
+        ("fabric", ["site/fabric.cables.json"]),
+    ]
+    assert all((run.path / file).is_file() for item in told for file in item["files"])
+
+
+def test_a_phase_names_the_file_of_its_gate(run: RunDirectory) -> None:
+    run.record_gate(Gate("validate", passed=["a"]))
+    built = report(run, ["preflight", "validate"], completed=True)
+    assert [phase["gate"] for phase in built["phases"]] == ["", "gates/validate.json"]
+
+
+def test_a_report_says_when_and_what_stopped_it(run: RunDirectory) -> None:
+    stop = {"phase": "preflight", "task": "Check", "hosts": ["a"], "message": "no"}
+    built = build_report(run, "site", NODES, {}, [], False, ended=ENDED, stopped_by=[stop])
+    jsonschema.validate(built, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    assert (built["started"], built["ended"]) == ("2026-11-23T14:10:00Z", "2026-11-23T15:02:41Z")
+    assert (built["completed"], built["stopped_by"]) == (False, [stop])
+
+
+def test_who_mends_a_run_that_stopped_is_who_runs_it(run: RunDirectory) -> None:
+    (told,) = report(run, ["preflight"], completed=False)["nodes"]["a"]["findings"]
+    assert (told["check"], told["owner"]) == ("phase.complete", "software")
