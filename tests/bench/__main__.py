@@ -8,6 +8,7 @@ Brings a lab of its own up and takes it down. Fails where something cannot be me
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -28,14 +29,15 @@ def main() -> int:
         for folder in folders:
             folder.mkdir()
         for_fabric, for_site, for_nodes, for_replayed, for_inventory = folders
+        report.begin()
         report.add(fabric.discover_and_compare(for_fabric))
-        session.artifacts.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(session.artifacts, ignore_errors=True)
+        session.artifacts.mkdir(parents=True)
         # What a killed bench may have left.
         session.lab("down")
         try:
             session.lab("up")
             site.second_run(LabSession(NAME, session.artifacts), for_site, report)
-            # Before any other playbook: it replays what the last site.yml has recorded.
             report.add(health.over_replayed(session, for_replayed))
             report.add(health.over_nodes(session, for_nodes))
             for figure in inventory.of_many_machines(session, for_inventory):

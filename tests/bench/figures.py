@@ -61,7 +61,7 @@ class Figure:
         """The median of the ratios of costs that were taken together."""
         floors = list(self.floor) * (len(self.measured) if len(self.floor) == 1 else 1)
         pairs = zip(self.measured, floors, strict=True)
-        return statistics.median(getattr(mine, kind) / getattr(theirs, kind) for mine, theirs in pairs)
+        return float(statistics.median(getattr(mine, kind) / getattr(theirs, kind) for mine, theirs in pairs))
 
     @property
     def met(self) -> bool | None:
@@ -83,7 +83,7 @@ class Figure:
 
     def __str__(self) -> str:
         def middle(costs: Sequence[Cost], kind: str) -> float:
-            return statistics.median(getattr(cost, kind) for cost in costs)
+            return float(statistics.median(getattr(cost, kind) for cost in costs))
 
         aim = "" if self.aim is None else f"; aim {self.aim:g}: {'met' if self.met else 'missed'}"
         return (
@@ -101,6 +101,11 @@ class Report:
     figures: list[Figure] = field(default_factory=list)
     counts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    # Of one minute, before anything was measured: other work on the machine makes all figures rougher.
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+
+    def begin(self) -> None:
+        self.say(f"{os.cpu_count()} processors, load {self.load:.1f} before the bench; ratios of seconds by the clock")
 
     def add(self, figure: Figure) -> None:
         self.figures.append(figure)
@@ -119,6 +124,7 @@ class Report:
         content = {
             "schema": 1,
             "processors": os.cpu_count(),
+            "load_before": round(self.load, 2),
             "figures": [figure.to_dict() for figure in self.figures],
             "counts": self.counts,
         }

@@ -25,11 +25,12 @@ ROSTER = ROOT / "inventories" / "example" / "hosts.yml"
 _START_SECONDS = 60.0
 # What a program must do at the least to know what MAAS knows: start, sign, ask, take the answer apart.
 _GET = """
-import json, sys, urllib.request
+import json, sys, time, urllib.request
 url, key_file = sys.argv[1:]
 consumer, token, secret = open(key_file).read().strip().split(":")
 signed = f'OAuth oauth_version="1.0", oauth_signature_method="PLAINTEXT", oauth_consumer_key="{consumer}", '
-signed += f'oauth_token="{token}", oauth_signature="%26{secret}", oauth_nonce="1", oauth_timestamp="1"'
+signed += f'oauth_token="{token}", oauth_signature="%26{secret}", '
+signed += f'oauth_nonce="{time.time_ns()}", oauth_timestamp="{time.time():.0f}"'
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 with opener.open(urllib.request.Request(url + "/api/2.0/machines/", headers={"Authorization": signed})) as answer:
     assert len(json.load(answer)) == 511

@@ -14,7 +14,7 @@ from tests.bench.figures import Cost, Figure, Report, cost_of
 from tests.e2e.session import LabSession, PlaybookRun
 
 AIM = 0.25
-SECOND_RUNS = 3
+SECOND_RUNS = 2
 
 Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
 
