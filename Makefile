@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup host-packages test-packages lab lab-down test-fast test-sanity test-collection test bench
+.PHONY: help setup host-packages test-packages lab lab-down test-fast test-sanity test-collection test bench docs
 
 PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
@@ -53,3 +53,6 @@ test: test-packages test-fast ## the gate: test-fast and the lab from bring-up t
 
 bench: host-packages ## every figure as a ratio measured in one run
 	@PYTHONPATH=.:collections .venv/bin/python -m tests.bench
+
+docs: $(VENV) ## the handbook and the reference as a site; says where (under a minute, no network)
+	@.venv/bin/python docs/generate.py
