@@ -10,10 +10,11 @@ author = "The firstlight.cluster authors"
 extensions = ["myst_parser", "sphinx.ext.intersphinx", "sphinx_antsibull_ext"]
 # Where generated pages refer to Ansible's own; the inventory is written by docs/generate.py, so nothing is fetched.
 intersphinx_mapping = {"ansible": ("https://docs.ansible.com/projects/ansible/latest/", "ansible.inv")}
-myst_enable_extensions = ["deflist"]
-# Headings of three levels can be linked to, as in a checks page's #gpu-count.
+# Headings of three levels can be linked to, as in checks.html#gpu-count.
 myst_heading_anchors = 3
 highlight_language = "none"
+# --tags is to stay what it is.
+smartquotes = False
 html_theme = "furo"
 html_title = "firstlight.cluster"
 html_show_sphinx = False

@@ -87,7 +87,7 @@ def thresholds_page() -> str:
         if isinstance(default, dict):
             told = ", ".join(f"{level} {value:g}" for level, value in default.items())
         else:
-            told = "none: not judged where the class sets none" if default is None else f"{default:g}"
+            told = "none" if default is None else f"{default:g}"
         rows.append((f"`{name}`", described["description"], told, why.get(name, "")))
     return "\n".join(
         [
@@ -168,7 +168,7 @@ def schema_page(kind: str) -> str:
     """Every key of one kind of file."""
     schema = json.loads((SCHEMAS / f"{kind}.schema.json").read_text(encoding="utf-8"))
     rows = (
-        (f"`{key}`", values, "yes" if must else "", described)
+        (f"`{key}`<br>{values}{', required' if must else ''}", described)
         for key, values, must, described in schema_keys(schema, schema)
     )
     return "\n".join(
@@ -177,7 +177,7 @@ def schema_page(kind: str) -> str:
             "",
             schema["description"],
             "",
-            table(("key", "values", "required", "meaning"), rows),
+            table(("key", "meaning"), rows),
         ]
     )
 
@@ -224,6 +224,26 @@ def handbook(repository: str) -> None:
         shutil.copy(picture, SOURCE)
 
 
+def plugin_pages(galaxy: dict[str, Any]) -> None:
+    """A page for each plugin and role, by antsibull-docs."""
+    version = galaxy["version"]
+    archive = f"{COLLECTION.replace('.', '-')}-{version}.tar.gz"
+    settings = {
+        "collection_url": galaxy["repository"],
+        "collection_install": f"ansible-galaxy collection install {archive}",
+    }
+    config = BUILD / "antsibull-docs.cfg"
+    config.write_text(
+        "".join(f"{key} = {{\n    * = {value}\n}}\n" for key, value in settings.items()), encoding="utf-8"
+    )
+    options = ["--use-current", "--squash-hierarchy", "--fail-on-error", "--dest-dir", REFERENCE]
+    run("antsibull-docs", "--config-file", config, "collection", *options, COLLECTION)
+    for page in REFERENCE.glob("*.rst"):
+        # The theme shows a page's contents beside it, and a second list of them as an error.
+        text = re.sub(r"^\.\. contents::\n(   .*\n)+", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        page.write_text(text, encoding="utf-8")
+
+
 def role_pages() -> None:
     """The README of every role, in a section of its own."""
     folder = REFERENCE / "roles"
@@ -268,16 +288,7 @@ def main() -> None:
     REFERENCE.mkdir(parents=True)
     galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
     handbook(galaxy["repository"])
-    run(
-        "antsibull-docs",
-        "collection",
-        "--use-current",
-        "--squash-hierarchy",
-        "--fail-on-error",
-        "--dest-dir",
-        REFERENCE,
-        COLLECTION,
-    )
+    plugin_pages(galaxy)
     pages = {
         "checks": checks_page(),
         "thresholds": thresholds_page(),
