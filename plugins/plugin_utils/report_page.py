@@ -348,7 +348,7 @@ def _headline(document: Mapping[str, Any], fit: str) -> tuple[str, str]:
         return f"{_of(out, total)} out", "bad"
     if not completed:
         return "The run failed; no node is out", "bad"
-    if document["check_mode"]:
+    if document["check_mode"] or deferred:
         told = f"{deferred} of {total} not deployed yet" if deferred else "nothing was changed"
         return f"Check mode: {told}", "neutral"
     return f"{_of(total, total)} {fit}", "good"

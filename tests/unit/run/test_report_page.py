@@ -191,6 +191,11 @@ def test_check_mode_with_nothing_deployed(tmp_path: Path) -> None:
     assert page.nodes == []
 
 
+def test_check_mode_of_what_runs_says_that_nothing_was_changed(tmp_path: Path) -> None:
+    page, _markup = page_of(reports.build(tmp_path, reports.roster(2), {}, check_mode=True))
+    assert (page.headline, page.tone) == ("Check mode: nothing was changed", "neutral")
+
+
 def test_a_run_without_nodes(tmp_path: Path) -> None:
     page, _markup = page_of(reports.build(tmp_path, {}, {}, phases=[], completed=False))
     assert (page.headline, page.racks, page.blocking.owners) == ("No node was in this run", [], [])
