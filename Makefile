@@ -9,6 +9,7 @@ export PATH
 VENV := .venv/.complete
 PYTEST := .venv/bin/python -m pytest
 MODULE_UTILS := collections/ansible_collections/firstlight/cluster/plugins/module_utils
+PLUGIN_UTILS := collections/ansible_collections/firstlight/cluster/plugins/plugin_utils
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +36,7 @@ test-fast: $(VENV) ## unit tests, types and linters (about two minutes)
 	@ruff check .
 	@ruff format --check .
 	@yamllint --strict .
-	@mypy $(MODULE_UTILS) lab
+	@mypy $(MODULE_UTILS) $(PLUGIN_UTILS) lab
 	@PYTHONPATH=.:collections lint-imports --no-logo
 	@ANSIBLE_INVENTORY=inventories/example/hosts.yml ansible-lint --offline
 	@antsibull-changelog lint
@@ -48,6 +49,7 @@ test-collection: host-packages ## the collection built, installed elsewhere, and
 	@$(PYTEST) tests/collection
 
 test: test-packages test-fast ## the gate: test-fast and the lab from bring-up to re-admission (under an hour)
+	@$(PYTEST) tests/page
 	@$(PYTEST) tests/e2e -x
 	@$(PYTEST) tests/unit -m lab
 
