@@ -100,6 +100,24 @@ def test_without_a_binding_the_gpus_are_unknown(environment: dict[str, str]) -> 
     assert "no Python module pynvml (nvidia-ml-py) in /nowhere" in count["summary"]
 
 
+def test_the_node_is_sent_readers_only_and_they_load_nothing_slow() -> None:
+    """Every module that is imported there is sent as source and compiled on each node in each pass."""
+    script = (
+        "import sys, ansible.module_utils.basic; before = set(sys.modules);"
+        "import ansible_collections.firstlight.cluster.plugins.modules.node_observation;"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "collections")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = done.stdout.split()
+    ours = [name for name in loaded if ".plugins.module_utils." in name]
+    assert ours
+    assert {name.split(".plugins.module_utils.")[1].split(".")[0] for name in ours} == {"observe"}
+    assert not {"http.client", "ssl", "email", "asyncio", "urllib.request"} & set(loaded)
+
+
 PLAY = """
 - hosts: all
   gather_facts: false
