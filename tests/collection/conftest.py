@@ -43,7 +43,7 @@ class Site:
             env=environment | variables,
             capture_output=True,
             text=True,
-            timeout=1500,
+            timeout=3000,
             check=False,
         )
 

@@ -91,7 +91,8 @@ def test_the_whole_bring_up_by_its_full_name(site: Site, tmp_path: Path) -> None
     lab.lab("down")
     lab.lab("up")
     try:
-        command = ["ansible-playbook", f"{COLLECTION}.site", "-i", "inventories/lab"]
+        # Machines boot slowly where other labs share the host; nothing else depends on it.
+        command = ["ansible-playbook", f"{COLLECTION}.site", "-i", "inventories/lab", "-e", "maas_deploy_timeout=1500"]
         done = site.run(*command, cwd=tmp_path, LAB_NAME=NAME)
     finally:
         lab.lab("down")
