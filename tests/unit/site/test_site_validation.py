@@ -26,8 +26,13 @@ CLASS: dict[str, Any] = {
         "memory_gib": 64,
         "mounts": ["/"],
     },
-    "software": {"gpu_driver": "570.172.08", "fabric_manager": "570.172.08"},
-    "thresholds": {"disk_used_percent": {"warn": 85, "fail": 95}},
+    "software": {"gpu_driver": "570.172.08", "fabric_manager": "570.172.08", "nccl": "2.27.7"},
+    "thresholds": {
+        "disk_used_percent": {"warn": 85, "fail": 95},
+        "all_reduce_intra_busbw_gbps": 440,
+        "all_reduce_inter_busbw_gbps": 440,
+        "pair_ratio": 0.9,
+    },
     "checks": {"exclude": [{"id": "gpu.xid", "reason": "no kernel log"}]},
 }
 NODE = {"serial_number": "S1", "node_class": "small", "rack": "r1", "unit": 1}
@@ -299,3 +304,19 @@ def test_the_classes_that_are_shipped(path: Path) -> None:
     data, problems = load_file(path)
     assert render(problems) == ""
     assert data is not None
+
+
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [
+        ("software", "nccl"),
+        ("thresholds", "all_reduce_intra_busbw_gbps"),
+        ("thresholds", "all_reduce_inter_busbw_gbps"),
+        ("thresholds", "pair_ratio"),
+    ],
+)
+def test_a_class_with_gpus_has_all_that_later_phases_take_from_it(judge: Make, part: str, key: str) -> None:
+    changed = copy.deepcopy(CLASS)
+    del changed[part][key]
+    told = render(judge({"node001": node(1)}, node_class=changed).problems)
+    assert f"{part}.{key}: is missing. Remedy: add it: " in told
