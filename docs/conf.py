@@ -17,6 +17,7 @@ highlight_language = "none"
 smartquotes = False
 html_theme = "furo"
 html_title = "firstlight.cluster"
+html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
 html_show_sourcelink = False

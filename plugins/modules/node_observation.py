@@ -39,7 +39,7 @@ attributes:
     support: none
     description: Changes nothing on a host.
 author:
-  - The firstlight.cluster authors
+  - The firstlight.cluster authors (@firstlight-cluster)
 """
 
 EXAMPLES = r"""

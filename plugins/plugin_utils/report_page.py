@@ -409,7 +409,7 @@ def _racks(nodes: Mapping[str, Mapping[str, Any]], link: Callable[[str], str]) -
     shortened = _labels(list(nodes)) if len(nodes) > LARGE else {name: name for name in nodes}
     racks: dict[str, list[tuple[str, str]]] = {}
     for name, node in nodes.items():
-        rack, _, unit = node["location"].rpartition("/")
+        rack, _slash, unit = node["location"].rpartition("/")
         racks.setdefault(rack, []).append((unit, name))
     return [
         Rack(
