@@ -10,38 +10,87 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.firstlight.cluster.plugins.module_utils.due.files import why_text_due
+from role_files import ROLES, load
 
 DOCKER_KEYS = {"container_runtime_registry_mirrors": ["https://head02:5000"], "container_runtime_nvidia_toolkit": True}
 
 
-def test_daemon_settings_are_merged(evaluate: Callable[..., Any]) -> None:
-    present = '{"debug": true, "log-driver": "none", "runtimes": {"kata": {"path": "kata"}}, "log-opts": {"tag": "x"}}'
-    merged = evaluate(
-        "container_runtime", "__container_runtime_merged", __container_runtime_read={"stdout": present}, **DOCKER_KEYS
-    )
-    assert merged == {
-        "debug": True,
+def test_settings_of_the_daemon(evaluate: Callable[..., Any]) -> None:
+    extra = {"container_runtime_daemon_extra": {"log-opts": {"max-file": "9"}}}
+    assert evaluate("container_runtime", "__container_runtime_ours", **DOCKER_KEYS, **extra) == {
         "log-driver": "json-file",
-        "log-opts": {"tag": "x", "max-size": "100m", "max-file": "5"},
-        "runtimes": {"kata": {"path": "kata"}, "nvidia": {"path": "nvidia-container-runtime", "runtimeArgs": []}},
+        "log-opts": {"max-size": "100m", "max-file": "9"},
+        "runtimes": {"nvidia": {"path": "nvidia-container-runtime", "runtimeArgs": []}},
         "registry-mirrors": ["https://head02:5000"],
     }
+    plain = {"log-driver": "json-file", "log-opts": {"max-size": "100m", "max-file": "5"}}
+    assert evaluate("container_runtime", "__container_runtime_ours") == plain
 
 
-@pytest.mark.parametrize("stdout", ["", "{}"])
-def test_daemon_settings_where_there_are_none(evaluate: Callable[..., Any], stdout: str) -> None:
-    merged = evaluate("container_runtime", "__container_runtime_merged", __container_runtime_read={"stdout": stdout})
-    assert merged == {"log-driver": "json-file", "log-opts": {"max-size": "100m", "max-file": "5"}}
+@pytest.mark.parametrize(
+    ("told", "expected"), [("  --validate  ", "dockerd --validate --config-file %s"), ("  --debug", ""), (None, "")]
+)
+def test_a_daemon_that_can_judge_its_configuration_does(
+    evaluate: Callable[..., Any], told: str | None, expected: str
+) -> None:
+    variables = {} if told is None else {"__container_runtime_help": {"stdout": told}}
+    files = evaluate("container_runtime", "__container_runtime_files", **variables)
+    assert [item["validate"].strip() for item in files if "json" in item] == [expected]
 
 
-def test_only_kernel_settings_that_differ_are_changed(evaluate: Callable[..., Any]) -> None:
-    live = ["vm.swappiness = 60", "net.ipv4.tcp_rmem = 4096\t131072\t6291456", "kernel.core_pattern = |/bin/x %p =y"]
-    wanted = {"vm.swappiness": 1, "net.ipv4.tcp_rmem": "4096 131072 6291456", "kernel.core_pattern": "|/bin/x %p =y"}
-    variables = {"base_os_sysctl": wanted, "__base_os_sysctl_read": {"stdout_lines": live}}
-    assert evaluate("base_os", "__base_os_sysctl_due", **variables) == ["vm.swappiness"]
-    assert evaluate("base_os", "__base_os_sysctl_unknown", **variables) == []
-    variables["base_os_sysctl"] = {"vm.swappyness": 1}
-    assert evaluate("base_os", "__base_os_sysctl_unknown", **variables) == ["vm.swappyness"]
+def test_registries_are_trusted_each_in_its_directory(evaluate: Callable[..., Any]) -> None:
+    registries = [{"name": "head01:5000", "ca_certificate": "PEM\n\n"}]
+    files = evaluate("container_runtime", "__container_runtime_files", container_runtime_registries=registries)
+    assert files[-2:] == [
+        {"path": "/etc/docker/certs.d/head01:5000", "state": "directory"},
+        {"path": "/etc/docker/certs.d/head01:5000/ca.crt", "content": "PEM\n"},
+    ]
+
+
+def test_the_drivers_services_are_named_by_their_version(evaluate: Callable[..., Any]) -> None:
+    version = {"gpu_driver_version": "570.172.08"}
+    persistence = {"name": "nvidia-persistenced", "words": ["570.172.08"]}
+    manager = {"name": "nvidia-fabricmanager", "words": ["570.172.08"]}
+    assert evaluate("gpu_driver", "__gpu_driver_services", **version) == [persistence]
+    assert evaluate(
+        "gpu_driver", "__gpu_driver_services", gpu_driver_fabric_manager_version="570.172.08", **version
+    ) == [persistence, manager]
+
+
+SWAP = "UUID=1 / ext4 defaults 0 1\n{}UUID=2 none swap sw 0 0\n"
+
+
+@pytest.mark.parametrize(("comment", "due"), [("", ["swap"]), ("# swap is off: ", [])])
+def test_swap_in_fstab_is_found(evaluate: Callable[..., Any], comment: str, due: list[str]) -> None:
+    text = evaluate("base_os", "__base_os_swap_texts")[0]
+    assert text["path"] == "/etc/fstab"
+    assert bool(why_text_due(text, SWAP.format(comment))) is bool(due)
+
+
+def test_swap_in_use_is_found(evaluate: Callable[..., Any]) -> None:
+    text = evaluate("base_os", "__base_os_swap_texts")[1]
+    header = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+    assert why_text_due(text, header) == []
+    assert why_text_due(text, header + "/dev/sda2 partition\t8\t0\t-2\n")
+
+
+def test_secrets_are_marked(evaluate: Callable[..., Any]) -> None:
+    pair = {
+        "__cluster_ssh_private_key": {"content": "a2V5"},
+        "__cluster_ssh_public_key": {"stdout": "ssh-ed25519 AAAA"},
+        "cluster_ssh_host_authorities": [],
+    }
+    contents = load(ROLES / "cluster_ssh" / "vars" / "main.yml")["__cluster_ssh_contents"]
+    secret = [item for item in contents if "private_key" in item.get("content", "")]
+    assert [item.get("secret") for item in secret] == [True]
+    assert evaluate("cluster_ssh", "__cluster_ssh_contents[1].content", **pair) == "key"
+    variables = load(ROLES / "registry" / "vars" / "main.yml")
+    files = variables["__registry_own_files"] + variables["__registry_users_files"]
+    assert [item["path"] for item in files if item.get("secret")] == [
+        "/etc/docker/registry/tls.key",
+        "/etc/docker/registry/htpasswd",
+    ]
 
 
 def test_nccl_takes_adapters_by_their_exact_names(render: Callable[..., str]) -> None:
