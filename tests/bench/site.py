@@ -34,7 +34,7 @@ class SiteRuns:
     def run(self) -> tuple[Cost, dict[str, Any]]:
         """One run that admits every node: its cost, and what it did by phase."""
         runs: list[PlaybookRun] = []
-        cost = cost_of(lambda: runs.append(self._session.playbook("site.yml")))
+        cost = cost_of(lambda: runs.append(self._session.playbook("site.yml", timeout=3600)))
         (run,) = runs
         if run.returncode or run.report["summary"]["admitted"] != run.report["summary"]["total"]:
             raise RuntimeError(f"site.yml admitted not every node:\n{run.output[-4000:]}")
