@@ -25,12 +25,12 @@ def main() -> int:
     report = Report(artifacts)
     session = LabSession(NAME, artifacts / NAME)
     with tempfile.TemporaryDirectory() as name:
-        folders = [Path(name) / part for part in ("fabric", "site", "nodes", "replayed", "inventory")]
+        folders = [Path(name) / part for part in ("site", "nodes", "replayed", "inventory")]
         for folder in folders:
             folder.mkdir()
-        for_fabric, for_site, for_nodes, for_replayed, for_inventory = folders
+        for_site, for_nodes, for_replayed, for_inventory = folders
         report.begin()
-        report.add(fabric.discover_and_compare(for_fabric))
+        report.add(fabric.discover_and_compare())
         shutil.rmtree(session.artifacts, ignore_errors=True)
         session.artifacts.mkdir(parents=True)
         # What a killed bench may have left.

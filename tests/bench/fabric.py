@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,15 +22,19 @@ ROOT = Path(__file__).resolve().parents[2]
 AIM = 2.0
 
 
-def discover_and_compare(folder: Path) -> Figure:
+# Like a lab's, so that what a killed bench left is found again, and that the logs of one that failed can be read.
+LABDIR = ROOT / ".lab" / "bench-fabric"
+
+
+def discover_and_compare() -> Figure:
     nodes = [f"node{number:03}" for number in range(1, 512)]
     plan = load(ROOT / "inventories" / "example" / "cable_plan.yml")
-    labdir = folder / ".lab" / "bench"
-    labdir.mkdir(parents=True)
-    bridge, network = f"flb{Lab.at(labdir).tag}", "198.19.254"
-    simulator = Simulator(labdir, f"{network}.5")
-    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+    bridge, network = f"flb{Lab.at(LABDIR).tag}", "198.19.254"
+    simulator = Simulator(LABDIR, f"{network}.5")
+    _clear(simulator, bridge)
+    LABDIR.mkdir(parents=True)
     try:
+        subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
         subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
         topology = three_tier(nodes)
         simulator.start(topology, {"network": {"cidr": f"{network}.0/24", "bridge": bridge}})
@@ -42,5 +47,17 @@ def discover_and_compare(folder: Path) -> Figure:
         measured, floor = in_turns(lambda: compare(parse(discover().splitlines()), plan, nodes), discover)
     finally:
         simulator.stop()
-        subprocess.run(["ip", "link", "delete", bridge], check=False)
+        _delete(bridge)
+    _clear(simulator, bridge)
     return Figure("discover and compare 12,280 cables", "ibnetdiscover alone", measured, floor, AIM)
+
+
+def _clear(simulator: Simulator, bridge: str) -> None:
+    simulator.stop()
+    _delete(bridge)
+    shutil.rmtree(LABDIR, ignore_errors=True)
+
+
+def _delete(bridge: str) -> None:
+    """Remove it if it is there."""
+    subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True)
