@@ -41,6 +41,7 @@ PACKAGES = {
     "nsenter": "util-linux",
 }
 SUBNET_UP_SECONDS = 60.0
+_ATTACH_ATTEMPTS = 3
 _TOOL_SECONDS = 30
 _ANSWER_SECONDS = 10.0
 _CLIENT = re.compile(r'Client (\d+): pid \d+ connected at "([^"]*)"')
@@ -134,7 +135,16 @@ class Simulator:
         environment = self._client_environment(SM_HCA if SM_HCA in topology.hcas else next(iter(topology.hcas)))
         environment.update({"OSM_CACHE_DIR": str(self.directory), "OSM_TMP_DIR": str(self.directory)})
         command = ["opensm", "-F", str(self.directory / "opensm.conf"), "-f", str(self._opensm_log)]
-        self._spawn("opensm", command, self.labdir / "log" / "opensm.out", environment, subprocess.DEVNULL)
+        # On a busy machine it is refused once in a while though ibsim listens, and then gives up at once.
+        for _attempt in range(_ATTACH_ATTEMPTS):
+            self._spawn("opensm", command, self.labdir / "log" / "opensm.out", environment, subprocess.DEVNULL)
+            _wait(lambda: self._attached() or self._pid("opensm") is None, _ANSWER_SECONDS + nodes / 100)
+            if self._pid("opensm") is not None:
+                break
+
+    def _attached(self) -> bool:
+        """Whether OpenSM has found its port in ibsim and looks at the fabric."""
+        return "Entering DISCOVERING state" in self._read(self._opensm_log)
 
     def stop(self) -> None:
         """Ends what is left of this lab's fabric, whether start() finished or not."""

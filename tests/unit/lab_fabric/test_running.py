@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.fabric.plan_fil
 
 import lab.fabric as fabric
 from lab.fabric.simulator import FabricError, Simulator
+from lab.fabric.topology import small
 from lab.site import Lab
 
 pytestmark = [
@@ -251,3 +253,33 @@ def test_the_real_ibstat_reads_a_node_s_tree(labdir: Path, tmp_path: Path) -> No
         assert line in told[0]
     for line in ("State: Down", "Physical state: Polling"):
         assert line in told[1]
+
+
+@pytest.mark.parametrize(("refusals", "comes_up"), [(1, True), (99, False)])
+def test_a_subnet_manager_that_is_refused_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int, comes_up: bool
+) -> None:
+    """As ibsim does once in a while on a busy machine: here `opensm` gives up `refusals` times."""
+    directory = tmp_path / "clone" / ".lab" / "fabricrefused"
+    directory.mkdir(parents=True)
+    tag = Lab.at(directory).tag
+    programs, tries, real = tmp_path / "programs", tmp_path / "tries", shutil.which("opensm")
+    programs.mkdir()
+    opensm = programs / "opensm"
+    refuse = f'[ "$(wc -l < {tries})" -le {refusals} ] && {{ echo "connect failed: Connection refused"; exit 255; }}'
+    opensm.write_text(f'#!/bin/sh\necho >> {tries}\n{refuse}\nexec {real} "$@"\n')
+    opensm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    bridge, network = f"flt{tag}", f"198.19.{int(tag[:2], 16)}"
+    simulator = Simulator(directory, f"{network}.5")
+    ip("link", "add", bridge, "type", "bridge")
+    try:
+        ip("link", "set", bridge, "up")
+        machines = {"network": {"cidr": f"{network}.0/24", "bridge": bridge}}
+        simulator.start(small({"node01": {"serial": "FL0000N01", "hcas": 8}}), machines)
+        with contextlib.nullcontext() if comes_up else pytest.raises(FabricError, match=r"opensm .* does not run"):
+            simulator.wait_for_sweep()
+        assert len(tries.read_text().splitlines()) == (2 if comes_up else 3)
+    finally:
+        simulator.stop()
+        ip("link", "delete", bridge)
