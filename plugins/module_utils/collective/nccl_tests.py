@@ -17,12 +17,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _RANK = re.compile(
-    r"#\s+Rank\s+(?P<rank>\d+)\s+(?:Group\s+\d+\s+)?Pid\s+\d+\s+on\s+(?P<host>\S+)\s+device\s+(?P<device>\d+)"
+    r"#\s+Rank\s+(?P<rank>[0-9]{1,9})\s+(?:Group\s+\d+\s+)?Pid\s+\d+\s+on\s+(?P<host>\S+)"
+    r"\s+device\s+(?P<device>[0-9]{1,9})"
     r"\s+\[(?P<bus>[^\]]*)\]\s*(?P<model>.*)"
 )
-_OUT_OF_BOUNDS = re.compile(r"#\s*Out of bounds values\s*:\s*(?P<count>\d+)\s*(?P<word>\w*)")
+_OUT_OF_BOUNDS = re.compile(r"#\s*Out of bounds values\s*:\s*(?P<count>[0-9]{1,19})\b\s*(?P<word>\w*)")
 _AVERAGE = re.compile(r"#\s*Avg bus bandwidth\s*:\s*(?P<value>\S+)\s*(?P<word>\w*)")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+# What int() takes: of other scripts' digits and of thousands of digits it takes neither.
+_INTEGER = re.compile(r"[0-9]{1,19}")
 # What nccl-tests, NCCL, MPI and ssh say when a run breaks. Only used to tell people; a run is judged
 # by its numbers, its exit status and whether it came to its end.
 _FAILURE = re.compile(
@@ -179,12 +182,12 @@ def _timing(tokens: list[str]) -> Timing | None:
 
 def _wrong(token: str) -> int | None:
     """Older versions print the largest deviation here (`2e-07`), which is no count of wrong values."""
-    return int(token) if token.isdigit() else None
+    return int(token) if _INTEGER.fullmatch(token) else None
 
 
 def _row(tokens: list[str]) -> Row | None:
     # size, count, type, then redop and root where the collective has them, then twice four columns.
-    if not 11 <= len(tokens) <= 13 or not (tokens[0].isdigit() and tokens[1].isdigit()):
+    if not 11 <= len(tokens) <= 13 or not (_INTEGER.fullmatch(tokens[0]) and _INTEGER.fullmatch(tokens[1])):
         return None
     if tokens[2].isdigit() or not all(_is_cell(token) for token in tokens[-8:]):
         return None

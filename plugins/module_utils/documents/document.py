@@ -24,6 +24,10 @@ else:
 
 _STANDARD_TAG = "tag:yaml.org,2002:"
 _MERGE_TAG = f"{_STANDARD_TAG}merge"
+# The largest roster (100,000 hosts) has fewer.
+_MOST_VALUES = 2_000_000
+_TOO_DEEP = "is nested too deeply"
+_FLATTEN = "take out the brackets or the indentation that no other line needs"
 
 
 @dataclass
@@ -76,11 +80,22 @@ def parse(text: str, file: str) -> tuple[Document | None, list[Problem]]:
         return None, [Problem(file, "", f"is no valid YAML: {what}", "correct the line, or the one before it", line)]
     except yaml.YAMLError as error:
         return None, [Problem(file, "", f"is no valid YAML: {error}", "take out the characters that YAML forbids")]
+    except RecursionError:
+        return None, [Problem(file, "", _TOO_DEEP, _FLATTEN)]
     reader = _Reader(file)
     if root is not None:
         reader.document.lines[()] = root.start_mark.line + 1
-        reader.document.data = reader.value(root, ())
+        try:
+            reader.document.data = reader.value(root, ())
+        except RecursionError:
+            return None, [Problem(file, "", _TOO_DEEP, _FLATTEN)]
+        except _TooLarge:
+            return None, [Problem(file, "", f"has more than {_MOST_VALUES} values", "use fewer aliases (*)")]
     return reader.document, reader.problems
+
+
+class _TooLarge(Exception):
+    """Aliases of aliases make a short file endless."""
 
 
 class _Reader:
@@ -91,6 +106,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self._scalars = yaml.SafeLoader("")
         self._open: list[Any] = []
+        self._values = 0
 
     def value(self, node: Any, path: KeyPath) -> Any:
         if any(node is each for each in self._open):
@@ -98,6 +114,9 @@ class _Reader:
                 self.document.problem(path, "contains itself", "take out the alias (*) that leads back")
             )
             return None
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            raise _TooLarge
         self._open.append(node)
         try:
             if isinstance(node, yaml.MappingNode):
@@ -162,7 +181,8 @@ class _Reader:
             return node.value
         try:
             return self._scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
+        # With a tag of its own (!!bool x) a text comes to a constructor that was not made for it.
+        except (yaml.YAMLError, ValueError, LookupError, AttributeError, OverflowError) as error:
             message = f"{node.value!r} cannot be read: {error}"
             self.problems.append(self.document.problem(path, message, "write it in quotes if it is text"))
             return node.value

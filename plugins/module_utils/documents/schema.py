@@ -123,7 +123,7 @@ def _translate(error: Any, schema: Mapping[str, Any]) -> Iterator[Fault]:
         for key in [each for part, needed in rule.items() if part in value for each in needed if each not in value]:
             yield Fault((*path, key), "is missing", f"add it: {_description(schema, (*path, key))}", missing=True)
     elif kind == "uniqueItems":
-        twice = sorted({json.dumps(each) for each in value if value.count(each) > 1})
+        twice = sorted({json.dumps(each, default=str) for each in value if value.count(each) > 1})
         yield Fault(path, f"names {', '.join(twice)} more than once", advice)
     else:
         yield Fault(path, str(error.message), advice)

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from .netlist import CA, Node
 
 _MANAGED_SWITCH = re.compile(r"MF0;(?P<name>[^:]+):[^/]*(?P<board>/[A-Z]\d+)?/U\d+$")
-_NUMBERED = re.compile(r"HCA-(\d+)$")
+_NUMBERED = re.compile(r"HCA-([0-9]{1,4})$")
 _AGGREGATION = "Aggregation Node"
 
 

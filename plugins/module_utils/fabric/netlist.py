@@ -16,6 +16,9 @@ from typing import Any
 
 SCHEMA_VERSION = 1
 
+# A node description has 64 bytes, so a line of either form has a few hundred; patterns would be slow on more.
+_LONGEST_LINE = 4096
+
 SWITCH, CA, ROUTER = "switch", "ca", "router"
 _KINDS = {"Switch": SWITCH, "Ca": CA, "Rt": ROUTER, "SW": SWITCH, "CA": CA, "RT": ROUTER}
 _KIND_OF_ID = {"S": SWITCH, "H": CA, "R": ROUTER}
@@ -23,15 +26,17 @@ _KIND_OF_ID = {"S": SWITCH, "H": CA, "R": ROUTER}
 Port = tuple[str, int]
 """(id of the node, port number)"""
 
-_HEADER = re.compile(r'(?P<kind>Switch|Ca|Rt)\s+(?P<ports>\d+)\s+"(?P<id>[^"]*)"\s*(?:#\s*"(?P<description>[^"]*)")?')
+_HEADER = re.compile(
+    r'(?P<kind>Switch|Ca|Rt)\s+(?P<ports>\d{1,5})\s+"(?P<id>[^"]*)"\s*(?:#\s*"(?P<description>[^"]*)")?'
+)
 _PORT = re.compile(
-    r"\[(?P<number>\d+)\](?:\[ext \d+\])?(?:\([0-9a-f]*\))?\s+"
-    r'"(?P<id>[^"]*)"\[(?P<remote>\d+)\](?:\[ext \d+\])?(?:\([0-9a-f]*\))?'
-    r'(?:\s*#[^"]*"(?P<description>[^"]*)"(?:\s+lid\s+\d+)?(?:\s+(?P<width>\d+)x(?P<speed>[A-Z]+\d*))?)?'
+    r"\[(?P<number>\d{1,5})\](?:\[ext \d+\])?(?:\([0-9a-f]*\))?\s+"
+    r'"(?P<id>[^"]*)"\[(?P<remote>\d{1,5})\](?:\[ext \d+\])?(?:\([0-9a-f]*\))?'
+    r'(?:\s*#[^"]*"(?P<description>[^"]*)"(?:\s+lid\s+\d+)?(?:\s+(?P<width>\d{1,5})x(?P<speed>[A-Z]+\d*))?)?'
 )
 _LISTED = re.compile(
-    r"(?P<kind>CA|SW|RT)\s+\d+\s+(?P<number>\d+)\s+(?:0x)?(?P<id>[0-9a-f]+)\s+(?P<width>\d+|\?+)x\s+(?P<speed>\S+)\s+"
-    r"(?:-\s+(?P<peer_kind>CA|SW|RT)\s+\d+\s+(?P<peer_number>\d+)\s+(?:0x)?(?P<peer_id>[0-9a-f]+)\s+"
+    r"(?P<kind>CA|SW|RT)\s+\d+\s+(?P<number>\d{1,5})\s+(?:0x)?(?P<id>[0-9a-f]+)\s+(?P<width>\d{1,5}|\?+)x\s+(?P<speed>\S+)\s+"
+    r"(?:-\s+(?P<peer_kind>CA|SW|RT)\s+\d+\s+(?P<peer_number>\d{1,5})\s+(?:0x)?(?P<peer_id>[0-9a-f]+)\s+"
     r"\(\s*'(?P<description>.*)'\s+-\s+'(?P<peer_description>.*)'\s*\)|'?(?P<alone>.*?)'?\s*$)"
 )
 # Lines of the topology form that say nothing about links.
@@ -99,6 +104,8 @@ class Netlist:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Netlist:
         """Raises NetlistError."""
+        if not isinstance(data, Mapping):
+            raise NetlistError(f"not a netlist: a {type(data).__name__}")
         if data.get("schema") != SCHEMA_VERSION:
             raise NetlistError(f"netlist of schema {data.get('schema')!r}, this version reads {SCHEMA_VERSION}")
         try:
@@ -106,7 +113,7 @@ class Netlist:
             netlist = cls({node.id: node for node in nodes}, {}, int(data["unread_lines"]))
             for a, a_port, b, b_port, width, speed in data["links"]:
                 netlist.add(Link((nodes[a].id, int(a_port)), (nodes[b].id, int(b_port)), int(width), str(speed)))
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise NetlistError(f"not a netlist: {error!r}") from error
         return netlist
 
@@ -117,7 +124,9 @@ def parse(lines: Iterable[str]) -> Netlist:
     owner: str | None = None
     for line in lines:
         text = line.strip()
-        if text.startswith("["):
+        if len(text) > _LONGEST_LINE:
+            netlist.unread_lines += 1
+        elif text.startswith("["):
             if owner is None or not _read_port(netlist, owner, text):
                 netlist.unread_lines += 1
         elif _ASIDE.match(text):

@@ -11,13 +11,18 @@ fabric that does not fit into its switches. Standard library only.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 RAIL_OPTIMISED = "rail_optimised_fat_tree"
-_RANGE = re.compile(r"\[([0-9]+):([0-9]+)\]")
+_RANGE = re.compile(r"\[([0-9]{1,9}):([0-9]{1,9})\]")
+_PORT_NUMBER = re.compile(r"[0-9]{1,9}")
+_PLACEHOLDER = re.compile(r"\{[a-z]+(?::0?[1-9]d?)?\}")
+# More than any fabric has; a plan that asks for more has a digit too many.
+_MOST_HOSTS = 100_000
 
 
 class PlanError(ValueError):
@@ -92,6 +97,9 @@ def expand_names(where: str, patterns: Sequence[str]) -> list[str]:
     """`node[001:511]` written out, as Ansible's inventories do."""
     names: list[str] = []
     for pattern in patterns:
+        size = math.prod(max(0, int(last) + 1 - int(first)) for first, last in _RANGE.findall(pattern))
+        if size > _MOST_HOSTS:
+            raise PlanError(where, f"{pattern!r} stands for more than {_MOST_HOSTS} hosts", "Make the range shorter.")
         ranges = [
             [f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)]
             for first, last in _RANGE.findall(pattern)
@@ -118,7 +126,7 @@ def end(where: str, text: str) -> End:
         raise PlanError(
             where, f"{text!r} is no port", "Write switch/port or host/device, as leaf-01/12 or ufm01/mlx5_0."
         )
-    return End(device, int(port) if port.isdigit() else port)
+    return End(device, int(port) if _PORT_NUMBER.fullmatch(port) else port)
 
 
 def expand(content: Mapping[str, Any]) -> Plan:
@@ -266,8 +274,12 @@ class _Tree:
 
 
 def _name(where: str, pattern: str, **values: int) -> str:
+    known = ", ".join("{" + key + "}" for key in values)
+    if set("{}") & set(_PLACEHOLDER.sub("", pattern)):
+        raise PlanError(
+            where, f"{pattern!r} cannot be filled in", f"It knows {known}, also with digits as {{rail:02}}."
+        )
     try:
         return pattern.format(**values)
-    except (KeyError, IndexError, ValueError) as error:
-        known = ", ".join("{" + key + "}" for key in values)
+    except KeyError as error:
         raise PlanError(where, f"{pattern!r} cannot be filled in ({error!r})", f"It knows {known}.") from None

@@ -131,7 +131,7 @@ def gpu_ecc_uncorrected(observation: Observation, node_class: NodeClass) -> list
     check = "gpu.ecc.uncorrected"
 
     def judge(gpu: Gpu) -> Finding:
-        if gpu.value("ecc_enabled") is False:
+        if not flag(gpu.value("ecc_enabled")):
             remedy = "Switch ECC on (nvidia-smi -e 1) and reset the GPU."
             summary = f"GPU {gpu.slot}: ECC is off"
             return finding(check, gpu.component, Verdict.FAIL, summary, observed="off", expected="on", remedy=remedy)

@@ -54,7 +54,7 @@ def judge_node(
     """
     lost = [item for item in findings if item.check == "host.reachable" and not item.verdict.allocatable]
     absent = [] if lost else missing_checks(expected, findings)
-    if any(item.check == "phase.task" for item in findings):
+    if any(item.check == "phase.task" and not item.verdict.allocatable for item in findings):
         absent = [check for check in absent if check != "phase.complete"]
     missing = [_unreported(check) for check in absent]
     aside = any(gate is not None and node in gate["set_aside"] for gate in gates)

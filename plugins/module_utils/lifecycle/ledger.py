@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..findings import Finding, Verdict
-from .ledger_file import BUSY_SECONDS, MIGRATIONS, LedgerError, connect, connect_copy, explained
+from .ledger_file import BUSY_SECONDS, MIGRATIONS, LedgerError, connect, connect_copy, explained, understood
 from .states import State, Step, decide
 
 DEFAULT_PATH = "/var/lib/firstlight/ledger.db"
@@ -214,7 +214,8 @@ class Ledger:
         others = {lock.node: lock for lock in self.locks(active=True) if lock.run != batch.run}
         for change in batch.states:
             row = present.get(change.node)
-            current = State(row["state"]) if row else None
+            with understood(self._path):
+                current = State(row["state"]) if row else None
             decision = decide(current, change.state, change.step)
             refused = decision.refused
             if decision.moves and (lock := others.get(change.node)):
@@ -265,17 +266,16 @@ class Ledger:
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """Every node by name: state, since, run, reason, operator, until, class, serial, proved_run, proved_at."""
-        rows = [dict(row) for row in self._db.execute("SELECT * FROM nodes ORDER BY node")]
+        rows = self._rows("SELECT * FROM nodes ORDER BY node")
         return {row.pop("node"): row for row in rows}
 
     def history(self, node: str) -> list[dict[str, Any]]:
         """The transitions of one node, oldest first."""
-        rows = self._db.execute(
+        return self._rows(
             """SELECT from_state, to_state, at, run, phase, reason, operator
                FROM transitions WHERE node = ? ORDER BY id""",
             (node,),
         )
-        return [dict(row) for row in rows]
 
     def open_findings(self) -> dict[str, list[dict[str, Any]]]:
         """By node, the findings that nothing has closed yet: the last of each check and component.
@@ -283,7 +283,7 @@ class Ledger:
         A finding is closed by a later pass of the same check on the same component, or by a later run
         that took the node through every gate.
         """
-        rows = self._db.execute(
+        rows = self._rows(
             """SELECT f.node, f.run, f.phase, f.at, f.content FROM findings f
                LEFT JOIN nodes n ON n.node = f.node
                LEFT JOIN passes p ON p.node = f.node AND p.check_id = f.check_id AND p.component = f.component
@@ -296,15 +296,16 @@ class Ledger:
             (Verdict.PASS.value, Verdict.WAIVED.value),
         )
         found: dict[str, list[dict[str, Any]]] = {}
-        for row in rows:
-            found.setdefault(row["node"], []).append(
-                {**json.loads(row["content"]), "run": row["run"], "phase": row["phase"], "at": row["at"]}
-            )
+        with understood(self._path):
+            for row in rows:
+                found.setdefault(row["node"], []).append(
+                    {**json.loads(row["content"]), "run": row["run"], "phase": row["phase"], "at": row["at"]}
+                )
         return found
 
     def locks(self, *, active: bool = False) -> list[Lock]:
         """All locks, or those that have not expired."""
-        locks = [Lock(**dict(row)) for row in self._db.execute("SELECT * FROM locks ORDER BY node")]
+        locks = [Lock(**row) for row in self._rows("SELECT * FROM locks ORDER BY node")]
         now = self._now()
         return [lock for lock in locks if not active or lock.expires > now]
 
@@ -315,9 +316,14 @@ class Ledger:
                 table: [dict(row) for row in self._db.execute(f"SELECT * FROM {table} ORDER BY 1, 2")]
                 for table in _EXPORTED
             }
-        for row in tables["findings"]:
-            row["content"] = json.loads(row["content"])
+        with understood(self._path):
+            for row in tables["findings"]:
+                row["content"] = json.loads(row["content"])
         return {"schema": len(MIGRATIONS), **tables}
+
+    def _rows(self, query: str, parameters: Sequence[str] = ()) -> list[dict[str, Any]]:
+        with explained(self._path):
+            return [dict(row) for row in self._db.execute(query, parameters)]
 
     @contextlib.contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:

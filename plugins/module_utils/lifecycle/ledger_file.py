@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 BUSY_SECONDS = 30.0
 _COPY_ATTEMPTS = 20
+_MAGIC = b"SQLite format 3\0"
 
 
 class LedgerError(Exception):
@@ -62,6 +63,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 def connect(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Open the ledger for writing; make it, and its directory, when absent; bring it to the present schema."""
     with explained(path):
+        _refuse_foreign(path)
         Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         # Made with its final mode before SQLite opens it; -wal and -shm take theirs from it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
@@ -85,6 +87,7 @@ def connect_copy(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Conne
     """
     memory = sqlite3.connect(":memory:", isolation_level=None)
     with explained(path):
+        _refuse_foreign(path)
         for _attempt in range(_COPY_ATTEMPTS):
             before = _signature(path)
             if before is None:
@@ -118,6 +121,26 @@ def explained(path: str) -> Iterator[None]:
         raise LedgerError(f"{path}: damaged ({error}). Put it aside and restore the last backup.") from error
     except OSError as error:
         raise LedgerError(f"{path}: {error.strerror}. Use become, or name another path.") from error
+
+
+@contextlib.contextmanager
+def understood(path: str) -> Iterator[None]:
+    """As `explained`, for what rows hold: a state or a finding that is none, which SQLite cannot know to be wrong."""
+    try:
+        with explained(path):
+            yield
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LedgerError(f"{path}: damaged ({error}). Put it aside and restore the last backup.") from error
+
+
+def _refuse_foreign(path: str) -> None:
+    """SQLite takes a file of a few bytes for a new database: what is left of a ledger would pass for an empty one."""
+    if _signature(path) is not None:
+        with Path(path).open("rb") as stream:
+            if stream.read(len(_MAGIC)) != _MAGIC:
+                raise LedgerError(
+                    f"{path}: damaged (it is no SQLite database). Put it aside and restore the last backup."
+                )
 
 
 def _signature(path: str) -> tuple[int, int, int] | None:

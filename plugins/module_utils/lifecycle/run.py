@@ -160,10 +160,14 @@ class RunDirectory:
         return gate
 
     def gates(self) -> dict[str, dict[str, Any]]:
-        """Decisions by phase; the order is that of the files' names."""
+        """Decisions by phase; the order is that of the files' names.
+
+        One that cannot be read is left out: nobody has passed that gate.
+        """
         folder = self.path / "gates"
         files = sorted(folder.glob("*.json")) if folder.is_dir() else []
-        return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+        read = {file.stem: _read_gate(file) for file in files}
+        return {phase: gate for phase, gate in read.items() if gate is not None}
 
     def _record(
         self,
@@ -190,12 +194,26 @@ class RunDirectory:
         return found
 
 
+def _read_gate(file: Path) -> dict[str, Any] | None:
+    """One decision as `Gate.to_dict` writes it, or None for anything else."""
+    try:
+        gate = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(gate, dict) or not isinstance(gate.get("final"), bool):
+        return None
+    lists = [gate.get(name) for name in ("passed", "set_aside", "deferred")]
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
+        return None
+    return gate
+
+
 def _read_findings(file: Path) -> list[Finding]:
     """The findings of one file; a file that cannot be read is itself an unknown, not an absence."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         return [Finding.from_dict(item) for item in content["findings"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return [
             Finding(
                 check="gate.missing",

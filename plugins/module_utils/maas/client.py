@@ -201,7 +201,7 @@ class Client:
             raise from_answer(method, name, answer.status, answer.headers, answer.body, self._key.secrets())
         try:
             return json.loads(answer.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidResponse(
                 f"MAAS's answer to {method} {name} is cut off or not JSON ({len(answer.body)} bytes).",
                 method=method,

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 _SHOWN = 500  # characters of an answer that go into a message
+_READ = 1 << 16  # characters of an answer in which its meaning is sought
 
 
 class MaasError(Exception):
@@ -208,7 +209,7 @@ def _seconds(value: str | None) -> float | None:
 def _form_errors(text: str) -> dict[str, list[str]]:
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(data, dict):
         return {}
@@ -220,6 +221,7 @@ def _form_errors(text: str) -> dict[str, list[str]]:
 
 def _readable(text: str) -> str:
     """An answer as one short sentence: forms' complaints by field, the headings of a HTML page, or the text."""
+    text = text[:_READ]
     forms = _form_errors(text)
     if forms:
         parts = [
@@ -228,6 +230,6 @@ def _readable(text: str) -> str:
         ]
         text = "; ".join(parts)
     elif text.lstrip().startswith("<"):
-        text = html.unescape(" ".join(re.findall(r"<h\d[^>]*>(.*?)</h\d>", text, re.DOTALL)) or "a HTML page")
+        text = html.unescape(" ".join(re.findall(r"<h\d[^>]{0,200}>([^<]{1,500})</h\d>", text)) or "a HTML page")
     text = " ".join(text.split())
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

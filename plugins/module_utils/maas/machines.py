@@ -97,7 +97,7 @@ class Machine:
                 error=str(data.get("error_description") or ""),
                 event=_joined(data.get("status_action"), data.get("status_message")),
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             name = data.get("hostname") or data.get("system_id") or "a machine"
             raise InvalidResponse(
                 f"MAAS's record of {name} cannot be read: {type(error).__name__} {error}.",

@@ -13,6 +13,9 @@ from .source import SourceError, run_tool
 # chronyc -c tracking: reference id, name, stratum, reference time, system time, last offset, rms offset,
 # frequency, residual frequency, skew, root delay, root dispersion, update interval, leap status
 _FIELDS = 14
+# Every leap status that chronyc knows: of a line that was cut off the last word is another.
+_NOT_SYNCHRONISED = "Not synchronised"
+_LEAPS = ("Normal", "Insert second", "Delete second", _NOT_SYNCHRONISED)
 
 
 def read_clock(chronyc: str = "chronyc") -> dict[str, Any]:
@@ -37,8 +40,10 @@ def parse_tracking(printed: str) -> dict[str, Any]:
     if not all(math.isfinite(number) for number in (offset, last, delay, dispersion)):
         raise SourceError(f"chronyc -c tracking: not a number in {printed.strip()[:120]!r}")
     leap = fields[13]
+    if leap not in _LEAPS:
+        raise SourceError(f"chronyc -c tracking: not a leap status: {leap[:80]!r}")
     return {
-        "synchronised": leap != "Not synchronised" and fields[0] not in ("", "00000000"),
+        "synchronised": leap != _NOT_SYNCHRONISED and fields[0] not in ("", "00000000"),
         "source": fields[1] or fields[0],
         "stratum": stratum,
         "offset_seconds": offset,

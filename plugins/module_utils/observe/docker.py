@@ -42,7 +42,7 @@ def read_docker(
         return {"answers": False, "reason": f"no socket {path}"}
     except ConnectionRefusedError:
         return {"answers": False, "reason": f"nobody listens on {path}"}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"{path}: not an answer of Docker: {type(error).__name__}: {error}") from error
     if not isinstance(version, dict) or not isinstance(version.get("Version"), str):
         raise SourceError(f"{path}: /version names no Version")

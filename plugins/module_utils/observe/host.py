@@ -11,7 +11,8 @@ from typing import Any
 
 from .source import SourceError, attempt, read_text
 
-_MEMORY = re.compile(r"^MemTotal:\s+(\d+) kB$", re.MULTILINE)
+_MEMORY = re.compile(r"^MemTotal:[ \t]+([0-9]{1,18}) kB$", re.MULTILINE)
+_UPTIME = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?(?=\s|$)")
 
 
 def read_host(proc: Path) -> dict[str, Any]:
@@ -23,10 +24,18 @@ def read_host(proc: Path) -> dict[str, Any]:
     return {
         "memory_bytes": attempt(lambda: _memory(proc / "meminfo")),
         "boot_id": attempt(lambda: read_text(kernel / "random" / "boot_id")),
-        "uptime_seconds": attempt(lambda: float(read_text(proc / "uptime").split()[0])),
+        "uptime_seconds": attempt(lambda: _uptime(proc / "uptime")),
         "kernel": attempt(lambda: read_text(kernel / "osrelease")),
         "hostname": attempt(lambda: read_text(kernel / "hostname")),
     }
+
+
+def _uptime(path: Path) -> float:
+    text = read_text(path)
+    match = _UPTIME.match(text)
+    if not match:
+        raise SourceError(f"{path}: not an uptime: {text[:80]!r}")
+    return float(match[0])
 
 
 def _memory(path: Path) -> int:

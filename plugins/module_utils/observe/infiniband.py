@@ -21,7 +21,9 @@ _COUNTERS = (
     "local_link_integrity_errors",
 )
 _STATE = re.compile(r"(\d+)\s*:\s*(\S.*)")
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*Gb/sec")
+_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*Gb/sec")
+# A counter below zero or written otherwise would be under every limit.
+_NUMBER = re.compile(r"[0-9]{1,20}|0x[0-9A-Fa-f]{1,16}")
 
 
 def read_infiniband(sysfs: Path) -> dict[str, Any]:
@@ -65,7 +67,10 @@ def _port(path: Path) -> dict[str, Any]:
 
 def _number(path: Path) -> int:
     """Decimal, or hexadecimal with 0x."""
-    return int(read_text(path), 0)
+    text = read_text(path)
+    if not _NUMBER.fullmatch(text):
+        raise SourceError(f"{path}: not a number: {text[:80]!r}")
+    return int(text, 16 if text.startswith("0x") else 10)
 
 
 def _state(path: Path) -> str:

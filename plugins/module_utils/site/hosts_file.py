@@ -173,16 +173,23 @@ def _twice(hosts: HostsFile) -> Iterator[Problem]:
 
 def expand(pattern: str) -> list[str]:
     """The names that a pattern stands for: `node[01:04]`, `node[1:9:2]`, `r[a:d]-[1:2]`. Raises ValueError."""
-    match = _RANGE.search(pattern)
-    if match is None:
-        if "[" in pattern or "]" in pattern:
-            raise ValueError(f"{pattern!r} is no name and no range")
-        return [pattern]
-    head, tail = pattern[: match.start()], expand(pattern[match.end() :])
-    steps = _steps(match[1], match[2], match[3], pattern)
-    if len(steps) * len(tail) > _MOST_HOSTS:
-        raise ValueError(f"{pattern!r} stands for more than {_MOST_HOSTS} hosts")
-    return [f"{head}{step}{rest}" for step in steps for rest in tail]
+    names, place = [""], 0
+    for match in _RANGE.finditer(pattern):
+        steps = _steps(match[1], match[2], match[3], pattern)
+        if len(names) * len(steps) > _MOST_HOSTS:
+            raise ValueError(f"{pattern!r} stands for more than {_MOST_HOSTS} hosts")
+        head = _plain(pattern[place : match.start()], pattern)
+        names = [f"{name}{head}{step}" for name in names for step in steps]
+        place = match.end()
+    tail = _plain(pattern[place:], pattern)
+    return [f"{name}{tail}" for name in names]
+
+
+def _plain(part: str, pattern: str) -> str:
+    """What stands between two ranges."""
+    if "[" in part or "]" in part:
+        raise ValueError(f"{pattern!r} is no name and no range")
+    return part
 
 
 def _steps(first: str, last: str, step: str | None, pattern: str) -> list[str]:
