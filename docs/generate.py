@@ -241,6 +241,8 @@ def plugin_pages(galaxy: dict[str, Any]) -> None:
     for page in REFERENCE.glob("*.rst"):
         # The theme shows a page's contents beside it, and a second list of them as an error.
         text = re.sub(r"^\.\. contents::\n(   .*\n)+", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        # Short titles, for the list at the side; a title's line may be longer than the title.
+        text = re.sub(rf"^{re.escape(COLLECTION)}\.(\S+ \w+) -- (?=.*\n\++$)", r"\1: ", text, flags=re.MULTILINE)
         page.write_text(text, encoding="utf-8")
 
 
@@ -259,9 +261,14 @@ def role_pages() -> None:
 
 
 def ansible_inventory() -> bytes:
-    """An inventory of intersphinx (version 2) that knows ANSIBLE_LABELS."""
+    """An inventory of intersphinx (version 2): ANSIBLE_LABELS, and what is referred to of other collections."""
+    labels = dict(ANSIBLE_LABELS)
+    for page in REFERENCE.glob("*.rst"):
+        for label in re.findall(r"ansible_collections\.\w+\.\w+\.\w+_[a-z]+", page.read_text(encoding="utf-8")):
+            if not label.startswith(f"ansible_collections.{COLLECTION}."):
+                labels[label] = f"{label.replace('ansible_collections', 'collections', 1).replace('.', '/')}.html"
     head = "# Sphinx inventory version 2\n# Project: ansible\n# Version: \n# The remainder is compressed using zlib.\n"
-    lines = [f"{label} std:label -1 {page} {label}\n" for label, page in ANSIBLE_LABELS.items()]
+    lines = [f"{label} std:label -1 {page} {label}\n" for label, page in labels.items()]
     return head.encode() + zlib.compress("".join(lines).encode())
 
 
