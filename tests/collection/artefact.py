@@ -20,6 +20,7 @@ def build(into: Path) -> Path:
     """The archive that `ansible-galaxy collection build` makes of the clone, in `into`."""
     command = [BIN / "ansible-galaxy", "collection", "build", ROOT, "--output-path", into]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment["HOME"] = str(into)
     done = subprocess.run(command, cwd=into, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     archives = sorted(into.glob("firstlight-cluster-*.tar.gz"))
