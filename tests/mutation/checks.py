@@ -1,0 +1,88 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""For every check of the catalogue a broken judge.
+
+All judges, on nodes and on the controller, make their findings by `finding` of the catalogue. There a verdict of one
+check is made a pass: `fail`, `warn` and `unknown` apart, as far as the check has them. Besides, judges by their own
+means: a reason that is swallowed, a check that is forgotten.
+"""
+
+from __future__ import annotations
+
+from .engine import Mutant
+
+CATALOGUE = "plugins/module_utils/catalog/checks.py"
+_PLACE = "    entry = CHECKS[check]\n"
+HEALTH = ("tests/unit/health/test_health_checks.py",)
+MODULE = ("tests/unit/health/test_health_module.py", "tests/unit/health/test_health_judge.py")
+FABRIC = ("tests/unit/fabric/test_compare.py",)
+FABRIC_ACTION = ("tests/unit/run/test_strangers.py",)
+COLLECTIVE = ("tests/unit/collective",)
+GATE = ("tests/unit/run/test_gate.py",)
+PHASES = ("tests/unit/run/test_phases.py",)
+STRANGERS = ("tests/unit/run/test_strangers.py",)
+
+# Check -> verdicts that its judge has besides pass, and the tests of that judge.
+JUDGED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "host.reachable": ("unknown", MODULE),
+    "gpu.count": ("fail unknown", HEALTH),
+    "gpu.model": ("fail unknown", HEALTH),
+    "gpu.driver.version": ("fail", HEALTH),
+    "gpu.ecc.uncorrected": ("fail unknown", HEALTH),
+    "gpu.row_remap.pending": ("fail unknown", HEALTH),
+    "gpu.temperature": ("fail warn unknown", HEALTH),
+    "gpu.nvlink.active": ("fail unknown", HEALTH),
+    "gpu.fabric_manager": ("fail unknown", HEALTH),
+    "gpu.xid": ("fail warn unknown", HEALTH),
+    "hca.count": ("fail warn unknown", HEALTH),
+    "hca.state": ("fail unknown", HEALTH),
+    "hca.rate": ("fail warn unknown", HEALTH),
+    "hca.link_downed": ("fail warn unknown", HEALTH),
+    "disk.free": ("fail warn unknown", HEALTH),
+    "systemd.failed": ("fail warn unknown", HEALTH),
+    "docker.daemon": ("fail unknown", HEALTH),
+    "clock.offset": ("fail warn unknown", HEALTH),
+    "host.memory": ("fail warn unknown", HEALTH),
+    "phase.task": ("fail", PHASES),
+    "phase.complete": ("unknown", GATE),
+    "lifecycle.quarantined": ("fail", PHASES),
+    "provision.deploy": ("fail", PHASES),
+    "roster.unknown_machine": ("warn", STRANGERS),
+    "fabric.discovery": ("unknown", FABRIC_ACTION),
+    "fabric.split": ("fail", FABRIC),
+    "fabric.link.missing": ("fail unknown", FABRIC),
+    "fabric.link.extra": ("fail warn", FABRIC),
+    "fabric.link.swapped": ("fail warn", FABRIC),
+    "fabric.port.down": ("fail unknown", FABRIC),
+    "collective.intra": ("fail unknown", COLLECTIVE),
+    "collective.inter": ("fail warn unknown", COLLECTIVE),
+    "collective.pair": ("fail warn unknown", COLLECTIVE),
+}
+
+# Made by the run directory itself, where a file cannot be read.
+UNREADABLE = Mutant(
+    "check gate.missing: unknown",
+    "plugins/module_utils/lifecycle/run.py",
+    "an unreadable file of findings passes",
+    "verdict=Verdict.UNKNOWN,",
+    "verdict=Verdict.PASS,",
+    ("tests/unit/run/test_run_directory.py",),
+)
+
+MUTANTS = [
+    *(
+        Mutant(
+            f"check {check}: {verdict}",
+            CATALOGUE,
+            f"{verdict} becomes pass",
+            _PLACE,
+            f'{_PLACE}    if check == "{check}" and verdict is Verdict.{verdict.upper()}:\n'
+            "        verdict = Verdict.PASS\n",
+            tests,
+        )
+        for check, (verdicts, tests) in JUDGED.items()
+        for verdict in verdicts.split()
+    ),
+    UNREADABLE,
+]

@@ -1,0 +1,170 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One mutant at a time in a copy of the tree, and the tests that should notice it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+KILLED, SURVIVED, NOT_APPLICABLE, BROKEN = "killed", "SURVIVED", "NOT APPLICABLE", "TESTS FAIL WITHOUT IT"
+# A mutant may make a loop endless; the slowest selection of tests takes a minute.
+SECONDS = 600.0
+_NUMBERS = itertools.count()
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One thing broken: in `file` the text `old`, which is there once, becomes `new`; `tests` should notice."""
+
+    name: str
+    file: str
+    what: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a mutant; `by` is the test that failed, or why there was none."""
+
+    name: str
+    file: str
+    what: str
+    outcome: str
+    by: str
+    seconds: float
+
+
+def copy_tree(root: Path, target: Path) -> Path:
+    """What git knows or would know of `root`, under `target`; what is costly to make is linked."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        source, place = root / name, target / name
+        if not source.is_symlink() and not source.is_file():
+            continue  # deleted, and not yet committed
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, place, follow_symlinks=False)
+    for linked in (".venv", ".lab/cache"):
+        if (root / linked).exists() and not (target / linked).exists():
+            (target / linked).parent.mkdir(parents=True, exist_ok=True)
+            (target / linked).symlink_to((root / linked).resolve())
+    recorded = root.parent / "shared"
+    if recorded.is_dir() and not (target.parent / "shared").exists():
+        (target.parent / "shared").symlink_to(recorded.resolve())
+    return target
+
+
+def _put(path: Path, text: str, written: float) -> None:
+    """Python tells compiled code of another text by time and size: two mutants of a second must not look alike."""
+    path.write_text(text, encoding="utf-8")
+    os.utime(path, (written, written))
+
+
+def run_tests(tree: Path, tests: Sequence[str]) -> tuple[bool, str]:
+    """Whether `tests` pass in `tree`; if not, which one failed first. None collected counts as a failure."""
+    environment = {**os.environ, "PYTHONPATH": ""}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", *tests]
+    try:
+        done = subprocess.run(
+            command, cwd=tree, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"no end within {SECONDS:g} s"
+    failed = _FAILED.search(done.stdout)
+    return done.returncode == 0, failed[1] if failed else done.stdout.strip()[-200:]
+
+
+def try_mutant(mutant: Mutant, tree: Path) -> Outcome:
+    """Break, test, mend."""
+    path = tree / mutant.file
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    started = time.monotonic()
+
+    def outcome(kind: str, by: str) -> Outcome:
+        return Outcome(mutant.name, mutant.file, mutant.what, kind, by, round(time.monotonic() - started, 1))
+
+    if text.count(mutant.old) != 1 or mutant.old == mutant.new:
+        return outcome(NOT_APPLICABLE, f"what it breaks is there {text.count(mutant.old)} times, or is not changed")
+    written = path.stat().st_mtime
+    try:
+        _put(path, text.replace(mutant.old, mutant.new), written + 2 + next(_NUMBERS))
+        passed, by = run_tests(tree, mutant.tests)
+    finally:
+        _put(path, text, written)
+    return outcome(SURVIVED, "") if passed else outcome(KILLED, by)
+
+
+def try_all(root: Path, mutants: Sequence[Mutant], work: Path, trees: int | None = None) -> list[Outcome]:
+    """Every mutant; as many at a time as there are processors, each in a copy of its own.
+
+    Tests that fail without any mutant say nothing about one: their mutants count as not killed.
+    """
+    free: SimpleQueue[Path] = SimpleQueue()
+    count = trees or os.cpu_count() or 1
+    for number in range(count):
+        free.put(copy_tree(root, work / f"{number}" / "tree"))
+
+    def sound(tests: tuple[str, ...]) -> tuple[bool, str]:
+        tree = free.get()
+        try:
+            return run_tests(tree, tests)
+        finally:
+            free.put(tree)
+
+    def one(mutant: Mutant) -> Outcome:
+        passed, by = baseline[mutant.tests]
+        if not passed:
+            return Outcome(mutant.name, mutant.file, mutant.what, BROKEN, by, 0.0)
+        tree = free.get()
+        try:
+            outcome = try_mutant(mutant, tree)
+        finally:
+            free.put(tree)
+        print(f"{outcome.outcome:14} {outcome.name} ({outcome.seconds:.0f} s) {outcome.by}", flush=True)
+        return outcome
+
+    with ThreadPoolExecutor(count) as pool:
+        selections = sorted({mutant.tests for mutant in mutants})
+        baseline = dict(zip(selections, pool.map(sound, selections), strict=True))
+        return list(pool.map(one, mutants))
+
+
+def table(outcomes: Iterable[Outcome]) -> str:
+    """What survived first."""
+    rows = sorted(outcomes, key=lambda outcome: (outcome.outcome == KILLED, outcome.name))
+    lines = [
+        f"{row.outcome:22} {row.name:44} {row.seconds:6.1f} s  {row.file}: {row.what}"
+        + (f"\n{'':22} {'':44}           noticed by {row.by}" if row.by else "")
+        for row in rows
+    ]
+    killed = sum(row.outcome == KILLED for row in rows)
+    return "\n".join([*lines, "", f"{killed} of {len(rows)} mutants were noticed"]) + "\n"
+
+
+def write(outcomes: Sequence[Outcome], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mutation.txt").write_text(table(outcomes), encoding="utf-8")
+    (folder / "mutation.json").write_text(
+        json.dumps({"schema": 1, "mutants": [asdict(outcome) for outcome in outcomes]}, indent=1) + "\n",
+        encoding="utf-8",
+    )

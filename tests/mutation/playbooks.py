@@ -1,0 +1,230 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""For every phase a playbook that has lost one of its rules; the site that is played must show it."""
+
+from __future__ import annotations
+
+from .engine import Mutant
+
+ALL = ("tests/unit/run/test_phases.py",)
+
+
+def _played(words: str) -> tuple[str, ...]:
+    return (*ALL, "-k", words)
+
+
+SITE = _played("gate or ledger or maas or report or through")
+
+
+def _mutant(name: str, file: str, what: str, old: str, new: str, tests: tuple[str, ...] = SITE) -> Mutant:
+    return Mutant(f"playbook {name}", f"playbooks/{file}", what, old, new, tests)
+
+
+MUTANTS = [
+    _mutant(
+        "provision: no checks",
+        "provision.yml",
+        "the gate expects nothing",
+        "gate_checks: [provision.deploy, phase.complete]",
+        "gate_checks: []",
+        _played("forgotten and arrived"),
+    ),
+    _mutant(
+        "provision: state",
+        "provision.yml",
+        "the ledger hears another state",
+        "gate_state: deployed",
+        "gate_state: in_service",
+    ),
+    _mutant(
+        "provision: all go on",
+        "provision.yml",
+        "who was set aside is waited for",
+        "- name: Arrival\n  hosts: candidates:!set_aside:!deferred",
+        "- name: Arrival\n  hosts: gpu_nodes",
+    ),
+    _mutant(
+        "configure: no checks",
+        "configure.yml",
+        "the gate expects nothing",
+        "gate_checks: [phase.complete]",
+        "gate_checks: []",
+        _played("forgotten and ended"),
+    ),
+    _mutant(
+        "configure: state",
+        "configure.yml",
+        "the ledger hears another state",
+        "gate_state: configured",
+        "gate_state: in_service",
+    ),
+    _mutant(
+        "configure: all go on",
+        "configure.yml",
+        "who was set aside is configured",
+        "- name: Configure\n  hosts: candidates:!set_aside:!deferred",
+        "- name: Configure\n  hosts: candidates",
+    ),
+    _mutant(
+        "fabric: no checks",
+        "fabric.yml",
+        "the gate expects nothing",
+        "gate_checks: [fabric.discovery]",
+        "gate_checks: []",
+        _played("forgotten and compared"),
+    ),
+    _mutant(
+        "fabric: all go on",
+        "fabric.yml",
+        "who was set aside is judged",
+        "- name: Gate of fabric\n  hosts: candidates:!set_aside",
+        "- name: Gate of fabric\n  hosts: candidates",
+    ),
+    _mutant(
+        "validate: all go on",
+        "validate.yml",
+        "who was set aside is validated",
+        "- name: Validate each node\n  hosts: candidates:!set_aside:!deferred",
+        "- name: Validate each node\n  hosts: candidates",
+    ),
+    _mutant(
+        "validate: no checks",
+        "validate.yml",
+        "the gate does not expect an all-reduce inside the node",
+        "gate_checks: [collective.intra]",
+        "gate_checks: []",
+        _played("forgotten and alone"),
+    ),
+    _mutant(
+        "validate: the unfit measure",
+        "validate.yml",
+        "who was set aside is measured with the others",
+        "- name: Validate the nodes together\n  hosts: candidates:!set_aside:!deferred",
+        "- name: Validate the nodes together\n  hosts: candidates",
+    ),
+    _mutant(
+        "validate: no checks together",
+        "validate.yml",
+        "the gate does not expect an all-reduce across nodes",
+        "gate_checks: [collective.inter]",
+        "gate_checks: []",
+        _played("forgotten and together"),
+    ),
+    _mutant(
+        "admit: without proofs",
+        "admit.yml",
+        "no earlier gate is asked for",
+        "gate_gates: [provision, configure, fabric, validate, validate_together]",
+        "gate_gates: []",
+    ),
+    _mutant(
+        "admit: without fabric",
+        "admit.yml",
+        "the gate of fabric is not asked for",
+        "gate_gates: [provision, configure, fabric, validate, validate_together]",
+        "gate_gates: [provision, configure, validate, validate_together]",
+        _played("left_a_phase_out"),
+    ),
+    _mutant(
+        "admit: state", "admit.yml", "the ledger does not hear who is in service", "    gate_state: in_service\n", ""
+    ),
+    _mutant(
+        "health: admits",
+        "health.yml",
+        "a look at the health puts into service",
+        "    gate_node_health: true\n",
+        "    gate_node_health: true\n    gate_state: in_service\n",
+        _played("health_judges"),
+    ),
+    _mutant(
+        "begin: quarantined let in",
+        "tasks/begin.yml",
+        "who is held takes part",
+        "else 'quarantined' if __ledger.nodes[inventory_hostname].state | default('') == 'quarantined'\n",
+        "",
+    ),
+    _mutant(
+        "begin: planned let in",
+        "tasks/begin.yml",
+        "who is not racked yet takes part",
+        "{{ 'planned' if state | default('') == 'planned'\n         else 'quarantined' if",
+        "{{ 'quarantined' if",
+    ),
+    _mutant(
+        "gate: nobody set aside",
+        "tasks/gate.yml",
+        "who failed stays among the candidates",
+        "'set_aside' if inventory_hostname in __gate.set_aside else 'candidates'",
+        "'candidates'",
+    ),
+    _mutant(
+        "gate: tag stays",
+        "tasks/gate.yml",
+        "who was set aside keeps the tag in MAAS",
+        'machines_absent: "{{ __gate.set_aside | map',
+        'machines_absent: "{{ [] | map',
+    ),
+    _mutant(
+        "gate: ledger hears nothing",
+        "tasks/gate.yml",
+        "the ledger is not told of states",
+        '    states: "{{ __gate.states }}"\n',
+        "    states: {}\n",
+    ),
+    _mutant(
+        "conclude: tag of the unfit",
+        "tasks/conclude.yml",
+        "who was set aside gets the tag in MAAS",
+        "{{ __gate.passed | map('extract'",
+        "{{ __gate.set_aside | map('extract'",
+    ),
+    _mutant(
+        "reach: lost go on",
+        "tasks/reach.yml",
+        "who does not answer goes on",
+        "when: __reach is unreachable",
+        "when: false",
+    ),
+    _mutant(
+        "failed: forgotten", "tasks/failed.yml", "a failed task is recorded as a pass", "verdict: fail", "verdict: pass"
+    ),
+    _mutant(
+        "deploy: failed passes",
+        "tasks/deploy.yml",
+        "a machine that MAAS did not deploy passes",
+        "{{ 'fail' if __machine.failed else 'pass' }}",
+        "pass",
+    ),
+    _mutant(
+        "arrive: undeployed passes",
+        "tasks/arrive.yml",
+        "a machine that was not deployed passes as complete",
+        "verdict: fail",
+        "verdict: pass",
+    ),
+    _mutant(
+        "arrive: silent passes",
+        "tasks/arrive.yml",
+        "a node that does not answer after its deployment passes",
+        "verdict: unknown",
+        "verdict: pass",
+        SITE,
+    ),
+    _mutant(
+        "configured: a part is all",
+        "tasks/configured.yml",
+        "with some roles chosen a node counts as configured",
+        "'pass' if __whole or __before else 'unknown'",
+        "'pass'",
+        _played("part_of_the_roles"),
+    ),
+    _mutant(
+        "all-reduce: unmeasured passes",
+        "tasks/all_reduce_cluster.yml",
+        "where nothing was measured, all pass",
+        "'warn' if ansible_check_mode else 'unknown'",
+        "'pass'",
+        _played("discovered"),
+    ),
+]

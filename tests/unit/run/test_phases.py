@@ -1,0 +1,411 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The phases as they are, on local hosts of which each has one defect: every gate keeps its own out, and no other.
+
+Playbooks, actions, callback and domain are the real ones. What would reach a machine, MAAS or the ledger is played:
+those modules answer from a scenario and write down what they were told. Roles do nothing, but for one that fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.health.health_factory import absent, put, spoiled
+
+ROOT = Path(__file__).resolve().parents[3]
+SITE = ("provision", "configure", "fabric", "validate", "admit")
+HCA = "mlx5_0"
+# A played module: Ansible gives it the path of its arguments (WANT_JSON), and it has no others to import.
+MODULE = """#!/usr/bin/python
+# WANT_JSON
+import json, os, pathlib, sys
+FOLDER = pathlib.Path(os.environ["PLAYED_SITE"])
+ARGUMENTS = json.loads(pathlib.Path(sys.argv[1]).read_text())
+SCENARIO = json.loads((FOLDER / "scenario.json").read_text())
+def answer(**result):
+    with (FOLDER / "NAME.jsonl").open("a") as told:
+        told.write(json.dumps({k: v for k, v in ARGUMENTS.items() if not k.startswith("_ansible")}) + "\\n")
+    print(json.dumps({"changed": False, **result}))
+BODY
+"""
+MODULES = {
+    "ssh_host_certificates": "answer(hosts={})",
+    "maas_machine": """
+failed = SCENARIO["undeployed"]
+answer(machines={
+    each["name"]: {"failed": each["name"] in failed, "reason": "no power", "status_name": "Deployed", "event": ""}
+    for each in ARGUMENTS["machines"]
+})""",
+    "maas_tag": "answer()",
+    "ledger": "answer()",
+    "ledger_info": 'answer(nodes=SCENARIO["ledger"])',
+    "ib_netdiscover": """
+failed = SCENARIO["no_discovery"]
+answer(**({"failed": True, "msg": "no active port"} if failed else {"netlist": SCENARIO["netlist"]}))""",
+    "node_observation": 'answer(observation=SCENARIO["observations"][ARGUMENTS["nvml_path"][0]])',
+    "all_reduce": """
+check = "collective.intra" if ARGUMENTS.get("scope") == "intra" else "collective.inter"
+if check == "collective.inter" and SCENARIO["no_launch"]:
+    answer(failed=True, msg="no mpirun")
+else:
+    answer(findings={
+        host: [{"check": check, "component": "host", "summary": "as fast as it is",
+                "verdict": "fail" if host in SCENARIO[check] else "pass"}]
+        for host in ARGUMENTS["hosts"]
+    })""",
+}
+NODES = (
+    "fit1",
+    "fit2",
+    "undeployed",
+    "silent",
+    "dead",
+    "unconfigured",
+    "uncabled",
+    "sick",
+    "mute",
+    "alone",
+    "together",
+    "held",
+    "later",
+)
+OBSERVED = {
+    "fit2": spoiled(put("nvml|gpus|5|temperature_c", 84)),
+    "sick": spoiled(put("infiniband|devices|mlx5_3|ports|1|state", "DOWN")),
+    "mute": spoiled(absent("kernel_log")),
+}
+# Which phase keeps which node out.
+KEPT_OUT = {
+    "provision": {"undeployed", "silent"},
+    "configure": {"dead", "unconfigured"},
+    "fabric": {"uncabled"},
+    "validate": {"sick", "mute", "alone"},
+    "validate_together": {"together"},
+    "admit": set[str](),
+}
+FIT = {"fit1", "fit2"}
+
+
+@dataclass
+class Played:
+    """A site on this machine."""
+
+    folder: Path
+
+    def run(self, *playbooks: str, arguments: tuple[str, ...] = (), **scenario: Any) -> Run:
+        """Run playbooks of the collection, one after the other in one run."""
+        kept = json.loads((self.folder / "scenario.json").read_text(encoding="utf-8"))
+        (self.folder / "scenario.json").write_text(json.dumps(kept | scenario), encoding="utf-8")
+        place = self.folder / "collections/ansible_collections/firstlight/cluster/playbooks"
+        plays = [{"ansible.builtin.import_playbook": str(place / f"{name}.yml")} for name in playbooks]
+        (self.folder / "site.yml").write_text(yaml.safe_dump(plays), encoding="utf-8")
+        for left in [*self.folder.glob("*.jsonl"), *self.folder.glob("artifacts/latest")]:
+            left.unlink()
+        environment = os.environ | {
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
+            "ANSIBLE_LOG_PATH": str(self.folder / "log"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_CONNECTION_RETRIES": "0",
+            "ANSIBLE_FORKS": "4",
+            "FIRSTLIGHT_ARTIFACTS": str(self.folder / "artifacts"),
+            "PLAYED_SITE": str(self.folder),
+        }
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.folder / "inventory")]
+        done = subprocess.run(
+            [*command, str(self.folder / "site.yml"), *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Run(self.folder, done.returncode, done.stdout + done.stderr)
+
+
+@dataclass
+class Run:
+    """What came of a run."""
+
+    folder: Path
+    status: int
+    output: str
+
+    def told(self, module: str) -> list[dict[str, Any]]:
+        """The arguments of each call of a played module."""
+        path = self.folder / f"{module}.jsonl"
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+    @property
+    def gates(self) -> dict[str, dict[str, Any]]:
+        files = (self.folder / "artifacts/latest/gates").resolve().glob("*.json")
+        return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+    @property
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads((self.folder / "artifacts/latest/report.json").read_text(encoding="utf-8"))
+        return report
+
+    @property
+    def ledger(self) -> dict[str, dict[str, str]]:
+        """State by node that the ledger was told last."""
+        states: dict[str, dict[str, str]] = {}
+        for call in self.told("ledger"):
+            for node, state in call["states"].items():
+                states.setdefault(node, {})[call["phase"]] = state["state"]
+        return states
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    folder = tmp_path_factory.mktemp("played")
+    collection = folder / "collections/ansible_collections/firstlight/cluster"
+    (collection / "plugins/modules").mkdir(parents=True)
+    for real in (ROOT / "plugins").iterdir():
+        if real.name != "modules":
+            (collection / "plugins" / real.name).symlink_to(real)
+    for real in (ROOT / "plugins/modules").glob("*.py"):
+        place = collection / "plugins/modules" / real.name
+        if real.stem in MODULES:
+            body = MODULE.replace("NAME", real.stem).replace("BODY", MODULES[real.stem])
+            place.write_text(body, encoding="utf-8")
+        else:
+            place.symlink_to(real)
+    shutil.copytree(ROOT / "playbooks", collection / "playbooks")
+    for name in ("galaxy.yml", "meta", "node_classes"):
+        (collection / name).symlink_to(ROOT / name)
+    for role in (path.name for path in (ROOT / "roles").iterdir() if (path / "tasks").is_dir()):
+        for tasks in (ROOT / "roles" / role / "tasks").glob("*.yml"):
+            place = collection / "roles" / role / "tasks" / tasks.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text("[]\n", encoding="utf-8")
+    break_one = {"name": "Break", "ansible.builtin.assert": {"that": "inventory_hostname != 'unconfigured'"}}
+    (collection / "roles/gpu_driver/tasks/main.yml").write_text(yaml.safe_dump([break_one]), encoding="utf-8")
+    _inventory(folder)
+    yield Played(folder)
+
+
+def _inventory(folder: Path) -> None:
+    inventory = folder / "inventory"
+    (inventory / "node_classes").mkdir(parents=True)
+    (inventory / "00-common.yml").symlink_to(ROOT / "inventories/common/00-common.yml")
+    node_class = yaml.safe_load((ROOT / "inventories/lab/node_classes/lab-h100.yml").read_text(encoding="utf-8"))
+    (inventory / "node_classes/lab-h100.yml").write_text(yaml.safe_dump(node_class), encoding="utf-8")
+    nodes: dict[str, dict[str, Any]] = {
+        node: {"node_class": "lab-h100", "serial_number": f"S-{node}", "rack": "r1", "unit": unit}
+        for unit, node in enumerate(NODES, 1)
+    }
+    nodes["later"]["state"] = "planned"
+    # Known to MAAS as deployed, and no answer: port 1 of loopback refuses.
+    nodes["silent"] |= {"ansible_host": "127.0.0.1", "ansible_port": 1, "__silent_in": ["provision"]}
+    nodes["dead"] |= {"ansible_host": "127.0.0.1", "ansible_port": 1, "__silent_in": ["configure"]}
+    shared = {
+        "ansible_connection": "{{ 'ssh' if firstlight_phase | default('provision') in __silent_in else 'local' }}",
+        "__silent_in": [],
+        "ansible_python_interpreter": sys.executable,
+        "ansible_become": False,
+        "maas_url": "http://127.0.0.1:1/MAAS",
+        "maas_api_key_file": "/nowhere",
+        "ssh_host_ca_file": "/nowhere",
+        "ssh_known_hosts_file": "/nowhere",
+        "mpi_network": "10.0.0.0/8",
+        "min_healthy_fraction": 0.1,
+        "maas_arrival_timeout": 1,
+        # So that the played module knows of which node it is asked.
+        "node_health_nvml_path": ["{{ inventory_hostname }}"],
+        "fabric_cable_plan": str(inventory / "cable_plan.yml"),
+    }
+    hosts = {"all": {"vars": shared}, "gpu_nodes": {"hosts": nodes}, "head_nodes": {"hosts": {"head": None}}}
+    (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts), encoding="utf-8")
+    links = [[f"leaf-01/{port}", f"{node}/{HCA}"] for port, node in enumerate(NODES, 1)]
+    plan = {"schema": 1, "lanes_per_cage": 1, "links": links}
+    (inventory / "cable_plan.yml").write_text(yaml.safe_dump(plan), encoding="utf-8")
+    cabled = [node for node in NODES if node != "uncabled"]
+    netlist = {
+        "schema": 1,
+        "nodes": [["S-1", "switch", "leaf-01", 64], *([f"H-{node}", "ca", f"{node} {HCA}", 1] for node in cabled)],
+        "links": [[0, NODES.index(node) + 1, place, 1, 4, "NDR"] for place, node in enumerate(cabled, 1)],
+        "unread_lines": 0,
+    }
+    scenario = {
+        "undeployed": ["undeployed"],
+        "ledger": {"held": {"state": "quarantined", "since": "2026-01-01", "reason": "kept for the vendor"}},
+        "no_discovery": False,
+        "netlist": netlist,
+        "observations": {node: json.dumps(OBSERVED.get(node, spoiled())) for node in NODES},
+        "collective.intra": ["alone"],
+        "collective.inter": ["together"],
+        "no_launch": False,
+    }
+    (folder / "scenario.json").write_text(json.dumps(scenario), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def site(played: Played) -> Run:
+    """One bring-up, which the tests below look at."""
+    run = played.run(*SITE)
+    assert run.status == 0, run.output
+    # Later runs of the module leave this one's directory alone, and take its link.
+    kept = played.folder / "kept"
+    shutil.copytree(played.folder / "artifacts/latest", kept / "artifacts/latest")
+    for told in played.folder.glob("*.jsonl"):
+        shutil.copy(told, kept)
+    return Run(kept, run.status, run.output)
+
+
+@pytest.mark.parametrize("phase", KEPT_OUT)
+def test_every_gate_keeps_its_own_out_and_no_other(site: Run, phase: str) -> None:
+    gates = site.gates
+    before = set[str]().union(*(KEPT_OUT[each] for each in list(KEPT_OUT)[: list(KEPT_OUT).index(phase)]))
+    assert set(gates[phase]["set_aside"]) == KEPT_OUT[phase] | (before if phase == "admit" else set())
+    assert set(gates[phase]["passed"]) == {*NODES} - {"held", "later"} - before - KEPT_OUT[phase]
+
+
+def test_nobody_is_taken_through_a_phase_after_it_was_set_aside(site: Run) -> None:
+    asked = [call["nvml_path"][0] for call in site.told("node_observation")]
+    assert sorted(asked) == sorted(FIT | {"sick", "mute", "alone", "together"})
+    alone = {call["hosts"][0] for call in site.told("all_reduce") if call.get("scope") == "intra"}
+    assert alone == FIT | {"sick", "mute", "alone", "together"}
+    (together,) = [call for call in site.told("all_reduce") if call.get("scope") != "intra"]
+    assert set(together["hosts"]) == FIT | {"together"}
+    assert len(site.told("maas_machine")) == 1
+    assert {each["name"] for each in site.told("maas_machine")[0]["machines"]} == {*NODES} - {"held", "later"}
+
+
+def test_the_ledger_hears_how_far_each_node_came(site: Run) -> None:
+    came = {"provision": "deployed", "configure": "configured", "admit": "in_service"}
+    for node in FIT:
+        assert site.ledger[node] == came
+    for phase, nodes in KEPT_OUT.items():
+        for node in nodes:
+            assert site.ledger[node][phase] == "set_aside"
+            assert "in_service" not in site.ledger[node].values()
+    assert not site.ledger.keys() & {"held", "later"}
+
+
+def test_maas_hears_who_is_in_service_and_who_no_longer_is(site: Run) -> None:
+    present, absent = set[str](), set[str]()
+    for call in site.told("maas_tag"):
+        present |= {machine["serial"] for machine in call.get("machines_present") or ()}
+        absent |= {machine["serial"] for machine in call.get("machines_absent") or ()}
+    assert present == {f"S-{node}" for node in FIT}
+    assert absent == {f"S-{node}" for nodes in KEPT_OUT.values() for node in nodes}
+
+
+def test_the_report_gives_each_node_its_state_and_reason(site: Run) -> None:
+    nodes = site.report["nodes"]
+    states = {name: node["state"] for name, node in nodes.items()}
+    aside = {node for nodes in KEPT_OUT.values() for node in nodes} - {"dead", "silent"}
+    assert states == {
+        **dict.fromkeys(FIT, "admitted"),
+        **dict.fromkeys(aside | {"held"}, "set_aside"),
+        "dead": "unreachable",
+        "silent": "unreachable",
+    }
+    reasons = {
+        name: {(item["check"], item["verdict"]) for item in node["findings"] if item["verdict"] in ("fail", "unknown")}
+        for name, node in nodes.items()
+    }
+    assert reasons == {
+        "fit1": set(),
+        "fit2": set(),
+        "undeployed": {("provision.deploy", "fail"), ("phase.complete", "fail")},
+        "dead": {("host.reachable", "unknown")},
+        "silent": {("host.reachable", "unknown")},
+        "unconfigured": {("phase.task", "fail")},
+        "uncabled": {("fabric.port.down", "fail")},
+        "sick": {("hca.state", "fail"), ("hca.rate", "unknown")},
+        "mute": {("gpu.xid", "unknown")},
+        "alone": {("collective.intra", "fail")},
+        "together": {("collective.inter", "fail")},
+        "held": {("lifecycle.quarantined", "fail")},
+    }
+    assert [phase["name"] for phase in site.report["phases"]][-1] == "admit"
+
+
+# -- runs of their own
+
+# What records in a phase that it came to its end; without it the gate hears nothing, and knows nothing.
+RECORDERS = {
+    "arrived": ("provision", "arrive"),
+    "ended": ("configure", "configured"),
+    "compared": ("fabric", "compare"),
+    "alone": ("validate", "all_reduce_node"),
+    "together": ("validate_together", "all_reduce_cluster"),
+}
+
+
+@pytest.mark.parametrize("what", RECORDERS)
+def test_a_forgotten_task_keeps_a_node_out(played: Played, what: str) -> None:
+    phase, recorder = RECORDERS[what]
+    playbooks = played.folder / "collections/ansible_collections/firstlight/cluster/playbooks"
+    name = phase.removesuffix("_together")
+    path = playbooks / (f"tasks/{recorder}.yml" if recorder != "compare" else "fabric.yml")
+    text = path.read_text(encoding="utf-8")
+    forgotten: Any = [{"name": "Nothing", "ansible.builtin.meta": "noop"}]
+    if recorder == "compare":
+        forgotten = yaml.safe_load(text)
+        forgotten[1]["tasks"] = [task for task in forgotten[1]["tasks"] if "Compare" not in task["name"]]
+    path.write_text(yaml.safe_dump(forgotten), encoding="utf-8")
+    try:
+        run = played.run(name, arguments=("--limit", "fit1"))
+    finally:
+        path.write_text(text, encoding="utf-8")
+    assert run.gates[phase]["set_aside"] == ["fit1"], run.output
+
+
+def test_too_few_fit_nodes_fail_the_run(played: Played) -> None:
+    arguments = ("-e", "min_healthy_fraction=0.95", "--limit", "fit1,sick")
+    run = played.run("health", arguments=arguments)
+    assert run.status == 2, run.output
+    assert "1 of 2 nodes are fit" in run.output
+
+
+def test_health_judges_everybody_who_is_not_held_and_admits_nobody(played: Played) -> None:
+    run = played.run("health", arguments=("--limit", "fit1,sick,mute,held"))
+    assert run.status == 0, run.output
+    assert (run.gates["health"]["passed"], run.gates["health"]["set_aside"]) == (["fit1"], ["mute", "sick"])
+    assert run.ledger == {"sick": {"health": "set_aside"}, "mute": {"health": "set_aside"}}
+    assert not any(call.get("machines_present") for call in run.told("maas_tag"))
+
+
+def test_admit_alone_admits_nobody(played: Played) -> None:
+    run = played.run("admit", arguments=("--limit", "fit1"))
+    assert run.status == 2, run.output
+    assert "took nobody through" in run.output
+    assert not run.told("ledger") and not run.told("maas_tag")
+
+
+def test_a_run_that_left_a_phase_out_admits_nobody(played: Played) -> None:
+    run = played.run("provision", "configure", "validate", "admit", arguments=("--limit", "fit1,fit2"))
+    assert run.status == 2, run.output
+    assert run.gates["admit"]["set_aside"] == ["fit1", "fit2"]
+    assert not any("in_service" in states.values() for states in run.ledger.values())
+
+
+def test_where_nothing_could_be_discovered_or_measured_nobody_passes(played: Played) -> None:
+    limit = ("--limit", "fit1,fit2")
+    run = played.run("fabric", arguments=limit, no_discovery=True)
+    assert run.gates["fabric"]["set_aside"] == ["fit1", "fit2"], run.output
+    run = played.run("validate", arguments=limit, no_discovery=False, no_launch=True)
+    assert run.gates["validate_together"]["set_aside"] == ["fit1", "fit2"], run.output
+    played.run("health", arguments=("--limit", "fit1"), no_launch=False)
+
+
+def test_a_part_of_the_roles_does_not_make_a_node_configured(played: Played) -> None:
+    run = played.run("configure", arguments=("--limit", "fit1", "--tags", "nccl"))
+    assert run.gates["configure"]["set_aside"] == ["fit1"], run.output
+    assert re.search("only the roles chosen by tags ran", json.dumps(run.report))
