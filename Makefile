@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup host-packages test-packages lab lab-down test-fast test-sanity test-collection test bench docs
+.PHONY: help setup host-packages test-packages lab lab-down test-fast test-sanity test-collection test bench docs mutation
 
 PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
@@ -52,6 +52,9 @@ test: test-packages test-fast ## the gate: test-fast and the lab from bring-up t
 	@$(PYTEST) tests/page
 	@$(PYTEST) tests/e2e -x
 	@$(PYTEST) tests/unit -m lab
+
+mutation: $(VENV) ## break one thing at a time: some test must notice (artifacts/mutation.txt)
+	@.venv/bin/python -m tests.mutation
 
 bench: host-packages ## every figure as a ratio measured in one run
 	@PYTHONPATH=.:collections .venv/bin/python -m tests.bench
