@@ -25,6 +25,10 @@ def test_a_warning_is_told_and_does_not_keep_a_node_out() -> None:
     assert judgement.findings == [WARN]
 
 
+def test_what_was_waived_does_not_keep_a_node_out() -> None:
+    assert judge_node(["gpu.count"], [Finding("gpu.count", "gpu:3", Verdict.WAIVED, "until the part is here")]).passed
+
+
 def test_an_expected_check_that_reported_nothing_is_unknown_and_keeps_the_node_out() -> None:
     judgement = judge_node(["phase.complete"], [])
     assert not judgement.passed

@@ -57,6 +57,13 @@ def test_every_node_has_exactly_one_state(run: RunDirectory) -> None:
     assert built["nodes"]["b"]["findings"][0]["component"] == "gpu:3"
 
 
+def test_only_the_last_gate_admits(run: RunDirectory) -> None:
+    run.record_gate(Gate("validate", passed=["a", "b"], set_aside=["c", "d"]))
+    run.record_gate(Gate("admit", passed=["a"], set_aside=[]))
+    states = {name: node["state"] for name, node in report(run, ["validate", "admit"], completed=True)["nodes"].items()}
+    assert states == {"a": "admitted", "b": "set_aside", "c": "set_aside", "d": "set_aside"}
+
+
 def test_a_run_that_stopped_admits_nobody(run: RunDirectory) -> None:
     run.record_gate(Gate("configure", passed=list(NODES)))
     built = report(run, ["configure", "fabric"], completed=False)
