@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,36 @@ def test_check_mode_after_bring_up_finds_nothing_to_change(lab: LabSession) -> N
     assert run.returncode == 0, run.output[-8000:]
     assert set(run.changed.values()) == {0}, run.output[-8000:]
     assert run.report["check_mode"] is True
+
+
+# What somebody did by hand on node02, and the item of the task that must undo it.
+DRIFT = {
+    "echo NCCL_DEBUG=TRACE >> /etc/nccl.conf": "/etc/nccl.conf",
+    "chmod 600 /etc/security/limits.d/90-firstlight.conf": "/etc/security/limits.d/90-firstlight.conf",
+    "systemctl stop nvidia-fabricmanager": "nvidia-fabricmanager: is not running",
+    "systemctl disable nvidia-persistenced": "nvidia-persistenced: is not enabled",
+    "apt-mark unhold libnccl2": "libnccl2",
+    "usermod --shell /bin/sh cluster": "cluster",
+    "sysctl -w vm.swappiness=60": "vm.swappiness",
+    # A run that was killed after it wrote the limits, before systemd read them.
+    "rm /var/lib/firstlight/applied/systemd": "systemd",
+}
+
+
+def test_drift_is_found_and_nothing_else_is_touched(lab: LabSession) -> None:
+    for command in DRIFT:
+        lab.ssh("node02", f"sudo sh -c '{command}'")
+    try:
+        run = lab.playbook("playbooks/configure.yml", "--check", "--limit", "node01,node02")
+        checked = re.findall(r"^changed: \[(.+)\] => \(item=(.+)\)$", run.output, re.MULTILINE)
+    finally:
+        run = lab.playbook("playbooks/configure.yml", "--limit", "node01,node02")
+    assert run.returncode == 0, run.output[-8000:]
+    repaired = re.findall(r"^changed: \[(.+)\] => \(item=(.+)\)$", run.output, re.MULTILINE)
+    assert sorted(repaired) == sorted(("node02", item) for item in DRIFT.values())
+    assert run.changed["node01"] == 0
+    # What check mode cannot say: a stamp is no change of the configuration.
+    assert sorted(checked) == sorted(("node02", item) for item in DRIFT.values() if item != "systemd")
 
 
 def test_one_node_alone_is_proved_with_the_help_of_others(lab: LabSession) -> None:
