@@ -9,6 +9,7 @@ Brings a lab of its own up and takes it down. Fails where something cannot be me
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +22,9 @@ NAME = "bench"
 
 
 def main() -> int:
+    # Also where a shell has started it with interrupts ignored: whoever ends it expects the lab to go with it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     artifacts = ROOT / "artifacts"
     report = Report(artifacts)
     session = LabSession(NAME, artifacts / NAME)
