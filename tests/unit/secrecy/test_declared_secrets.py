@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 import yaml
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import fragment_loader, init_plugin_loader
-from ansible.utils.plugin_docs import add_fragments
 
 ROOT = Path(__file__).resolve().parents[3]
 COLLECTION = "ansible_collections.firstlight.cluster.plugins"
@@ -41,13 +39,16 @@ HARMLESS_USE = re.compile(r"\.checksum\b| is (not )?(changed|skipped|defined|suc
 ASKED_ONLY = re.compile(r"\bif \w+ else\b")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _plugins() -> None:
-    init_plugin_loader([])
-
-
 def python_files(kind: str) -> list[str]:
     return sorted(path.stem for path in (ROOT / "plugins" / kind).glob("*.py") if path.stem != "__init__")
+
+
+# Imported while tests are collected: once another test has made Ansible's loader, Python's own is out of use.
+PLUGINS: dict[tuple[str, str], Any] = {
+    (kind, name): importlib.import_module(f"{COLLECTION}.{kind}.{name}")
+    for kind in ("modules", "action", "doc_fragments")
+    for name in python_files(kind)
+}
 
 
 class Called(Exception):
@@ -60,7 +61,7 @@ def argument_spec(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> dict
     def tell(*arguments: Any, argument_spec: dict[str, Any], **others: Any) -> None:
         raise Called(argument_spec)
 
-    plugin = importlib.import_module(f"{COLLECTION}.{kind}.{name}")
+    plugin = PLUGINS[kind, name]
     with pytest.raises(Called) as caught:
         if kind == "modules":
             monkeypatch.setattr(plugin, "AnsibleModule", tell)
@@ -79,11 +80,15 @@ def flat(options: dict[str, Any], key: str, prefix: str) -> Iterator[tuple[str, 
 
 
 def documented(name: str) -> dict[str, str]:
-    """The description of each option of a module, those of its fragments included."""
-    text = importlib.import_module(f"{COLLECTION}.modules.{name}").DOCUMENTATION
-    document = yaml.safe_load(text)
-    add_fragments(document, str(ROOT / "plugins" / "modules" / f"{name}.py"), fragment_loader=fragment_loader)
-    found = flat(document.get("options", {}), "suboptions", name)
+    """The description of each option of a module, those of the collection's fragments included."""
+    document = yaml.safe_load(PLUGINS["modules", name].DOCUMENTATION)
+    options = document.get("options") or {}
+    for fragment in document.get("extends_documentation_fragment", []):
+        _, own, fragment_name = fragment.rpartition("firstlight.cluster.")
+        if own:
+            shared = PLUGINS["doc_fragments", fragment_name].ModuleDocFragment
+            options |= yaml.safe_load(shared.DOCUMENTATION)["options"]
+    found = flat(options, "suboptions", name)
     return {option: " ".join(" ".join(told["description"]).split()) for option, told in found}
 
 
