@@ -13,7 +13,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from . import checks, gates, playbooks
+from . import checks, gates, playbooks, roles
 from .engine import KILLED, table, try_all, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the mutants and end")
     parser.add_argument("--only", metavar="NAME", help="those mutants whose name contains NAME")
     arguments = parser.parse_args()
-    mutants = [*checks.MUTANTS, *gates.MUTANTS, *playbooks.MUTANTS]
+    mutants = [*checks.MUTANTS, *gates.MUTANTS, *playbooks.MUTANTS, *roles.MUTANTS]
     mutants = [mutant for mutant in mutants if not arguments.only or arguments.only in mutant.name]
     if arguments.list:
         print("\n".join(f"{mutant.name:44} {mutant.file}: {mutant.what}" for mutant in mutants))

@@ -22,13 +22,19 @@ from queue import SimpleQueue
 KILLED, SURVIVED, NOT_APPLICABLE, BROKEN = "killed", "SURVIVED", "NOT APPLICABLE", "TESTS FAIL WITHOUT IT"
 # A mutant may make a loop endless; the slowest selection of tests takes a minute.
 SECONDS = 600.0
+# A lab that comes up, a role, and all that its scenario asks of it.
+ROLE_SECONDS = 1800.0
+LAB_NAME = "mutation"
 _NUMBERS = itertools.count()
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One thing broken: in `file` the text `old`, which is there once, becomes `new`; `tests` should notice."""
+    """One thing broken: in `file` the text `old`, which is there once, becomes `new`.
+
+    `tests` (arguments of pytest) should notice, or where `role` is given the Molecule scenario of that role.
+    """
 
     name: str
     file: str
@@ -36,6 +42,7 @@ class Mutant:
     old: str
     new: str
     tests: tuple[str, ...]
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,10 @@ class Outcome:
     outcome: str
     by: str
     seconds: float
+
+
+class LabError(Exception):
+    """The lab did not come up: nothing is known of the mutant."""
 
 
 def copy_tree(root: Path, target: Path) -> Path:
@@ -94,6 +105,51 @@ def run_tests(tree: Path, tests: Sequence[str]) -> tuple[bool, str]:
     return done.returncode == 0, failed[1] if failed else done.stdout.strip()[-200:]
 
 
+def run_scenario(tree: Path, role: str) -> tuple[bool, str]:
+    """Whether converge and verify of the role's scenario succeed on a new lab; if not, what failed first."""
+    if not (tree / "molecule" / role / "molecule.yml").is_file():
+        return False, f"there is no scenario {role}"
+    environment = {**os.environ, "LAB_NAME": LAB_NAME, "PYTEST_ADDOPTS": "-x"}
+    molecule = str(Path(sys.executable).with_name("molecule"))
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+
+    def run(step: str) -> tuple[bool, str]:
+        done = subprocess.run(
+            [molecule, step, "-s", role],
+            cwd=tree,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=ROLE_SECONDS,
+            check=False,
+        )
+        return done.returncode == 0, f"molecule {step}: {_first_failure(done.stdout)}"
+
+    try:
+        for step in ("destroy", "create", "prepare"):
+            passed, by = run(step)
+            if not passed:
+                raise LabError(by)
+        for step in ("converge", "verify"):
+            passed, by = run(step)
+            if not passed:
+                return False, by
+        return True, ""
+    except subprocess.TimeoutExpired:
+        return False, f"no end within {ROLE_SECONDS:g} s"
+    finally:
+        run("destroy")
+
+
+def _first_failure(printed: str) -> str:
+    test = _FAILED.search(printed)
+    if test:
+        return test[1]
+    task = re.findall(r"^TASK \[(.*?)\]", printed[: printed.find("fatal:")], re.MULTILINE)
+    return task[-1] if task else printed.strip()[-200:]
+
+
 def try_mutant(mutant: Mutant, tree: Path) -> Outcome:
     """Break, test, mend."""
     path = tree / mutant.file
@@ -108,7 +164,9 @@ def try_mutant(mutant: Mutant, tree: Path) -> Outcome:
     written = path.stat().st_mtime
     try:
         _put(path, text.replace(mutant.old, mutant.new), written + 2 + next(_NUMBERS))
-        passed, by = run_tests(tree, mutant.tests)
+        passed, by = run_scenario(tree, mutant.role) if mutant.role else run_tests(tree, mutant.tests)
+    except LabError as error:
+        return outcome(BROKEN, str(error))
     finally:
         _put(path, text, written)
     return outcome(SURVIVED, "") if passed else outcome(KILLED, by)
@@ -124,15 +182,17 @@ def try_all(root: Path, mutants: Sequence[Mutant], work: Path, trees: int | None
     for number in range(count):
         free.put(copy_tree(root, work / f"{number}" / "tree"))
 
-    def sound(tests: tuple[str, ...]) -> tuple[bool, str]:
+    def sound(mutant: Mutant) -> tuple[bool, str]:
         tree = free.get()
         try:
-            return run_tests(tree, tests)
+            return run_scenario(tree, mutant.role) if mutant.role else run_tests(tree, mutant.tests)
+        except LabError as error:
+            return False, str(error)
         finally:
             free.put(tree)
 
     def one(mutant: Mutant) -> Outcome:
-        passed, by = baseline[mutant.tests]
+        passed, by = baseline[mutant.tests, mutant.role]
         if not passed:
             return Outcome(mutant.name, mutant.file, mutant.what, BROKEN, by, 0.0)
         tree = free.get()
@@ -143,10 +203,17 @@ def try_all(root: Path, mutants: Sequence[Mutant], work: Path, trees: int | None
         print(f"{outcome.outcome:14} {outcome.name} ({outcome.seconds:.0f} s) {outcome.by}", flush=True)
         return outcome
 
-    with ThreadPoolExecutor(count) as pool:
-        selections = sorted({mutant.tests for mutant in mutants})
-        baseline = dict(zip(selections, pool.map(sound, selections), strict=True))
-        return list(pool.map(one, mutants))
+    # By what tests them; of the roles one lab at a time.
+    selections = {(mutant.tests, mutant.role): mutant for mutant in mutants}
+    baseline: dict[tuple[tuple[str, ...], str], tuple[bool, str]] = {}
+    outcomes: dict[Mutant, Outcome] = {}
+    for workers, roles in ((count, False), (1, True)):
+        with ThreadPoolExecutor(workers) as pool:
+            these = {key: mutant for key, mutant in selections.items() if bool(mutant.role) is roles}
+            baseline.update(zip(these, pool.map(sound, these.values()), strict=True))
+            chosen = [mutant for mutant in mutants if bool(mutant.role) is roles]
+            outcomes.update(zip(chosen, pool.map(one, chosen), strict=True))
+    return [outcomes[mutant] for mutant in mutants]
 
 
 def table(outcomes: Iterable[Outcome]) -> str:

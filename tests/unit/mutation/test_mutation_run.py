@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.checks import CHECKS
 
-from tests.mutation import checks, gates, playbooks
+from tests.mutation import checks, gates, playbooks, roles
 from tests.mutation.engine import (
     BROKEN,
     KILLED,
@@ -29,7 +29,7 @@ from tests.mutation.engine import (
 )
 from tests.unit.conftest import ROOT
 
-MUTANTS = [*checks.MUTANTS, *gates.MUTANTS, *playbooks.MUTANTS]
+MUTANTS = [*checks.MUTANTS, *gates.MUTANTS, *playbooks.MUTANTS, *roles.MUTANTS]
 ADD = Mutant("add", "sums.py", "takes instead of adding", "a + b", "a - b", ("test_sums.py",))
 
 
@@ -99,7 +99,14 @@ def test_every_check_of_the_catalogue_has_a_broken_judge() -> None:
 def test_every_mutant_can_be_applied(mutant: Mutant) -> None:
     assert (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old) == 1
     assert mutant.old != mutant.new
-    assert (ROOT / mutant.tests[0]).exists(), mutant.tests[0]
+    assert bool(mutant.role) is not bool(mutant.tests)
+    assert all((ROOT / test).exists() for test in mutant.tests[:1])
+
+
+def test_every_role_has_broken_tasks() -> None:
+    known = {path.name for path in (ROOT / "roles").iterdir() if (path / "tasks/main.yml").is_file()}
+    broken = Counter(mutant.role for mutant in roles.MUTANTS)
+    assert {role for role in known if broken[role] < 2} == set()
 
 
 def test_names_are_unique() -> None:

@@ -1,0 +1,158 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""For every role a broken task, that its Molecule scenario must notice.
+
+Each mutant gets a lab of its own, as what one has left on a machine could hide what the next one does. Only
+converge and verify run: they are what a scenario says of a role's behaviour. One lab at a time.
+"""
+
+from __future__ import annotations
+
+from .engine import Mutant
+
+
+def _mutant(role: str, name: str, file: str, what: str, old: str, new: str) -> Mutant:
+    return Mutant(f"role {role}: {name}", f"roles/{file}", what, old, new, (), role)
+
+
+_NEVER = "when: false"
+
+MUTANTS = [
+    _mutant(
+        "base_os",
+        "authorities",
+        "base_os/tasks/system.yml",
+        "programs do not learn of the site's authority",
+        "when: \"'authorities' in common_due.texts\"",
+        _NEVER,
+    ),
+    _mutant(
+        "base_os",
+        "kernel settings",
+        "base_os/tasks/system.yml",
+        "the running kernel keeps its settings",
+        'loop: "{{ common_due.sysctl }}"',
+        "loop: []",
+    ),
+    _mutant(
+        "base_os",
+        "unknown setting",
+        "base_os/tasks/ground.yml",
+        "a setting that the kernel has not is passed over",
+        "when: common_due.sysctl_unknown | length > 0",
+        _NEVER,
+    ),
+    _mutant(
+        "gpu_driver",
+        "hold",
+        "common/tasks/install.yml",
+        "packages are not held",
+        "selection: hold",
+        "selection: install",
+    ),
+    _mutant(
+        "gpu_driver",
+        "busy",
+        "gpu_driver/tasks/install.yml",
+        "the driver is changed under a job",
+        "    common_packages_guard: busy.yml\n",
+        "",
+    ),
+    _mutant(
+        "gpu_driver",
+        "versions",
+        "gpu_driver/tasks/main.yml",
+        "a fabric manager of another version is accepted",
+        "that: gpu_driver_fabric_manager_version in ['', gpu_driver_version]",
+        "that: true",
+    ),
+    _mutant(
+        "gpu_driver",
+        "services",
+        "gpu_driver/tasks/install.yml",
+        "the driver's services are not started",
+        'common_services: "{{ __gpu_driver_services }}"',
+        "common_services: []",
+    ),
+    _mutant(
+        "container_runtime",
+        "configuration",
+        "container_runtime/tasks/run.yml",
+        "the daemon is not configured",
+        'common_files: "{{ __container_runtime_files }}"',
+        "common_files: []",
+    ),
+    _mutant(
+        "container_runtime",
+        "restart",
+        "container_runtime/tasks/run.yml",
+        "a changed configuration is not read",
+        "        reads: [/etc/docker/daemon.json]\n",
+        "",
+    ),
+    _mutant(
+        "nccl",
+        "settings",
+        "nccl/tasks/main.yml",
+        "the settings of every NCCL program are not written",
+        "- path: /etc/nccl.conf",
+        "- path: /etc/nccl.conf.not",
+    ),
+    _mutant(
+        "nccl",
+        "pins",
+        "nccl/tasks/main.yml",
+        "versions are not pinned",
+        'common_packages_pins: "{{ __nccl_pins }}"',
+        "common_packages_pins: []",
+    ),
+    _mutant(
+        "cluster_ssh",
+        "mode of the key",
+        "cluster_ssh/tasks/key_make.yml",
+        "others may read the private key",
+        "mode: u=rw,go=\n",
+        "mode: u=rw,go=r\n",
+    ),
+    _mutant(
+        "cluster_ssh",
+        "second copy",
+        "cluster_ssh/tasks/key_make.yml",
+        "a second copy of the key stays",
+        'loop: ["{{ __cluster_ssh_private }}.new", "{{ __cluster_ssh_private }}.new.pub"]',
+        "loop: []",
+    ),
+    _mutant(
+        "file_mirror",
+        "checksum",
+        "file_mirror/tasks/preflight.yml",
+        "a file with a wrong checksum is published",
+        "      - __file_mirror_wrong | length == 0\n",
+        "",
+    ),
+    _mutant(
+        "file_mirror",
+        "reload",
+        "file_mirror/tasks/server.yml",
+        "a changed configuration is not read",
+        "        reads: [/etc/nginx/nginx.conf]\n",
+        "",
+    ),
+    _mutant(
+        "registry",
+        "restart",
+        "registry/tasks/distribution.yml",
+        "a changed certificate is not read",
+        "/etc/docker/registry/tls.crt, ",
+        "",
+    ),
+    _mutant(
+        "registry",
+        "key check",
+        "registry/tasks/main.yml",
+        "a key that is none is accepted",
+        "      - registry_tls_key is search('-----BEGIN ([A-Z]+ )?PRIVATE KEY-----')\n",
+        "",
+    ),
+]
