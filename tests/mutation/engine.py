@@ -75,6 +75,8 @@ def copy_tree(root: Path, target: Path) -> Path:
             continue  # deleted, and not yet committed
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, place, follow_symlinks=False)
+    # Molecule looks for its shared configuration at the top of a repository.
+    subprocess.run(["git", "init", "-q", str(target)], check=True)
     for linked in (".venv", ".lab/cache"):
         if (root / linked).exists() and not (target / linked).exists():
             (target / linked).parent.mkdir(parents=True, exist_ok=True)

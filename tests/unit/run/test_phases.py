@@ -118,6 +118,7 @@ class Played:
             "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
             "ANSIBLE_LOG_PATH": str(self.folder / "log"),
             "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_DISPLAY_OK_HOSTS": "1",
             "ANSIBLE_CONNECTION_RETRIES": "0",
             "ANSIBLE_FORKS": "4",
             "FIRSTLIGHT_ARTIFACTS": str(self.folder / "artifacts"),
@@ -191,6 +192,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
             place = collection / "roles" / role / "tasks" / tasks.name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text("[]\n", encoding="utf-8")
+    tell = {"name": "Tell", "ansible.builtin.debug": {"msg": "configuring {{ inventory_hostname }}."}}
+    (collection / "roles/base_os/tasks/main.yml").write_text(yaml.safe_dump([tell]), encoding="utf-8")
     break_one = {"name": "Break", "ansible.builtin.assert": {"that": "inventory_hostname != 'unconfigured'"}}
     (collection / "roles/gpu_driver/tasks/main.yml").write_text(yaml.safe_dump([break_one]), encoding="utf-8")
     return Played(folder, _inventory(folder))
@@ -273,6 +276,8 @@ def test_every_gate_keeps_its_own_out_and_no_other(site: Run, phase: str) -> Non
 
 
 def test_nobody_is_taken_through_a_phase_after_it_was_set_aside(site: Run) -> None:
+    configured = re.findall(r"configuring (\w+)\.", site.output)
+    assert sorted(configured) == sorted({*NODES} - {"undeployed", "silent", "dead", "held", "later"})
     asked = [call["nvml_path"][0] for call in site.told("node_observation")]
     assert sorted(asked) == sorted(FIT | {"sick", "mute", "alone", "together"})
     alone = {call["hosts"][0] for call in site.told("all_reduce") if call.get("scope") == "intra"}
