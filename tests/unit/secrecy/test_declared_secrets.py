@@ -206,9 +206,86 @@ def test_tasks_that_handle_secrets_are_not_logged(path: Path) -> None:
     assert unhidden(entries, secret_variables() | results) == []
 
 
+def role_secrets(role: str) -> set[str]:
+    """Declared secrets, results of tasks of the role that are not logged, and plain variables made of these."""
+    found = secret_variables()
+    for path in (ROOT / "roles" / role / "tasks").glob("*.yml"):
+        found |= {task["register"] for task, hidden in tasks(load(path) or []) if hidden and "register" in task}
+    plain = {name: value for name, value in role_variables(role).items() if isinstance(value, str)}
+    while True:
+        more = {name for name, value in plain.items() if name not in found and uses({"value": value}, found)}
+        if not more:
+            return found
+        found |= more
+
+
+def role_variables(role: str) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for folder in ("defaults", "vars"):
+        path = ROOT / "roles" / role / folder / "main.yml"
+        known |= (load(path) or {}) if path.exists() else {}
+    return known
+
+
+def files(value: Any) -> Iterator[dict[str, Any]]:
+    """Files that a role wants, wherever they stand in its variables."""
+    if isinstance(value, dict):
+        if "path" in value and "content" in value:
+            yield value
+        value = list(value.values())
+    for member in value if isinstance(value, list) else ():
+        yield from files(member)
+
+
+def open_files(variables: dict[str, Any], names: set[str]) -> list[str]:
+    """Files with a secret in them that would be logged, or that others could read."""
+    secret = [file for file in files(variables) if uses({"content": file["content"]}, names)]
+    closed = re.compile(r"u=[rwx]+,(g=r?,)?g?o=|0?6[04]0")
+    return [
+        file["path"]
+        for file in secret
+        if file.get("secret") is not True or not closed.fullmatch(str(file.get("mode", "")))
+    ]
+
+
+@pytest.mark.parametrize("role", roles())
+def test_files_that_hold_secrets_say_so_and_are_closed(role: str) -> None:
+    assert open_files(role_variables(role), role_secrets(role)) == []
+
+
+def test_files_that_say_so_are_written_without_log_and_diff() -> None:
+    loops = {
+        str(task["loop"]): (hidden, task.get("diff"))
+        for path in (ROOT / "roles" / "common" / "tasks").glob("*.yml")
+        for task, hidden in tasks(load(path))
+        if "content" in task.get("ansible.builtin.copy", {}) and "__common_files_due" in str(task.get("loop"))
+    }
+    assert (True, False) in loops.values()
+    for loop, how in loops.items():
+        assert how == (True, False) or "rejectattr('secret', 'defined')" in loop, loop
+
+
+@pytest.mark.parametrize(
+    ("file", "is_open"),
+    [
+        ({"mode": "u=rw,go=", "secret": True}, False),
+        ({"mode": "u=rw,g=r,o=", "secret": True}, False),
+        ({"mode": "u=rw,go="}, True),
+        ({"mode": "u=rw,go=r", "secret": True}, True),
+        ({"secret": True}, True),
+    ],
+)
+def test_the_rule_of_files_finds_what_breaks_it(file: dict[str, Any], is_open: bool) -> None:
+    wanted = {"x": [{"path": "/x", "content": "{{ the_secret }}", **file}], "y": {"path": "/y", "content": "y"}}
+    assert open_files(wanted, {"the_secret"}) == (["/x"] if is_open else [])
+
+
 def test_the_roles_have_secrets() -> None:
     """The test above would hold of roles that declare none."""
     assert {"registry_tls_key", "registry_htpasswd"} <= secret_variables()
+    assert "__cluster_ssh_private_key" in role_secrets("cluster_ssh")
+    for role in ("registry", "cluster_ssh"):
+        assert [file for file in files(role_variables(role)) if uses({"content": file["content"]}, role_secrets(role))]
 
 
 GOOD = """
