@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
 SHORTEST = 8  # characters; what is shorter is found everywhere
 PIECE = 16  # characters of a piece of a longer secret; any run of half as many more holds one
 CHANGES_IN_BASE64 = str.maketrans("+/", "-_")
@@ -42,6 +45,22 @@ class Secret:
         if not found:
             raise ValueError(f"{self.name}: nothing in it is long enough to be searched for")
         return found
+
+
+def private_key(name: str, text: str, *public: str) -> Secret:
+    """A private key. Its public half may be shown, in the forms `public` or as ssh and PEM write it.
+
+    So may what every key of its kind has in common, and another one with it.
+    """
+    openssh = "OPENSSH" in text
+    read = serialization.load_ssh_private_key if openssh else serialization.load_pem_private_key
+    key = read(text.encode(), None)
+    other = ed25519.Ed25519PrivateKey.generate() if openssh else ec.generate_private_key(key.curve)
+    form = serialization.PrivateFormat.OpenSSH if openssh else serialization.PrivateFormat.PKCS8
+    strange = other.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    ssh = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return Secret(name, text, public="\n".join((strange.decode(), ssh.decode(), pem.decode(), *public)))
 
 
 @dataclass(frozen=True)

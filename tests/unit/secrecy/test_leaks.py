@@ -19,11 +19,11 @@ from urllib.parse import quote, urlencode
 import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.e2e.leaks import Search, Secret
+from tests.e2e.leaks import Search, Secret, private_key
 
 PASSWORD = "a/b+c 'd' \"e\" <f>&g%h\\é"
 KEY = "Zx81Qw+/23Er45Ty67Ui89Op0=As12Df34Gh56"
@@ -78,21 +78,30 @@ def test_no_piece_is_short_and_none_is_left_out(length: int) -> None:
         assert any(piece in text[start : start + 24] for piece in pieces)
 
 
-def private_key() -> tuple[str, str]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return private.decode(), public.decode()
+def new_keys() -> dict[str, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey]:
+    return {"PKCS8": ec.generate_private_key(ec.SECP256R1()), "OpenSSH": ed25519.Ed25519PrivateKey.generate()}
 
 
-def test_any_line_of_a_key_is_found_and_its_armour_is_not() -> None:
-    private, _ = private_key()
-    search = Search([Secret("key", private)])
-    body = [line for line in private.splitlines() if not line.startswith("-----")]
-    assert all(search.text("diff", f"-    {line}\n") for line in body if len(line) > 20)
-    assert search.text("diff", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----") == []
+def text_of(form: str, key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> str:
+    chosen = getattr(serialization.PrivateFormat, form)
+    return key.private_bytes(serialization.Encoding.PEM, chosen, serialization.NoEncryption()).decode()
+
+
+@pytest.mark.parametrize("form", new_keys())
+def test_what_is_private_of_a_key_is_found_and_the_rest_may_be_shown(form: str) -> None:
+    key = new_keys()[form]
+    text = text_of(form, key)
+    search = Search([private_key("key", text)])
+    ssh = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+    for harmless in (text_of(form, new_keys()[form]), ssh, "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----"):
+        assert search.text("diff", harmless) == []
+    private = base64.b64encode(b"xx" + text.encode()).decode()
+    assert search.text("diff", text)
+    assert search.text("user data", private)
+    # Private are 32 bytes, so at least one line tells them; without those that do, nothing is found.
+    telling = [line for line in text.splitlines() if search.text("diff", f"-    {line}")]
+    assert telling
+    assert search.text("diff", "\n".join(line for line in text.splitlines() if line not in telling)) == []
 
 
 def test_the_public_half_of_a_key_may_be_shown() -> None:
