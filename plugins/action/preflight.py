@@ -225,7 +225,7 @@ def _url_problems(variables: dict[str, t.Any]) -> t.Iterator[Problem]:
             with contextlib.suppress(AnsibleError):
                 if holds_credentials(_evaluated(known[name])):
                     told.add(name)
-                    remedy = "take the user and the password out of it, and let the server know this site by address"
+                    remedy = "take it out; docs/secrets.md says what an upstream with a log-in needs"
                     yield Problem("inventory", name, "a URL in it holds a password or a token", remedy)
 
 
