@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup host-packages test-packages lab lab-down test-fast test-sanity test-collection test bench docs mutation
+.PHONY: help setup host-packages test-packages lab lab-down test-fast test-sanity test-collection test test-all bench docs mutation
 
 PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
@@ -12,7 +12,7 @@ MODULE_UTILS := collections/ansible_collections/firstlight/cluster/plugins/modul
 PLUGIN_UTILS := collections/ansible_collections/firstlight/cluster/plugins/plugin_utils
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV): pyproject.toml lab/setup_venv.sh
 	@lab/setup_venv.sh .venv
@@ -45,13 +45,17 @@ test-fast: $(VENV) ## unit tests, types and linters (about two minutes)
 test-sanity: $(VENV) ## ansible-test sanity on what the collection ships (minutes the first time, then one)
 	@$(PYTEST) tests/sanity
 
-test-collection: host-packages ## the collection built, installed elsewhere, and a lab brought up by it
-	@$(PYTEST) tests/collection
+test-collection: $(VENV) ## the collection built, installed and used elsewhere, and its documentation
+	@$(PYTEST) tests/collection -m "not lab"
 
-test: test-packages test-fast ## the gate: test-fast and the lab from bring-up to re-admission (under an hour)
+test: test-packages test-fast test-sanity test-collection ## the gate: all of these and the lab from bring-up to re-admission (under an hour)
 	@$(PYTEST) tests/page
 	@$(PYTEST) tests/e2e -x
 	@$(PYTEST) tests/unit -m lab
+
+test-all: test mutation ## the gate, a bring-up by the installed collection, thousands of cases more per property, mutation
+	@$(PYTEST) tests/collection -m lab
+	@HYPOTHESIS_PROFILE=thorough $(PYTEST) tests/unit/properties -n 2
 
 mutation: $(VENV) ## break one thing at a time: some test must notice (artifacts/mutation.txt)
 	@.venv/bin/python -m tests.mutation
