@@ -30,11 +30,21 @@ def below(directory: Path) -> list[Path]:
 
 def unmount_below(directory: Path) -> None:
     """Unmount everything at and below `directory`."""
-    for point in below(directory.resolve()):
-        _run("umount", "--lazy", str(point))
+    directory = directory.resolve()
+    for point in below(directory):
+        failure = _failure("umount", "--lazy", str(point))
+        # Podman unmounts its storage itself when its last container ends, and may be the first.
+        if failure and point in below(directory):
+            raise LabError(failure)
 
 
 def _run(*command: str) -> None:
+    failure = _failure(*command)
+    if failure:
+        raise LabError(failure)
+
+
+def _failure(*command: str) -> str:
+    """What went wrong with a command; empty where nothing did."""
     result = subprocess.run(command, check=False, capture_output=True, text=True)
-    if result.returncode:
-        raise LabError(f"`{' '.join(command)}` failed: {result.stderr.strip()}")
+    return f"`{' '.join(command)}` failed: {result.stderr.strip()}" if result.returncode else ""
