@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup host-packages test-packages lab lab-down test-fast test-sanity test-collection test test-all bench docs mutation
+.PHONY: help setup host-packages test-packages lab lab-down test-fast test-sanity test-collection test-roles test test-all bench docs mutation
 
 PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
@@ -47,6 +47,11 @@ test-sanity: $(VENV) ## ansible-test sanity on what the collection ships (minute
 
 test-collection: $(VENV) ## the collection built, installed and used elsewhere, and its documentation
 	@$(PYTEST) tests/collection -m "not lab"
+
+test-roles: host-packages ## every role in its molecule scenario, one after another (under 20 minutes)
+	@for role in $$(ls roles | grep -vx common); do \
+	    molecule test -s $$role || { echo "test-roles: the scenario of $$role failed" >&2; exit 1; }; \
+	done
 
 test: test-packages test-fast test-sanity test-collection ## the gate: all of these and the lab from bring-up to re-admission (under an hour)
 	@$(PYTEST) tests/page

@@ -25,5 +25,5 @@ def machines(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> di
 
 @pytest.fixture(scope="session")
 def machine(machines: dict[str, Machine]) -> Machine:
-    """The first machine of the scenario; in most there is no other."""
-    return next(iter(machines.values()))
+    """The first node of the scenario; the head node where there is no node."""
+    return machines[next((name for name in sorted(machines) if name.startswith("node")), "head01")]

@@ -15,7 +15,7 @@ from testinfra.host import Host
 
 READER = Path(__file__).parent / "read_state.py"
 # Written by apt and dpkg along with every package.
-PACKAGE_MANAGERS = ("file /var/lib/apt/", "file /var/lib/dpkg/", "file /var/cache/")
+PACKAGE_MANAGERS = ("file /var/lib/apt/", "file /var/lib/dpkg/", "file /var/cache/", "file /etc/ld.so.cache")
 
 
 @dataclass(frozen=True)

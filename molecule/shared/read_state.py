@@ -17,8 +17,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-# Other file systems, what a running system writes by itself, and where Ansible puts what it removes again.
+# Other file systems, what a running system writes by itself, where Ansible puts what it removes again, and what
+# systemctl writes beside its own links for who may come back from it.
 PASSED_OVER = {
+    *(f"/etc/rc{level}.d" for level in "0123456S"),
     "/dev",
     "/lab",
     "/proc",

@@ -35,7 +35,8 @@ class Run:
             event = json.loads(line)
             for host, result in event.get("hosts", {}).items():
                 if event["_event"] == "v2_runner_on_failed":
-                    messages += [str(one.get("msg", "")) for one in [result, *result.get("results", [])]]
+                    for one in [result, *result.get("results", [])]:
+                        messages += [str(one.get("msg", "")), str(one.get("stderr", ""))]
                 elif event["_event"] == "v2_runner_on_unreachable":
                     messages.append(f"{host} is unreachable")
                 elif result.get("changed"):

@@ -87,6 +87,8 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
         " && sed -i '/node01/d' /etc/hosts && echo 127.0.1.1 head01 >> /etc/hosts"
         " && systemctl enable --now --quiet apt-daily.timer"
         " && dpkg --remove jq"
+        # As a run leaves it that was killed while dpkg was at work.
+        " && cd /tmp && apt-get -qq download lsof && dpkg --unpack lsof_*.deb && rm lsof_*.deb"
         " && sysctl -q -w vm.swappiness=60"
         " && sed -i s/999/99/ /etc/security/limits.d/90-firstlight.conf"
         " && echo '/dev/sdz1 none swap sw 0 0' >> /etc/fstab"
@@ -109,6 +111,7 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
         "file /etc/security/limits.d/90-firstlight.conf",
         "file /etc/systemd/system/timers.target.wants/apt-daily.timer",
         "package jq",
+        "package lsof",
         "setting kernel.hostname",
         "setting vm.swappiness",
         "unit apt-daily.timer",
