@@ -152,7 +152,7 @@ MUTANTS = [
         "key check",
         "registry/tasks/main.yml",
         "a key that is none is accepted",
-        "      - registry_tls_key is search('-----BEGIN ([A-Z]+ )?PRIVATE KEY-----')\n",
+        "      - registry_tls_key is search('-----BEGIN (?!ENCRYPTED )([A-Z]+ )?PRIVATE KEY-----')\n",
         "",
     ),
 ]
