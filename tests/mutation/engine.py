@@ -22,6 +22,9 @@ from queue import SimpleQueue
 KILLED, SURVIVED, NOT_APPLICABLE, BROKEN = "killed", "SURVIVED", "NOT APPLICABLE", "TESTS FAIL WITHOUT IT"
 # A mutant may make a loop endless; the slowest selection of tests takes a minute.
 SECONDS = 600.0
+# The same in the frame that Molecule draws around what it runs.
+_FAILED_INSIDE = re.compile(r"(?:FAILED|ERROR) (\S+::\S+)")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # A lab that comes up, a role, and all that its scenario asks of it.
 ROLE_SECONDS = 1800.0
 LAB_NAME = "mutation"
@@ -145,10 +148,11 @@ def run_scenario(tree: Path, role: str) -> tuple[bool, str]:
 
 
 def _first_failure(printed: str) -> str:
-    test = _FAILED.search(printed)
+    printed = _COLOUR.sub("", printed)
+    test = _FAILED_INSIDE.search(printed)
     if test:
         return test[1]
-    task = re.findall(r"^TASK \[(.*?)\]", printed[: printed.find("fatal:")], re.MULTILINE)
+    task = re.findall(r"TASK \[(.*?)\]", printed[: printed.find("fatal:")], re.MULTILINE)
     return task[-1] if task else printed.strip()[-200:]
 
 
