@@ -17,9 +17,13 @@ import yaml
 
 @dataclass(frozen=True)
 class Run:
-    """What came of one run. `changes` has a line `HOST: TASK` for every change, `messages` what failed tasks said."""
+    """What came of one run on `hosts`.
+
+    `changes` has a line `HOST: TASK` for every change, `messages` what failed tasks said.
+    """
 
     returncode: int
+    hosts: set[str]
     changes: list[str]
     messages: str
     output: str
@@ -27,12 +31,14 @@ class Run:
     @classmethod
     def parse(cls, returncode: int, output: str) -> Run:
         """From what the callback ansible.posix.jsonl prints: an event per line."""
+        hosts: set[str] = set()
         changes: list[str] = []
         messages: list[str] = []
         for line in output.splitlines():
             if not line.startswith("{"):
                 continue
             event = json.loads(line)
+            hosts |= event.get("stats", {}).keys() - {"localhost"}
             for host, result in event.get("hosts", {}).items():
                 if event["_event"] == "v2_runner_on_failed":
                     for one in [result, *result.get("results", [])]:
@@ -41,7 +47,7 @@ class Run:
                     messages.append(f"{host} is unreachable")
                 elif result.get("changed"):
                     changes.append(f"{host}: {event['task']['name']}")
-        return cls(returncode, changes, "\n".join(messages), output)
+        return cls(returncode, hosts, changes, "\n".join(messages), output)
 
     @property
     def tail(self) -> str:

@@ -15,6 +15,8 @@ def test_check_mode_on_a_fresh_host(scenario: Scenario, machines: dict[str, Mach
     run = scenario.converge("--check", "--diff")
 
     assert run.returncode == 0, run.tail
-    for name, machine in machines.items():
+    assert run.hosts
+    for name in run.hosts:
         assert any(change.startswith(f"{name}: ") for change in run.changes), f"nothing to do on {name}"
+    for name, machine in machines.items():
         assert machine.state().touched_since(before[name]) == set()
