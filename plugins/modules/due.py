@@ -307,6 +307,8 @@ class _Look:
         self.why: list[str] = []
         # Path to hash of the wanted content, for the services that read it.
         self.hashes: dict[str, str] = {}
+        # Paths of files whose content is another.
+        self.unlike: set[str] = set()
 
     def _say(self, what: str, reasons: t.Iterable[str]) -> None:
         self.why.append(f"{what}: {', '.join(reasons)}")
@@ -346,12 +348,16 @@ class _Look:
         for item in self.params["files"]:
             path = item["path"]
             found = files.look(path, follow=item["state"] not in ("link", "absent"))
-            reasons = files.why_due(self._complete(item), found)
+            complete = self._complete(item)
+            reasons = files.why_due(complete, found)
+            if found.kind != item["state"] or (complete["sha256"] or found.sha256) != found.sha256:
+                self.unlike.add(path)
             if item["json"] is not None:
                 outcome = self._merge(path, item["json"], found)
                 self.hashes[path] = outcome.sha256
                 if outcome.due and found.kind == "file":
                     reasons.append("lacks settings")
+                    self.unlike.add(path)
                 if reasons:
                     merged[path] = outcome.text
             if reasons:
@@ -401,7 +407,8 @@ class _Look:
         for item in wanted:
             stamp = services.stamp_of([self._hash(item["name"], path) for path in item["reads"]], item["words"])
             applied = self._text(str(Path(self.params["stamps"]) / item["name"])) or ""
-            due = services.due(item, services.unit_of(item["name"], units), stamp, applied.strip())
+            unlike = [path for path in item["reads"] if path in self.unlike]
+            due = services.due(item, services.unit_of(item["name"], units), stamp, applied.strip(), unlike)
             if due.why:
                 found.append({"name": item["name"], **due.to_dict()})
                 self._say(f"service {item['name']}", due.why)

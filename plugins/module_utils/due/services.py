@@ -86,13 +86,16 @@ class Due:
         return {"why": self.why, "state": self.state, "stamp": self.stamp, "present": self.present}
 
 
-def due(wanted: Mapping[str, Any], unit: Unit, stamp: str, applied: str) -> Due:
+def due(wanted: Mapping[str, Any], unit: Unit, stamp: str, applied: str, unlike: Sequence[str] = ()) -> Due:
     """Compare a service with how it should be.
 
     `wanted`: state (started or stopped; enabled goes with it) and action (restarted, reloaded or reexecuted: how it
     takes a new configuration). `stamp` is that of the wanted configuration, `applied` that of its last start.
+    `unlike`: files it reads whose content is not the wanted one; who changed them may have restarted it since.
     """
-    changed = ["was last started with another configuration"] if stamp and stamp != applied else []
+    changed = [f"reads {path}, which has another content" for path in unlike]
+    if not changed and stamp and stamp != applied:
+        changed = ["was last started with another configuration"]
     action = wanted.get("action") or "restarted"
     if action == REEXECUTED:
         return Due(changed, action if changed else "", stamp, present=True)

@@ -126,6 +126,39 @@ def test_a_host_on_which_everything_is_due(call: Call, tool: Callable[..., Path]
     assert json.loads(settings.read_text()) == {"debug": True}, "a look changes nothing"
 
 
+@pytest.mark.parametrize(
+    ("damage", "restarted"),
+    [
+        (lambda path: path.write_text("{}"), True),
+        (lambda path: path.unlink(), True),
+        (lambda path: path.chmod(0o600), False),
+    ],
+)
+def test_a_service_that_reads_what_was_changed_by_hand(
+    call: Call, tool: Callable[..., Path], tmp_path: Path, damage: Callable[[Path], None], restarted: bool
+) -> None:
+    tool("systemctl", RUNNING)
+    plain, merged = tmp_path / "plain", tmp_path / "merged"
+    for path in (plain, merged):
+        path.write_text('{"ours": 1}')
+        path.chmod(0o644)
+    (tmp_path / "stamps").mkdir()
+
+    def look(**reads: Any) -> dict[str, Any]:
+        return call(due, files=[{**reads, **OWNED}], services=[{"name": "d", "reads": [reads["path"]]}])
+
+    for path, content in ((plain, {"content": '{"ours": 1}'}), (merged, {"json": {"ours": 1}})):
+        (tmp_path / "stamps" / "d").unlink(missing_ok=True)
+        (tmp_path / "stamps" / "d").write_text(look(path=str(path), **content)["services"][0]["stamp"])
+        assert not look(path=str(path), **content)["due"]
+        damage(path)
+
+        found = look(path=str(path), **content)
+
+        assert [item["path"] for item in found["files"]] == [str(path)]
+        assert [item["state"] for item in found["services"]] == ["restarted"] * restarted
+
+
 def test_a_dpkg_that_was_interrupted_is_due_alone(call: Call, tool: Callable[..., Path]) -> None:
     tool("dpkg", "half configured: x\n")
     assert call(due)["due"] is False

@@ -47,6 +47,14 @@ def test_what_is_due(wanted: dict[str, Any], unit: Unit, stamp: str, applied: st
     assert (found.why, found.state) == (why, state)
 
 
+def test_a_file_with_another_content_is_reason_enough() -> None:
+    """Whoever changed it by hand may have restarted the service, and its stamp is still that of the wanted one."""
+    found = due({}, RUNS, "s", "s", ["/etc/d.conf"])
+
+    assert found.why == ["reads /etc/d.conf, which has another content"]
+    assert (found.state, found.stamp) == ("restarted", "s")
+
+
 def test_a_service_to_be_stopped_leaves_no_stamp() -> None:
     assert due({"state": "stopped"}, RUNS, "s", "t") == Due(["is enabled", "is running"], "stopped", "", True)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from tests.page.markup import read
 
@@ -176,3 +177,45 @@ def test_a_playbook_that_judges_nobody_writes_no_report(site: Path) -> None:
     assert returncode == 0, output
     assert report == {}
     assert not list(site.glob("artifacts/2*"))
+
+
+def test_a_loop_that_fails_is_told_by_the_item_that_failed(site: Path) -> None:
+    playbook = site / "play.yml"
+    looped = """command: {argv: [ls, "/nowhere/{{ item.name }}"]}
+          loop: [{name: docker, content: of a file}, {name: chrony}]"""
+    text = playbook.read_text(encoding="utf-8")
+    assert text.count('command: {argv: ["false"]}') == 1
+    playbook.write_text(text.replace('command: {argv: ["false"]}', looped), encoding="utf-8")
+
+    _code, _output, report = run(site)
+
+    [found] = [item for item in report["nodes"]["broken"]["findings"] if item["check"] == "phase.task"]
+    assert found["component"] == "task:Break"
+    assert found["summary"].startswith("docker: ")
+    assert "/nowhere/docker" in found["evidence"]["stderr"]
+    assert "of a file" not in json.dumps(found)
+
+
+def test_a_node_without_a_working_python_costs_no_other_node_the_phase(site: Path) -> None:
+    hosts = site / "hosts.yml"
+    text = hosts.read_text(encoding="utf-8")
+    hosts.write_text(text.replace("broken: {}", "broken: {ansible_python_interpreter: /bin/false}"), encoding="utf-8")
+
+    _code, output, report = run(site)
+
+    assert "later on fit" in output
+    [found] = [item for item in report["nodes"]["broken"]["findings"] if item["component"] == "task:Reach | Connect"]
+    assert (found["check"], found["verdict"]) == ("phase.task", "fail")
+    assert found["summary"]
+
+
+def test_a_node_that_does_not_answer_ends_no_play_of_others() -> None:
+    """Under any_errors_fatal Ansible fails every host for one that is unreachable, whatever ignore_unreachable says."""
+    plays = [
+        (path.name, play)
+        for path in sorted((ROOT / "playbooks").glob("*.yml"))
+        for play in yaml.safe_load(path.read_text(encoding="utf-8"))
+        if "ignore_unreachable" in str(play) or "reach.yml" in str(play)
+    ]
+    assert plays
+    assert [name for name, play in plays if play.get("any_errors_fatal")] == []
