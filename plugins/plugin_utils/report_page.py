@@ -234,8 +234,8 @@ def view(report: Mapping[str, Any]) -> Page:
     told = _Told(nodes, document["site"])
     blocking = told.section(lambda verdict: not verdict.allocatable, "act")
     advisory = told.section(lambda verdict: verdict.allocatable, "look")
-    admits = any(phase["name"] == "admit" for phase in document["phases"])
-    headline, tone = _headline(document, "in service" if admits else "fit")
+    became, label = _passed([phase["name"] for phase in document["phases"]])
+    headline, tone = _headline(document, became)
     began, ended = (datetime.datetime.fromisoformat(document[key]) for key in ("started", "ended"))
     return Page(
         headline=headline,
@@ -247,7 +247,7 @@ def view(report: Mapping[str, Any]) -> Page:
         started=f"{began:%Y-%m-%d %H:%M:%S} UTC",
         duration=duration((ended - began).total_seconds()),
         total=len(nodes),
-        counts=_counts(document["summary"], "admitted" if admits else "fit"),
+        counts=_counts(document["summary"], label),
         exit=_exit(document),
         stops=[
             Stop(task["phase"], task["task"], ", ".join(task["hosts"]), task["message"])
@@ -335,8 +335,17 @@ def node_anchor(name: str) -> str:
 # -- summary -------------------------------------------------------------------------------------
 
 
-def _headline(document: Mapping[str, Any], fit: str) -> tuple[str, str]:
-    """The one sentence to read, and its tone. `fit`: what a node is that passed."""
+def _passed(phases: Sequence[str]) -> tuple[str, str]:
+    """What a node is that passed, in the headline and beside its count. Only a run that looked calls it fit."""
+    if "admit" in phases:
+        return "in service", "admitted"
+    if {"health", "validate", "validate_together"} & set(phases):
+        return "fit", "fit"
+    return f"through {phases[-1] if phases else 'nothing'}", "passed"
+
+
+def _headline(document: Mapping[str, Any], became: str) -> tuple[str, str]:
+    """The one sentence to read, and its tone. `became`: what a node is that passed."""
     summary, completed = document["summary"], document["completed"]
     total, out, deferred = summary["total"], summary["set_aside"] + summary["unreachable"], summary["deferred"]
     if not total:
@@ -351,7 +360,7 @@ def _headline(document: Mapping[str, Any], fit: str) -> tuple[str, str]:
     if document["check_mode"] or deferred:
         told = f"{deferred} of {total} not deployed yet" if deferred else "nothing was changed"
         return f"Check mode: {told}", "neutral"
-    return f"{_of(total, total)} {fit}", "good"
+    return f"{_of(total, total)} {became}", "good"
 
 
 def _unjudged(node: Mapping[str, Any]) -> bool:
@@ -368,8 +377,8 @@ def _of(count: int, total: int) -> str:
     return f"{count} of {total} nodes {'is' if count == 1 else 'are'}"
 
 
-def _counts(summary: Mapping[str, int], fit: str) -> list[Count]:
-    labels = {"admitted": fit, "set_aside": "set aside", "unreachable": "unreachable", "deferred": "deferred"}
+def _counts(summary: Mapping[str, int], passed: str) -> list[Count]:
+    labels = {"admitted": passed, "set_aside": "set aside", "unreachable": "unreachable", "deferred": "deferred"}
     total = max(summary["total"], 1)
     return [
         Count(state, label, SIGNS[state], summary[state], round(100 * summary[state] / total, 3))
@@ -378,11 +387,12 @@ def _counts(summary: Mapping[str, int], fit: str) -> list[Count]:
 
 
 def _exit(document: Mapping[str, Any]) -> str:
-    if document["completed"]:
-        return "Exit status 0: nothing stopped the run" + (
-            "." if document["check_mode"] else ", and enough nodes are fit."
-        )
-    return "Exit status not 0: too few nodes are fit, or something stopped the run."
+    counted = {"admit", "health"} & {phase["name"] for phase in document["phases"]}
+    if not document["completed"]:
+        return "Exit status not 0: too few nodes are fit, or something stopped the run."
+    if document["check_mode"] or not counted:
+        return "Exit status 0: nothing stopped the run."
+    return "Exit status 0: nothing stopped the run, and enough nodes are fit."
 
 
 def _phases(phases: Sequence[Mapping[str, Any]]) -> list[PhaseRow]:

@@ -208,6 +208,15 @@ def test_a_playbook_that_does_not_admit_calls_nodes_fit(tmp_path: Path) -> None:
     assert [count.label for count in page.counts] == ["fit", "set aside", "unreachable", "deferred"]
 
 
+def test_a_phase_alone_calls_nobody_fit(tmp_path: Path) -> None:
+    built = reports.build(tmp_path, reports.roster(4), {}, phases=["configure"], playbook="configure", completed=True)
+    page, markup = page_of(built)
+    assert page.headline == "All 4 nodes are through configure"
+    assert page.counts[0].label == "passed"
+    assert page.exit == "Exit status 0: nothing stopped the run."
+    assert " fit" not in markup.text
+
+
 def test_phases_show_how_long_they_took_and_whom_they_lost(tmp_path: Path) -> None:
     page, markup = page_of(reports.small(tmp_path))
     rows = {row.name: row for row in page.phases}
