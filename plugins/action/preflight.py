@@ -8,13 +8,12 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import stat
-import subprocess
 import sys
-import tempfile
 import time
 import typing as t
 from pathlib import Path
 
+from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as core_version
@@ -31,6 +30,7 @@ from ..module_utils.maas.requests import version, whoami
 from ..module_utils.site.roster import KEYS
 from ..module_utils.site.urls import holds_credentials
 from ..module_utils.site.validate import validate
+from ..plugin_utils.ssh_keys import VAULTED, host_ca_problems, public_key_problems, unreadable
 
 # What this release was tried with; requires_ansible of meta/runtime.yml only warns.
 CORE = ((2, 20), (2, 21))
@@ -79,8 +79,10 @@ OWN = (
 )
 # A variable that every inventory has from the common file; without it dozens of defaults are missing.
 COMMON = "maas_in_service_tag"
-VAULTED = b"$ANSIBLE_VAULT;"
-CERT_AUTHORITY = "@cert-authority"
+# Lists of public ssh keys: the host CA's, and those that may log in on the nodes.
+AUTHORITIES, LOGINS = "cluster_ssh_host_authorities", "node_authorized_keys"
+# What stands in the example's vaults in place of every secret.
+PLACEHOLDER = "replace-me"
 
 
 class ActionModule(ActionBase):
@@ -128,10 +130,11 @@ class ActionModule(ActionBase):
             *(_plan_problems(Path(arguments["cable_plan"])) if arguments["cable_plan"] else ()),
             *(problem for name in arguments["secret_files"] if name for problem in _secret_problems(Path(name))),
             *(problem for folder in _folders(variables) for problem in _vault_problems(folder)),
-            *_host_ca_problems(**arguments["host_ca"]),
+            *_key_problems(variables, arguments["host_ca"]),
         ]
         if arguments["maas"]["url"] and (arguments["maas"]["api_key"] or arguments["maas"]["api_key_file"]):
             problems += _maas_problems(arguments["maas"], arguments["max_clock_offset"])
+        problems = list(dict.fromkeys(problems))  # a file may be looked at for more than one reason
         if problems:
             raise AnsibleActionFail(f"{len(problems)} to mend before anything is changed:\n{render(problems)}")
         RunDirectory.current().record_site("preflight", "roster", _strangers(variables))
@@ -246,7 +249,17 @@ def _complaint(variables: t.Mapping[str, t.Any], name: str, filled: bool) -> str
         value = _evaluated(variables[name])
     except AnsibleError as error:
         return f"cannot be evaluated: {error}"
+    if _holds_placeholder(value):
+        return f"still reads {PLACEHOLDER}, as the example does"
     return "is empty" if filled and (value is None or value in ("", [], {})) else ""
+
+
+def _holds_placeholder(value: t.Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_placeholder(member) for member in value.values())
+    if isinstance(value, list):
+        return any(_holds_placeholder(member) for member in value)
+    return isinstance(value, str) and PLACEHOLDER in value
 
 
 def _evaluated(value: t.Any) -> t.Any:
@@ -266,12 +279,13 @@ def _plan_problems(path: Path) -> t.Iterator[Problem]:
 def _secret_problems(path: Path) -> t.Iterator[Problem]:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        with path.open("rb"):
-            pass
+        content = path.read_bytes()
     except OSError as error:
-        message = f"cannot be read ({error.strerror})"
-        yield Problem(str(path), "", message, "create it, or correct the variable that names it (site_secret_files)")
+        yield unreadable(path, error)
         return
+    if PLACEHOLDER.encode() in content:
+        message = f"still reads {PLACEHOLDER}, as the example does"
+        yield Problem(str(path), "", message, "write the secret itself into it; see docs/secrets.md")
     if mode & 0o077:
         yield Problem(str(path), "", f"others may read it (mode {mode:04o})", f"chmod 600 {path}")
 
@@ -290,34 +304,23 @@ def _vault_problems(folder: Path) -> t.Iterator[Problem]:
             yield Problem(shown(path), "", message, f"ansible-vault encrypt {shown(path)}")
 
 
-def _host_ca_problems(
-    key: str | None = None, key_file: str | None = None, known_hosts_file: str | None = None
-) -> t.Iterator[Problem]:
-    """A known_hosts that does not go with the host CA: every node would be refused once it is deployed."""
-    if not known_hosts_file:
-        return
-    place = shown(Path(known_hosts_file))
-    remedy = f"write into it one line: {CERT_AUTHORITY} * <public half of the host CA>"
-    try:
-        lines = Path(known_hosts_file).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        yield Problem(place, "", f"cannot be read ({getattr(error, 'strerror', 'not text')})", remedy)
-        return
-    trusted = {word for line in lines if line.startswith(CERT_AUTHORITY) for word in line.split()}
-    if not trusted:
-        yield Problem(place, "", f"has no line that begins with {CERT_AUTHORITY}", remedy)
-    elif (key or (key_file and Path(key_file).is_file())) and not trusted & {_public_half(key, key_file)}:
-        yield Problem(place, "", "trusts another host CA than the one whose private half the site has", remedy)
-
-
-def _public_half(key: str | None, key_file: str | None) -> str:
-    """The public half of a private ssh key, in base64; empty where ssh-keygen cannot tell."""
-    with tempfile.NamedTemporaryFile() as copy:  # readable by its owner alone, as ssh-keygen demands
-        copy.write(f"{key.strip()}\n".encode() if key else Path(str(key_file)).read_bytes())
-        copy.flush()
-        command = ["ssh-keygen", "-y", "-P", "", "-f", copy.name]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
-    return done.stdout.split()[1] if done.returncode == 0 else ""
+def _key_problems(variables: dict[str, t.Any], host_ca: dict[str, t.Any]) -> t.Iterator[Problem]:
+    """Keys with which nobody could log in on a node that was deployed, and nodes could not reach each other."""
+    authorities: dict[str, list[str]] = {}
+    for group, names in (("gpu_nodes", (AUTHORITIES, LOGINS)), ("head_nodes", (AUTHORITIES,))):
+        hosts = variables["groups"].get(group, ())
+        for name in names:
+            # As above, one host stands for its group. What cannot be evaluated is told there.
+            host = next((host for host in hosts if name in variables["hostvars"][host]), None)
+            with contextlib.suppress(AnsibleError):
+                value = _evaluated(variables["hostvars"][host][name]) if host else []
+                entries = [str(entry) for entry in (value if isinstance(value, list) else [value]) if value]
+                if not host or not entries or entries in authorities.values():
+                    continue
+                yield from public_key_problems(name, entries, host)
+                if name == AUTHORITIES:
+                    authorities[host] = entries
+    yield from host_ca_problems(Path(constants.DEFAULT_LOCAL_TMP), authorities=authorities, **host_ca)
 
 
 def _maas_problems(options: dict[str, t.Any], max_offset: float) -> t.Iterator[Problem]:

@@ -9,8 +9,8 @@ short_description: Find what is wrong with a site before anything is changed
 version_added: 0.1.0
 description:
   - Checks the roster, the node classes it names, the cable plan, the variables that have no default, the files that
-    hold secrets, whether the host CA's halves go together, the versions on the controller, whether MAAS answers and
-    takes the key, and whether its clock agrees with the controller's.
+    hold secrets, the public ssh keys that nodes are given, whether the host CA's halves go together, the versions on
+    the controller, whether MAAS answers and takes the key, and whether its clock agrees with the controller's.
   - Fails with all problems at once, each with file, key and remedy.
   - Runs on the controller, once.
 options:

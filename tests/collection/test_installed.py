@@ -28,6 +28,8 @@ def test_a_site_without_secrets_is_told_file_key_and_remedy(site: Site) -> None:
     key = site.directory / "example" / "secrets" / "maas.key"
     assert f"inventory: maas_url: api_key_file: {key} cannot be read (No such file or directory). Remedy: " in told
     assert "inventory: registry_tls_key: " in told
+    for name in ("cluster_ssh_host_authorities[0]", "node_authorized_keys[0]"):
+        assert f"inventory: {name}: is no public key that ssh-keygen can read (node001). Remedy: " in told
     assert "ERROR! " not in told
     assert "firstlight.cluster.progress" not in told, "the callback of the installed collection writes the report"
     assert f"Report: {site.directory}/artifacts/" in told

@@ -70,6 +70,12 @@ def _key(options: Mapping[str, Any]) -> ApiKey:
     if not text:
         raise InvalidKey("api_key: is not set.", remedy="Set api_key or api_key_file, or MAAS_API_KEY.")
     with _naming(option):
+        if text.lstrip().startswith("$ANSIBLE_VAULT;"):
+            raise InvalidKey(
+                "The MAAS API key is encrypted with Ansible Vault.",
+                remedy="Leave api_key_file (maas_api_key_file) out, and read the file as api_key (maas_api_key): "
+                "\"{{ lookup('ansible.builtin.unvault', FILE) }}\"; see docs/secrets.md.",
+            )
         return ApiKey.parse(text)
 
 

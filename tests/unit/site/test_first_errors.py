@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.firstlight.cluster.plugins.action.preflight import _host_ca_problems, _vault_problems
+from ansible_collections.firstlight.cluster.plugins.action.preflight import _vault_problems
 from ansible_collections.firstlight.cluster.plugins.module_utils.documents.problems import render
+from ansible_collections.firstlight.cluster.plugins.plugin_utils.ssh_keys import host_ca_problems
 
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
@@ -42,7 +43,7 @@ SITE = {
     "gpu_driver_repository": {"name": "n", "uris": ["http://head01/n"], "suites": ["./"]},
     "nccl_repository": "{{ gpu_driver_repository }}",
     "mpi_network": "10.20.0.0/22",
-    "node_authorized_keys": ["ssh-ed25519 AAAA operator"],
+    "node_authorized_keys": ["{{ lookup('file', inventory_dir ~ '/secrets/ssh_host_ca.pub') }}"],
     "registry_tls_certificate": "certificate",
     "registry_tls_key": "{{ vault_registry_tls_key }}",
     "registry_htpasswd": "{{ vault_registry_htpasswd }}",
@@ -204,7 +205,7 @@ def test_known_hosts_must_go_with_the_host_ca(tmp_path: Path) -> None:
     _host_ca(other)
 
     def told(**options: str) -> str:
-        return render(list(_host_ca_problems(known_hosts_file=str(known_hosts), **options)))
+        return render(list(host_ca_problems(tmp_path, known_hosts_file=str(known_hosts), **options)))
 
     assert "cannot be read" in told(key_file=str(ours))
     known_hosts.write_text(ours.with_suffix(".pub").read_text())
@@ -213,4 +214,3 @@ def test_known_hosts_must_go_with_the_host_ca(tmp_path: Path) -> None:
     assert told(key_file=str(ours)) == told(key=ours.read_text()) == told() == ""
     assert "trusts another host CA" in told(key_file=str(other))
     assert "trusts another host CA" in told(key=other.read_text())
-    assert "trusts another host CA" in told(key="no key at all")
