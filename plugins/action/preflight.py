@@ -317,7 +317,7 @@ def _key_problems(variables: dict[str, t.Any], host_ca: dict[str, t.Any]) -> t.I
                 entries = [str(entry) for entry in (value if isinstance(value, list) else [value]) if value]
                 if not host or not entries or entries in authorities.values():
                     continue
-                yield from public_key_problems(name, entries, host)
+                yield from public_key_problems(name, entries, host, bare=name == AUTHORITIES)
                 if name == AUTHORITIES:
                     authorities[host] = entries
     yield from host_ca_problems(Path(constants.DEFAULT_LOCAL_TMP), authorities=authorities, **host_ca)

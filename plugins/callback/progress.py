@@ -45,7 +45,7 @@ from ansible.plugins.callback import CallbackBase
 
 from ..module_utils.catalog.checks import finding
 from ..module_utils.findings import Verdict
-from ..module_utils.lifecycle.report import build_report
+from ..module_utils.lifecycle.report import ADMITTED, build_report, passed_words
 from ..module_utils.lifecycle.run import ENVIRONMENT, RunDirectory, replacing, write_json
 from ..plugin_utils.report_page import render
 
@@ -189,8 +189,11 @@ class CallbackModule(CallbackBase):
         page = self._write_page(self._run, report)
         _point_at(self._run.path.parent / "latest", self._run.path.name)
         summary = report["summary"]
+        labels = {ADMITTED: passed_words([phase.name for phase in self._phases])[1]}
         told = ", ".join(
-            f"{summary[key]} {key.replace('_', ' ')}" for key in summary if key != "total" and summary[key]
+            f"{summary[key]} {labels.get(key, key.replace('_', ' '))}"
+            for key in summary
+            if key != "total" and summary[key]
         )
         mode = " (check mode: nothing was measured or written)" if checking else ""
         self._display.display(f"\n{self._playbook}: {told or 'no node'} of {summary['total']}{mode}")

@@ -233,11 +233,16 @@ why:
   elements: str
   sample: ["package chrony: is not installed", "file /etc/chrony/chrony.conf: is missing"]
 packages:
-  description: Packages that are due. C(installed) is true of those that are there in another version or not held.
+  description: Packages that are due. C(installed) is true of those that are there in another version.
   returned: success
   type: list
   elements: dict
   sample: [{"name": "chrony", "version": "", "hold": false, "repository": "", "installed": false}]
+unheld:
+  description: Names of packages that are as wanted but for their hold, which needs no installation.
+  returned: success
+  type: list
+  elements: str
 broken:
   description: What C(dpkg --audit) says; empty where it was not asked.
   returned: success
@@ -321,18 +326,21 @@ class _Look:
             query = ["dpkg-query", "--show", f"--showformat={packages.QUERY_FORMAT}", *names]
             # It ends with 1 where one of the names is unknown to it.
             found = packages.parse_query(self._run(query, codes=(0, 1)))
-        due = []
+        due, unheld = [], []
         for package in wanted:
             reasons = packages.why_due(package, found)
-            if reasons:
+            if reasons == [packages.NOT_HELD]:
+                unheld.append(package.name)
+            elif reasons:
                 installed = any(other.name == package.name and other.installed for other in found)
                 due.append({**vars(package), "installed": installed})
+            if reasons:
                 self._say(f"package {package.name}", reasons)
         broken = self._run(["dpkg", "--audit"], codes=(0, 1)) if due or self.params["audit"] else ""
         if broken:
             self._say("dpkg", ["was interrupted"])
         replaced = packages.held_by_former_names(wanted, found) if due else []
-        return {"packages": due, "broken": broken, "replaced": replaced}
+        return {"packages": due, "unheld": unheld, "broken": broken, "replaced": replaced}
 
     def users(self) -> dict[str, t.Any]:
         if not self.params["users"]:
@@ -444,7 +452,7 @@ def main() -> None:
         module.fail_json(msg=f"{error.filename} cannot be read: {error.strerror}. Run the task with become.")
     except ValueError as error:
         module.fail_json(msg=str(error))
-    due = any(result[key] for key in ("packages", "broken", "users", "files", "services"))
+    due = any(result[key] for key in ("packages", "unheld", "broken", "users", "files", "services"))
     module.exit_json(changed=False, due=due, why=look.why, **result)
 
 

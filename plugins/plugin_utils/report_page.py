@@ -23,6 +23,7 @@ import jinja2
 
 from ..module_utils.catalog.checks import CHECKS
 from ..module_utils.findings import Verdict, worst
+from ..module_utils.lifecycle.report import passed_words
 
 TEMPLATE = Path(__file__).with_name("report_page.html.j2")
 # In the order in which the page shows them; who they are is said in catalog/checks.py.
@@ -234,7 +235,7 @@ def view(report: Mapping[str, Any]) -> Page:
     told = _Told(nodes, document["site"])
     blocking = told.section(lambda verdict: not verdict.allocatable, "act")
     advisory = told.section(lambda verdict: verdict.allocatable, "look")
-    became, label = _passed([phase["name"] for phase in document["phases"]])
+    became, label = passed_words([phase["name"] for phase in document["phases"]])
     headline, tone = _headline(document, became)
     began, ended = (datetime.datetime.fromisoformat(document[key]) for key in ("started", "ended"))
     return Page(
@@ -333,15 +334,6 @@ def node_anchor(name: str) -> str:
 
 
 # -- summary -------------------------------------------------------------------------------------
-
-
-def _passed(phases: Sequence[str]) -> tuple[str, str]:
-    """What a node is that passed, in the headline and beside its count. Only a run that looked calls it fit."""
-    if "admit" in phases:
-        return "in service", "admitted"
-    if {"health", "validate", "validate_together"} & set(phases):
-        return "fit", "fit"
-    return f"through {phases[-1] if phases else 'nothing'}", "passed"
 
 
 def _headline(document: Mapping[str, Any], became: str) -> tuple[str, str]:

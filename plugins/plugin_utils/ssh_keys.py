@@ -9,6 +9,7 @@ A wrong key shows itself otherwise only on deployed nodes: they refuse everybody
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ CERT_AUTHORITY = "@cert-authority"
 VAULTED = b"$ANSIBLE_VAULT;"
 # Seconds for one call of ssh-keygen, which needs milliseconds.
 TIMEOUT = 20
+_BARE = re.compile(r"(ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( .*)?\Z")
 
 
 class _Found(Exception):
@@ -60,8 +62,12 @@ def host_ca_problems(
             yield Problem("inventory", "cluster_ssh_host_authorities", message, f"add this line to the list: {half}")
 
 
-def public_key_problems(name: str, entries: Sequence[str], host: str) -> Iterator[Problem]:
-    """Members of a list of public keys that are none; options before a key are its own business."""
+def public_key_problems(name: str, entries: Sequence[str], host: str, bare: bool = False) -> Iterator[Problem]:
+    """Members of a list of public keys that are none.
+
+    `bare`: one line each that begins with the type of the key, as known_hosts takes it. Where keys may log in, an
+    entry may have several lines, comments, and options before a key.
+    """
     remedy = "write the whole content of a .pub file there; the keys of inventories/example are placeholders"
     for number, entry in enumerate(entries):
         lines = [line for line in entry.splitlines() if line.strip() and not line.lstrip().startswith("#")]
@@ -70,7 +76,10 @@ def public_key_problems(name: str, entries: Sequence[str], host: str) -> Iterato
         except _Found as found:  # it would be the same for the others
             yield found.problem
             return
-        if wrong:
+        if not wrong and bare and not (len(lines) == 1 and _BARE.match(entry.strip())):
+            message = f"is more than one public key without options ({host})"
+            yield Problem("inventory", f"{name}[{number}]", message, "write `TYPE BASE64 COMMENT` there, in one line")
+        elif wrong:
             message = f"is no public key that ssh-keygen can read ({host})"
             yield Problem("inventory", f"{name}[{number}]", message, remedy)
 

@@ -46,7 +46,7 @@ MUTANTS = [
     _mutant(
         "gpu_driver",
         "hold",
-        "common/tasks/install.yml",
+        "common/tasks/packages.yml",
         "packages are not held",
         "selection: hold",
         "selection: install",

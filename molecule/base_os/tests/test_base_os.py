@@ -92,7 +92,7 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
         " && sysctl -q -w vm.swappiness=60"
         " && sed -i s/999/99/ /etc/security/limits.d/90-firstlight.conf"
         " && echo '/dev/sdz1 none swap sw 0 0' >> /etc/fstab"
-        " && ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime"
+        " && cp --remove-destination /usr/share/zoneinfo/Asia/Tokyo /etc/localtime"
         " && systemctl stop chrony"
     )
     drifted = machine.state()
@@ -128,6 +128,10 @@ def test_swap_in_use_is_turned_off(machine: Machine, scenario: Scenario) -> None
     machine.run("chmod 755 /usr/local/sbin/swapoff && echo '/dev/sdz1 partition 1048572 0 -2' >> /lab/swaps")
     before = machine.state()
     try:
+        tried = scenario.converge("--check")
+        assert tried.returncode == 0, tried.tail
+        assert [change.split(" | ")[-1] for change in tried.changes] == ["Say that it would no longer be used"]
+
         run = scenario.converge()
 
         assert run.returncode == 0, run.tail
@@ -140,6 +144,10 @@ def test_swap_in_use_is_turned_off(machine: Machine, scenario: Scenario) -> None
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
+        (
+            {"base_os_timezone": "Europe/Berlim"},
+            ["/etc/localtime cannot become a link to /usr/share/zoneinfo/Europe/Berlim", "Correct the variable"],
+        ),
         ({"base_os_sysctl": {"vm.swappyness": 1}}, ["has no vm.swappyness", "Correct base_os_sysctl"]),
         (
             {"base_os_packages_extra": ["no-such-package"]},

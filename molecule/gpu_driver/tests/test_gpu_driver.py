@@ -125,6 +125,20 @@ def test_the_driver_is_not_changed_under_who_uses_it(machine: Machine, scenario:
     assert (unchanged.returncode, unchanged.changes) == (0, []), unchanged.tail
 
 
+def test_a_missing_hold_is_put_back_under_who_uses_the_driver(
+    machine: Machine, scenario: Scenario, holder: str
+) -> None:
+    before = machine.state()
+    machine.run("apt-mark unhold nvidia-persistenced")
+    drifted = machine.state()
+
+    run = scenario.converge()
+
+    assert run.returncode == 0, run.tail
+    assert machine.state().differences(before) == set()
+    assert machine.state().touched_since(drifted) == {"package nvidia-persistenced"}
+
+
 @pytest.mark.parametrize(
     ("variables", "words"),
     [

@@ -332,11 +332,13 @@ def finding(
 
     `remedy` replaces the catalogue's where the judge knows better. Raises KeyError for an id that the
     catalogue does not have. A finding that passes carries no remedy: there is nothing to do. One that is
-    unknown for lack of a reading has the probe to mend, not yet the part.
+    unknown for lack of a reading has the probe to mend, not yet the part; where it is no single part that did
+    not answer, who runs the software begins.
     """
     entry = CHECKS[check]
-    advice = entry.remedy if remedy is None else remedy
+    advice, owner = entry.remedy if remedy is None else remedy, entry.owner
     if remedy is None and verdict is Verdict.UNKNOWN and entry.reads:
+        owner = "software" if component == "host" else owner
         advice = f"Find out why this could not be read (from {', '.join(entry.reads)}), mend that and judge again."
     return Finding(
         check=check,
@@ -346,7 +348,7 @@ def finding(
         observed=observed,
         expected=expected,
         remedy="" if verdict is Verdict.PASS else advice,
-        owner=entry.owner,
+        owner=owner,
         evidence=dict(evidence or {}),
     )
 

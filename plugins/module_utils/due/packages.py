@@ -13,6 +13,7 @@ from typing import Any
 # One line a package: name, state of three letters (wanted, actual, error), version.
 QUERY_FORMAT = "${Package} ${db:Status-Abbrev} ${Version}\n"
 _INSTALLED = "i"
+NOT_HELD = "is not held"
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _why_not(wanted: Wanted, package: Found) -> list[str]:
     if not fits(wanted.version, package.version):
         reasons.append(f"has version {package.version}, wanted is {wanted.version}")
     if wanted.hold and not package.held:
-        reasons.append("is not held")
+        reasons.append(NOT_HELD)
     return reasons
 
 

@@ -23,6 +23,15 @@ DEFERRED = "deferred"
 STATES = (ADMITTED, SET_ASIDE, UNREACHABLE, DEFERRED)
 
 
+def passed_words(phases: Sequence[str]) -> tuple[str, str]:
+    """What a node is that passed, in a sentence and beside its count. Only a run that looked calls it fit."""
+    if "admit" in phases:
+        return "in service", "admitted"
+    if {"health", "validate", "validate_together"} & set(phases):
+        return "fit", "fit"
+    return f"through {phases[-1] if phases else 'nothing'}", "passed"
+
+
 def node_state(node: str, gates: Sequence[Mapping[str, Any]], findings: Sequence[Finding], completed: bool) -> str:
     """How `node` came out. `gates` in the order in which they were passed.
 

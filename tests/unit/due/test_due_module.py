@@ -85,7 +85,7 @@ def test_a_host_that_is_as_wanted(call: Call, tool: Callable[..., Path], tmp_pat
 
 
 def test_a_host_on_which_everything_is_due(call: Call, tool: Callable[..., Path], tmp_path: Path) -> None:
-    tool("dpkg-query", "ntp-old hi  1\nheld-later ii  2\n")
+    tool("dpkg-query", "ntp-old hi  1\nheld-later ii  2\nheld-newer ii  2\n")
     tool("dpkg", "The following packages are only half configured:\n x\n")
     tool("systemctl", "Id=d.service\nNames=d.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\n")
     settings, hosts = tmp_path / "daemon.json", tmp_path / "hosts"
@@ -93,7 +93,11 @@ def test_a_host_on_which_everything_is_due(call: Call, tool: Callable[..., Path]
     hosts.write_text("127.0.1.1 me\n")
     found = call(
         due,
-        packages=[{"name": "chrony", "repository": "there"}, {"name": "held-later", "hold": True}],
+        packages=[
+            {"name": "chrony", "repository": "there"},
+            {"name": "held-later", "hold": True},
+            {"name": "held-newer", "version": "3", "hold": True},
+        ],
         replaced=["ntp*"],
         users=[{"name": "nobody-knows-it"}],
         files=[
@@ -108,8 +112,10 @@ def test_a_host_on_which_everything_is_due(call: Call, tool: Callable[..., Path]
     assert found["changed"] is False
     assert found["packages"] == [
         {"name": "chrony", "version": "", "hold": False, "repository": "there", "installed": False},
-        {"name": "held-later", "version": "", "hold": True, "repository": "", "installed": True},
+        {"name": "held-newer", "version": "3", "hold": True, "repository": "", "installed": True},
     ]
+    assert found["unheld"] == ["held-later"]
+    assert "package held-later: is not held" in found["why"]
     assert "half configured" in found["broken"]
     assert found["replaced"] == ["ntp-old"]
     assert found["users"] == ["nobody-knows-it"]

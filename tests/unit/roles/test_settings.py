@@ -58,6 +58,13 @@ def test_the_drivers_services_are_named_by_their_version(evaluate: Callable[...,
     ) == [persistence, manager]
 
 
+def test_kernel_settings_are_what_the_kernel_shows(evaluate: Callable[..., Any]) -> None:
+    settings = {"net.ipv4.ip_forward": True, "kernel.sysrq": False, "vm.swappiness": 1, "net.ipv4.tcp_rmem": "4096 8 9"}
+    shown = {"net.ipv4.ip_forward": "1", "kernel.sysrq": "0", "vm.swappiness": "1", "net.ipv4.tcp_rmem": "4096 8 9"}
+    assert evaluate("base_os", "__base_os_sysctl", base_os_sysctl=settings) == shown
+    assert evaluate("base_os", "__base_os_sysctl", base_os_sysctl={}) == {}
+
+
 SWAP = "UUID=1 / ext4 defaults 0 1\n{}UUID=2 none swap sw 0 0\n"
 
 

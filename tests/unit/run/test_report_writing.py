@@ -73,6 +73,20 @@ def test_report_and_page_lie_side_by_side_and_are_the_latest(
     assert not screen.warnings
 
 
+@pytest.mark.parametrize(
+    ("phases", "said"),
+    [(["health"], "1 fit of 1"), (["preflight", "configure"], "1 passed of 1"), (["admit"], "1 admitted of 1")],
+)
+def test_the_last_lines_call_nodes_admitted_only_where_they_are(
+    callback: progress.CallbackModule, screen: Screen, phases: list[str], said: str
+) -> None:
+    assert callback._run
+    callback._phases = [progress.Phase(name) for name in phases]
+    callback._run.record_gate(Gate(phases[-1], passed=["node01"]))
+    end(callback)
+    assert f"\nhealth: {said}" in screen.lines
+
+
 def test_latest_is_switched_when_the_page_is_there(
     callback: progress.CallbackModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

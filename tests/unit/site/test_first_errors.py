@@ -17,7 +17,7 @@ import pytest
 import yaml
 from ansible_collections.firstlight.cluster.plugins.action.preflight import _vault_problems
 from ansible_collections.firstlight.cluster.plugins.module_utils.documents.problems import render
-from ansible_collections.firstlight.cluster.plugins.plugin_utils.ssh_keys import host_ca_problems
+from ansible_collections.firstlight.cluster.plugins.plugin_utils.ssh_keys import host_ca_problems, public_key_problems
 
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
@@ -197,6 +197,27 @@ def test_a_vault_in_the_clear_must_be_the_owners_alone(tmp_path: Path) -> None:
     vault.write_text("$ANSIBLE_VAULT;1.1;AES256\n61\n")
     vault.chmod(0o644)
     assert not list(_vault_problems(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("entry", "bare", "message"),
+    [
+        ("{key} ca@site", True, ""),
+        ("{key}\n", True, ""),
+        ("no-pty {key}", False, ""),
+        ("# of the team\n{key}\n{key}\n", False, ""),
+        ("no-pty {key}", True, "is more than one public key without options"),
+        ("{key}\n{key}", True, "is more than one public key without options"),
+        ("ssh-ed25519 replace-me", True, "is no public key that ssh-keygen can read"),
+        ("ssh-ed25519 replace-me", False, "is no public key that ssh-keygen can read"),
+    ],
+)
+def test_public_keys_are_taken_as_their_file_takes_them(tmp_path: Path, entry: str, bare: bool, message: str) -> None:
+    """The role cluster_ssh refuses what known_hosts cannot have, on every node; preflight tells it once, before."""
+    _host_ca(tmp_path / "ca")
+    key = " ".join((tmp_path / "ca.pub").read_text().split()[:2])
+    told = list(public_key_problems("cluster_ssh_host_authorities", [entry.format(key=key)], "node01", bare=bare))
+    assert [problem.message.partition(" (")[0] for problem in told] == [message] * bool(message)
 
 
 def test_known_hosts_must_go_with_the_host_ca(tmp_path: Path) -> None:
