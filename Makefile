@@ -32,7 +32,7 @@ lab: host-packages ## a simulated site on this machine, brought up by site.yml; 
 lab-down: $(VENV) ## nothing of the lab is left
 	@.venv/bin/python -m lab down
 
-test-fast: $(VENV) ## unit tests, types and linters (about two minutes)
+test-fast: $(VENV) ## unit tests, types and linters (about three minutes)
 	@ruff check .
 	@ruff format --check .
 	@yamllint --strict .
