@@ -53,10 +53,11 @@ test-roles: host-packages ## every role in its molecule scenario, one after anot
 	    molecule test -s $$role || { echo "test-roles: the scenario of $$role failed" >&2; exit 1; }; \
 	done
 
-test: test-packages test-fast test-sanity test-collection ## the gate: all of these and the lab from bring-up to re-admission (under an hour)
+test: test-packages test-fast test-sanity test-collection ## the gate: all of these, the lab from bring-up to re-admission, every role (under an hour)
 	@$(PYTEST) tests/page
 	@$(PYTEST) tests/e2e -x
 	@$(PYTEST) tests/unit -m lab
+	@$(MAKE) --no-print-directory test-roles
 
 test-all: test mutation ## the gate, a bring-up by the installed collection, thousands of cases more per property, mutation
 	@$(PYTEST) tests/collection -m lab
