@@ -285,11 +285,13 @@ sysctl_unknown:
 services:
   description:
     - Services that are due. C(state) is that of M(ansible.builtin.systemd_service), empty to leave the service as it
-      is; C(stamp) is to be written once it has that state; C(present) is whether there is such a unit.
+      is; C(stamp) is to be written once it has that state; C(present) is whether there is such a unit; C(drifted) is
+      whether the stamp must be removed before its files are mended, as only that says then that it is due.
   returned: success
   type: list
   elements: dict
-  sample: [{"name": "chrony", "state": "restarted", "stamp": "2c26b46b", "present": true, "why": ["is not running"]}]
+  sample: [{"name": "chrony", "state": "restarted", "stamp": "2c26b46b", "present": true,
+            "drifted": false, "why": ["is not running"]}]
 """
 
 import typing as t

@@ -103,6 +103,7 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
         f"file {DIRECTORY}/tls.key",
         "file /etc/systemd/system/multi-user.target.wants/docker-registry.service",
         "file /srv/images",
+        "file /var/lib/firstlight/applied/docker-registry",
         "unit docker-registry.service",
     }
     again = scenario.converge()

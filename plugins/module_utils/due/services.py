@@ -74,16 +74,21 @@ def stamp_of(hashes: Sequence[str], words: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Due:
-    """What is to be done about a service, and why. An empty `state` leaves it as it is."""
+    """What is to be done about a service, and why. An empty `state` leaves it as it is.
+
+    `drifted`: it was last started with the wanted configuration, of which a file was changed since. Once that file
+    is mended nothing but the missing stamp says that the service may run with the other content.
+    """
 
     why: list[str]
     state: str
     stamp: str
     present: bool
+    drifted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As the module returns it."""
-        return {"why": self.why, "state": self.state, "stamp": self.stamp, "present": self.present}
+        return vars(self).copy()
 
 
 def due(wanted: Mapping[str, Any], unit: Unit, stamp: str, applied: str, unlike: Sequence[str] = ()) -> Due:
@@ -96,9 +101,10 @@ def due(wanted: Mapping[str, Any], unit: Unit, stamp: str, applied: str, unlike:
     changed = [f"reads {path}, which has another content" for path in unlike]
     if not changed and stamp and stamp != applied:
         changed = ["was last started with another configuration"]
+    drifted = bool(unlike) and stamp == applied
     action = wanted.get("action") or "restarted"
     if action == REEXECUTED:
-        return Due(changed, action if changed else "", stamp, present=True)
+        return Due(changed, action if changed else "", stamp, present=True, drifted=drifted)
     if wanted.get("state") == "stopped":
         why = ["is enabled"] * unit.enabled + ["is running"] * unit.running
         return Due(why, "stopped" if why else "", "", unit.present)
@@ -108,4 +114,4 @@ def due(wanted: Mapping[str, Any], unit: Unit, stamp: str, applied: str, unlike:
     if not unit.running:
         why.append("is not running")
     state = action if changed else "" if unit.running else "started"
-    return Due(why + changed, state, stamp, unit.present)
+    return Due(why + changed, state, stamp, unit.present, drifted)

@@ -163,6 +163,31 @@ def test_a_service_that_reads_what_was_changed_by_hand(
 
         assert [item["path"] for item in found["files"]] == [str(path)]
         assert [item["state"] for item in found["services"]] == ["restarted"] * restarted
+        assert [item["drifted"] for item in found["services"]] == [True] * restarted
+
+
+def test_a_service_that_gets_another_configuration_keeps_its_stamp_until_then(
+    call: Call, tool: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A configuration that is refused must not cost the restart of a service that goes on with the old one."""
+    tool("systemctl", RUNNING)
+    path = tmp_path / "d.conf"
+    path.write_text("old")
+    path.chmod(0o644)
+    (tmp_path / "stamps").mkdir()
+
+    def look(content: str) -> list[dict[str, Any]]:
+        files = [{"path": str(path), "content": content, **OWNED}]
+        services: list[dict[str, Any]] = call(due, files=files, services=[{"name": "d", "reads": [str(path)]}])[
+            "services"
+        ]
+        return services
+
+    (tmp_path / "stamps" / "d").write_text(look("old")[0]["stamp"])
+    assert [(item["state"], item["drifted"]) for item in look("new")] == [("restarted", False)]
+    path.write_text("new")
+    assert [(item["state"], item["drifted"]) for item in look("new")] == [("restarted", False)]
+    assert [(item["state"], item["drifted"]) for item in look("old")] == [("restarted", True)]
 
 
 def test_a_dpkg_that_was_interrupted_is_due_alone(call: Call, tool: Callable[..., Path]) -> None:
