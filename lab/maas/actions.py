@@ -133,17 +133,17 @@ def _power_failed(
 
 def begin_commissioning(region: Region, request: Request, machine: Record, data: Any) -> None:
     """Start the commissioning of a machine that may be commissioned."""
-    chosen = scripts.select("commissioning_scripts", data.get("commissioning_scripts"), scripts.COMMISSIONING)
-    tests = scripts.select("testing_scripts", data.get("testing_scripts"), scripts.TESTING, "commissioning")
+    chosen = scripts.select(region, "commissioning_scripts", data.get("commissioning_scripts"), scripts.COMMISSIONING)
+    tests = scripts.select(region, "testing_scripts", data.get("testing_scripts"), scripts.TESTING, "commissioning")
     if not machine["power_type"]:
         raise Refusal(500, "Unable to determine power type.")
     old = machine["status"]
     events.user_event(region, machine, "User starting node commissioning", request.username, comment_of(request))
-    scripts.start_set(region, machine, scripts.COMMISSIONING, chosen)
+    scripts.start_set(region, machine, scripts.COMMISSIONING, chosen, data)
     if string_bool(data.get("skip_bmc_config", False)):
         scripts.skip_bmc_config(region, machine)
     if tests:
-        scripts.start_set(region, machine, scripts.TESTING, tests)
+        scripts.start_set(region, machine, scripts.TESTING, tests, data)
     else:
         # MAAS makes the set and, as it stays empty, drops it again
         region.store.next_id("script_set")
@@ -177,12 +177,14 @@ def test(region: Region, request: Request, system_id: str) -> Record:
             "Unable to start machine testing; this node has never been commissioned. Please use the 'Commission' "
             "action to commission & test this machine.",
         )
-    tests = scripts.select("testing_scripts", request.data.get("testing_scripts"), scripts.TESTING, "commissioning")
+    tests = scripts.select(
+        region, "testing_scripts", request.data.get("testing_scripts"), scripts.TESTING, "commissioning"
+    )
     if not tests:
         raise Refusal(400, "No testing scripts found!")
     old = machine["status"]
     region.set_status(machine, Status.TESTING)
-    scripts.start_set(region, machine, scripts.TESTING, tests)
+    scripts.start_set(region, machine, scripts.TESTING, tests, request.data)
     lifecycle.start(region, machine, "test", back_to=old)
     events.add(region, machine, "Testing")
     power_after(region, request, machine, "on", back_to=old, job=True)
@@ -293,7 +295,7 @@ def begin_release(region: Region, request: Request, machine: Record, comment: st
 
 def _begin_erase(region: Region, request: Request, machine: Record) -> None:
     old = machine["status"]
-    scripts.start_set(region, machine, scripts.RELEASE, [scripts.SCRIPTS["wipe-disks"]])
+    scripts.start_set(region, machine, scripts.RELEASE, [scripts.by_name(region)["wipe-disks"]], request.data)
     events.user_event(region, machine, "User erasing disk", request.username, comment_of(request))
     region.set_status(machine, Status.DISK_ERASING)
     lifecycle.start(region, machine, "erase")
@@ -304,7 +306,7 @@ def release(region: Region, request: Request, system_id: str) -> Record:
     """`op=release`"""
     machine = permitted(region, request, system_id)
     if request.data.get("scripts"):
-        scripts.select("scripts", str(request.data.get("scripts")), scripts.RELEASE)
+        scripts.select(region, "scripts", str(request.data.get("scripts")), scripts.RELEASE)
     if machine["status"] in (Status.READY, Status.RELEASING):
         return show_machine(region, machine)
     if machine["status"] not in RELEASABLE:

@@ -76,7 +76,7 @@ class Api:
         query = forms.parse_query(raw_query)
         if method == "GET":
             data = query
-        request = Request(method, path, query, headers, post, data, files, base_url=base_url)
+        request = Request(method, path, query, headers, post, data, files, base_url=base_url, body=body)
         try:
             return self._route(request)
         except Refusal as refusal:

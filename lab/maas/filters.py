@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lab.maas.forms import Fields
-from lab.maas.machine_form import Errors
-from lab.maas.network import subnet_by_id
+from lab.maas.network import show_vlan, subnet_by_id, vlan_by_id
 from lab.maas.transitions import BY_NAME
+from lab.maas.wire import Errors
 
 if TYPE_CHECKING:
     from lab.maas.region import Region
@@ -69,8 +69,8 @@ def _place(region: Region, kind: str, machine: Record) -> str:
 
 
 def _fabrics(region: Region, machine: Record) -> set[str]:
-    numbers = {interface["fabric"] for interface in machine["interfaces"]} - {None}
-    return {region.store.data["fabrics"][number]["name"] for number in numbers}
+    vlans = {interface["vlan"] for interface in machine["interfaces"]} - {None}
+    return {show_vlan(region, vlan_by_id(region, vlan))["fabric"] for vlan in vlans}
 
 
 def _subnets(region: Region, machine: Record) -> set[str]:

@@ -46,7 +46,7 @@ def new_interface(region: Region, mac: str, name: str) -> Record:
         "id": region.store.next_id("interface"),
         "name": name,
         "mac_address": mac,
-        "fabric": None,
+        "vlan": None,
         "links": [],
         "discovered": None,
         "vendor": None,
@@ -103,19 +103,24 @@ def _take_interfaces(region: Region, machine: Record, cards: list[Any]) -> None:
         if interface is None:
             interface = new_interface(region, mac, f"eth{len(machine['interfaces'])}")
             machine["interfaces"].append(interface)
-        if position == 0:
-            interface["fabric"] = network.fabric_for(region, 0)["id"]
-        elif interface["fabric"] is None:
-            # nothing tells where it is plugged in: MAAS makes a fabric for it
-            interface["fabric"] = network.fabric_for(region, len(region.store.data["fabrics"]))["id"]
+            interface = machine["interfaces"][-1]
+        if interface["vlan"] is None:
+            # of a card that it did not start from nothing tells where it is plugged in: MAAS makes a fabric for it
+            fabric = 0 if position == 0 else network.new_fabric(region)["id"]
+            interface["vlan"] = network.default_vlan(region, fabric)["id"]
         for key in ("vendor", "product", "firmware_version"):
             interface[key] = card.get(key)
         interface["link_speed"] = int(card.get("link_speed", 0))
         address = card.get("address")
         interface["discovered"] = _discover(region, machine, str(address)) if address else None
-        subnet = next((one for one in region.store.data["subnets"] if one["fabric"] == interface["fabric"]), None)
-        link = {"id": region.store.next_id("link"), "mode": "auto" if subnet else "link_up"}
-        interface["links"] = [{**link, "subnet": subnet["id"]} if subnet else link]
+        interface["links"] = [default_link(region, interface)]
+
+
+def default_link(region: Region, interface: Record) -> Record:
+    """How a commissioned interface is linked: to the first subnet of its VLAN, else only up."""
+    subnet = next((one for one in region.store.data["subnets"] if one["vlan"] == interface["vlan"]), None)
+    link = {"id": region.store.next_id("link"), "mode": "auto" if subnet else "link_up"}
+    return {**link, "subnet": subnet["id"]} if subnet else link
 
 
 def _discover(region: Region, machine: Record, address: str) -> Record:
@@ -149,6 +154,12 @@ def _take_disks(region: Region, machine: Record, disks: list[Any]) -> None:
             }
         )
     machine["disks"] = taken
+
+
+def lay_out(region: Region, machine: Record, flat: bool) -> None:
+    """Give the boot disk one partition, or none at all."""
+    for position, disk in enumerate(machine["disks"]):
+        disk["partition"] = _new_partition(region) if flat and position == 0 else None
 
 
 def _new_partition(region: Region) -> Record:

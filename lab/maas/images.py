@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab.maas import settings
 from lab.maas.settings import LabImage
-from lab.maas.wire import Refusal, Request, invalid, missing
+from lab.maas.wire import invalid
 
 if TYPE_CHECKING:
     from lab.maas.region import Region
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 def architectures(region: Region) -> list[str]:
     """Architectures that some image supports."""
     return sorted({arch for image in region.settings.images for arch in image.architectures})
+
+
+def deployable(region: Region) -> list[LabImage]:
+    """The lab's own images, and custom ones whose upload is complete."""
+    custom = [
+        LabImage("custom", one["name"], one["title"], (one["architecture"],))
+        for one in region.store.data["images"]
+        if "/" not in one["name"] and any(each["file"] and each["file"]["complete"] for each in one["sets"])
+    ]
+    return [*region.settings.images, *custom]
 
 
 def choose(region: Region, series: str, kernel: str, architecture: str) -> tuple[LabImage, str | None]:
@@ -32,7 +42,7 @@ def choose(region: Region, series: str, kernel: str, architecture: str) -> tuple
     Raises:
         Refusal: 400 for an image or kernel that is not there.
     """
-    images = region.settings.images
+    images = deployable(region)
     if not series:
         system = str(settings.value(region, "default_osystem"))
         series = f"{system}/{settings.value(region, 'default_distro_series')}"
@@ -49,7 +59,8 @@ def choose(region: Region, series: str, kernel: str, architecture: str) -> tuple
     return image, kernel or image.kernels[0]
 
 
-def _resources(region: Region) -> list[Record]:
+def synced(region: Region) -> list[Record]:
+    """The lab's own images as boot resources."""
     found: list[Record] = []
     for image in region.settings.images:
         uploaded = image.osystem == "custom"
@@ -66,28 +77,13 @@ def _resources(region: Region) -> list[Record]:
                         "resource_uri": f"/MAAS/api/2.0/boot-resources/{number}/",
                         "last_deployed": None,
                         "title": image.title,
-                        "subarches": ",".join(("generic", *image.kernels)),
+                        "subarches": ",".join(("generic", *(image.subarches or image.kernels))),
                     }
                 )
-    return sorted(found, key=lambda resource: (str(resource["name"]), int(resource["id"])))
-
-
-def list_resources(region: Region, request: Request) -> list[Record]:
-    """`GET boot-resources/`"""
-    wanted = str(request.query.get("type", "all"))
-    if wanted not in ("all", "synced", "uploaded"):
-        raise Refusal(400, f"'{wanted}' is not a valid boot resource type. Available types: ['synced', 'uploaded']")
-    return [one for one in _resources(region) if wanted in ("all", str(one["type"]).lower())]
-
-
-def read_resource(region: Region, request: Request, number: str) -> Record:
-    """`GET boot-resources/{id}/`"""
-    found = next((one for one in _resources(region) if str(one["id"]) == number), None)
-    if found is None:
-        raise missing("BootResource")
     return found
 
 
-def is_importing(region: Region, request: Request) -> bool:
-    """`GET boot-resources/?op=is_importing`: the lab's images are always there."""
-    return False
+def default_base(region: Region) -> str:
+    """What a custom image is made of when nobody says so: the system that machines are commissioned with."""
+    series = settings.value(region, "commissioning_distro_series")
+    return f"ubuntu/{series}"

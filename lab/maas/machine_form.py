@@ -16,29 +16,16 @@ from lab.maas import images
 from lab.maas.forms import Fields, string_bool, values_of
 from lab.maas.hardware import new_interface
 from lab.maas.transitions import Status
-from lab.maas.wire import HTML, Refusal, invalid
+from lab.maas.wire import NO_CHOICE, Errors, Refusal, invalid, taken
 
 if TYPE_CHECKING:
     from lab.maas.region import Region
     from lab.maas.state import Record
 
 _REQUIRED = "This field is required."
-_NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
+
 _MAC = re.compile(r"^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$", re.IGNORECASE)
 _PREFIX = "power_parameters_"
-CONFLICT_PAGE = """<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" \
-"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
-<html xmlns="http://www.w3.org/1999/xhtml" xml:lang="en" lang="en">
-  <head>
-    <title>Error: Conflict Error</title>
-  </head>
-  <body>
-    <h2 class="p-heading--four">
-      Conflict error. Try your request again, as it will most likely succeed.
-    </h2>
-  </body>
-</html>
-"""
 _ADJECTIVES = [
     "able",
     "brave",
@@ -125,19 +112,6 @@ POWER_TYPES = {
         }
     ),
 }
-
-
-class Errors(dict[str, list[str]]):
-    """Field errors as they add up."""
-
-    def add(self, field: str, message: str) -> None:
-        """One more message for a field."""
-        self.setdefault(field, []).append(message)
-
-    def refuse(self) -> None:
-        """Raise the 400 that the errors amount to, if there are any."""
-        if self:
-            raise invalid(dict(self))
 
 
 def flag(data: Any, name: str, default: bool) -> bool:
@@ -245,7 +219,7 @@ def _check_bmc(region: Region, machine: Record) -> None:
         parameters = other["power_parameters"]
         same = other["power_type"] == machine["power_type"] and parameters.get("power_address") == address
         if address and same and other is not machine and parameters != machine["power_parameters"]:
-            raise Refusal(409, CONFLICT_PAGE, HTML, layer="server", headers={"Retry-After": "5"})
+            raise taken()
 
 
 def _place(region: Region, data: Any, machine: Record, errors: Errors) -> None:
@@ -255,7 +229,7 @@ def _place(region: Region, data: Any, machine: Record, errors: Errors) -> None:
             continue
         found = next((one["id"] for one in records if str(given) in (one["name"], str(one["id"]))), None)
         if found is None:
-            errors.add(field, _NO_CHOICE)
+            errors.add(field, NO_CHOICE)
         else:
             machine[field] = found
     domain = data.get("domain")
@@ -347,8 +321,7 @@ def create(region: Region, data: Any) -> Record:
     errors.refuse()
     _check_bmc(region, machine)
     machine["interfaces"] = [new_interface(region, mac, f"eth{number}") for number, mac in enumerate(macs)]
-    region.store.data["machines"].append(machine)
-    return machine
+    return region.store.add("machines", machine)
 
 
 def update(region: Region, machine: Record, data: Any) -> None:

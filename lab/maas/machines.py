@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lab.maas import actions, filters, machine_form
 from lab.maas.forms import string_bool
 from lab.maas.transitions import COMMISSIONABLE, RELEASABLE, Status, label
-from lab.maas.views import show_disk, show_interface, show_machine
+from lab.maas.views import show_disk, show_machine
 from lab.maas.wire import NO_CONTENT, Refusal, Request, Response, conflict, forbidden, missing
 
 if TYPE_CHECKING:
@@ -126,21 +126,6 @@ def get_curtin_config(region: Region, request: Request, system_id: str) -> Respo
     if machine["status"] not in (Status.DEPLOYING, Status.DEPLOYED, Status.FAILED_DEPLOYMENT):
         raise Refusal(400, f"Machine {machine['hostname']} is not in a deployment state.")
     return Response(200, b"{}\n", "text/plain")
-
-
-def list_interfaces(region: Region, request: Request, system_id: str) -> list[Record]:
-    """`GET nodes/{system_id}/interfaces/`"""
-    machine = _get(region, system_id, "Node")
-    return [show_interface(region, machine, one) for one in machine["interfaces"]]
-
-
-def read_interface(region: Region, request: Request, system_id: str, number: str) -> Record:
-    """`GET nodes/{system_id}/interfaces/{id}/`"""
-    machine = _get(region, system_id, "Node")
-    for one in machine["interfaces"]:
-        if number in (str(one["id"]), one["name"]):
-            return show_interface(region, machine, one)
-    raise missing("Interface")
 
 
 def list_disks(region: Region, request: Request, system_id: str) -> list[Record]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from lab.maas.machine_form import Errors
 from lab.maas.views import show_pool, show_zone
-from lab.maas.wire import NO_CONTENT, Refusal, Request, Response, forbidden, missing
+from lab.maas.wire import NO_CONTENT, Errors, Refusal, Request, Response, forbidden, missing
 
 if TYPE_CHECKING:
     from lab.maas.region import Region
@@ -46,8 +45,7 @@ def _create(region: Region, request: Request, kind: str) -> Record:
     record = {"id": 0, "name": "", "description": ""}
     _take(region, kind, request.data, record)
     record["id"] = 1 + max(one["id"] for one in region.store.data[kind])
-    region.store.data[kind].append(record)
-    return record
+    return region.store.add(kind, record)
 
 
 def _find(region: Region, kind: str, which: str) -> Record:

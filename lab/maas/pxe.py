@@ -118,7 +118,7 @@ def _note_tests(region: Region, machine: Record, failed: bool = False) -> None:
     for result in tests["results"] if tests else []:
         if result["status"] != scripts.PENDING:
             continue
-        on_disk = scripts.SCRIPTS[result["name"]].hardware == scripts.STORAGE and machine["disks"]
+        on_disk = result["hardware"] == scripts.STORAGE and machine["disks"]
         what = f"{result['name']} on {machine['disks'][0]['name']}" if on_disk else result["name"]
         events.add(region, machine, "Running test", what)
         if failed:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import ipaddress
 import json
 import secrets
+import threading
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lab.maas import events, network
+from lab.maas import boot_sources, controllers, events, network, script_library
 from lab.maas.faults import Faults
 from lab.maas.lifecycle import Lifecycle
 from lab.maas.power import PowerDriver
@@ -82,13 +83,15 @@ class Region:
         self.faults = faults
         self.now = now
         self.lifecycle = Lifecycle(self)
+        # one piece of an image at a time
+        self.uploading = threading.Lock()
         with store.transaction() as data:
             token = {"consumer": key[0], "key": key[1], "secret": key[2], "username": "admin", "name": "MAAS consumer"}
             made = [one for one in data["tokens"] if one.get("made")]
             data["tokens"] = [token, *made]
-            # the set of the region controller itself, as on every region
-            if "script_set" not in data["counters"]:
-                store.next_id("script_set")
+            script_library.install(self)
+            controllers.install(self, "region", "rack")
+            boot_sources.install(self)
             if roster.cidr:
                 network.add_subnet(self, roster.cidr, roster.gateway)
 

@@ -12,18 +12,28 @@ from typing import Any
 
 from lab.maas import (
     actions,
+    boot_resources,
+    boot_sources,
     conditions,
+    controllers,
     events,
-    images,
+    fabrics,
+    interfaces,
+    ipranges,
+    layouts,
     machines,
-    network,
+    odds,
     places,
     pxe,
-    scripts,
+    script_library,
+    script_results,
     settings,
+    sshkeys,
+    subnets,
     tags,
     users,
 )
+from lab.maas.network import DOMAIN
 from lab.maas.wire import Request, as_json
 
 # (region, request, parts of the URL) -> a Response, or what is to be sent as JSON
@@ -74,8 +84,124 @@ def _version(region: Any, request: Request) -> Any:
     return answer
 
 
-# Operations that ask or command a BMC before they answer: they must not hold the database meanwhile.
-OUTSIDE = {machines.query_power_state}
+# Operations that take a while before they answer, for a BMC or for a large file: they must not hold the database.
+OUTSIDE = {machines.query_power_state, boot_resources.upload}
+
+
+def _domains(region: Any, request: Request) -> Any:
+    return [DOMAIN]
+
+
+_IMAGES = (
+    _resource(
+        "boot-resources/",
+        {
+            ("GET", None): boot_resources.list_resources,
+            ("GET", "is_importing"): boot_resources.is_importing,
+            ("POST", None): boot_resources.create,
+            ("POST", "import"): boot_resources.start_import,
+            ("POST", "stop_import"): boot_resources.stop_import,
+        },
+    ),
+    _resource("boot-resources/([^/]+)/", {("GET", None): boot_resources.read, ("DELETE", None): boot_resources.delete}),
+    _resource("boot-resources/([^/]+)/upload/([^/]+)/", {("PUT", None): boot_resources.upload}),
+    _resource("boot-sources/", {("GET", None): boot_sources.list_sources, ("POST", None): boot_sources.create}),
+    _resource(
+        "boot-sources/([^/]+)/",
+        {("GET", None): boot_sources.read, ("PUT", None): boot_sources.update, ("DELETE", None): boot_sources.delete},
+    ),
+    _resource(
+        "boot-sources/([^/]+)/selections/",
+        {("GET", None): boot_sources.list_selections, ("POST", None): boot_sources.create_selection},
+    ),
+    _resource(
+        "boot-sources/([^/]+)/selections/([^/]+)/",
+        {
+            ("GET", None): boot_sources.read_selection,
+            ("PUT", None): boot_sources.update_selection,
+            ("DELETE", None): boot_sources.delete_selection,
+        },
+    ),
+)
+_VLAN: Operations = {
+    ("GET", None): fabrics.read_vlan,
+    ("PUT", None): fabrics.update_vlan,
+    ("DELETE", None): fabrics.delete_vlan,
+}
+_NETWORKS = (
+    _resource("fabrics/", {("GET", None): fabrics.list_fabrics, ("POST", None): fabrics.create_fabric}),
+    _resource(
+        "fabrics/([^/]+)/",
+        {
+            ("GET", None): fabrics.read_fabric,
+            ("PUT", None): fabrics.update_fabric,
+            ("DELETE", None): fabrics.delete_fabric,
+        },
+    ),
+    _resource("fabrics/([^/]+)/vlans/", {("GET", None): fabrics.list_vlans, ("POST", None): fabrics.create_vlan}),
+    _resource("fabrics/([^/]+)/vlans/([^/]+)/", _VLAN),
+    _resource("vlans/([^/]+)/", _VLAN),
+    _resource("spaces/", {("GET", None): fabrics.list_spaces, ("POST", None): fabrics.create_space}),
+    _resource(
+        "spaces/([^/]+)/",
+        {
+            ("GET", None): fabrics.read_space,
+            ("PUT", None): fabrics.update_space,
+            ("DELETE", None): fabrics.delete_space,
+        },
+    ),
+    _resource("subnets/", {("GET", None): subnets.list_subnets, ("POST", None): subnets.create}),
+    _resource(
+        "subnets/([^/]+)/",
+        {
+            ("GET", None): subnets.read,
+            ("GET", "statistics"): subnets.statistics,
+            ("GET", "unreserved_ip_ranges"): subnets.unreserved,
+            ("GET", "reserved_ip_ranges"): subnets.reserved,
+            ("GET", "ip_addresses"): subnets.ip_addresses,
+            ("PUT", None): subnets.update,
+            ("DELETE", None): subnets.delete,
+        },
+    ),
+    _resource("ipranges/", {("GET", None): ipranges.list_ranges, ("POST", None): ipranges.create}),
+    _resource(
+        "ipranges/([^/]+)/",
+        {("GET", None): ipranges.read, ("PUT", None): ipranges.update, ("DELETE", None): ipranges.delete},
+    ),
+    _resource("domains/", {("GET", None): _domains}),
+    _resource("dnsresources/", {("GET", None): odds.none}),
+    _resource("static-routes/", {("GET", None): odds.none}),
+)
+_OTHERS = (
+    _resource("nodes/", {("GET", None): controllers.list_nodes}),
+    _resource("devices/", {("GET", None): odds.none}),
+    _resource("rackcontrollers/", {("GET", None): controllers.list_racks}),
+    _resource("rackcontrollers/([^/]+)/", {("GET", None): controllers.read_rack}),
+    _resource("regioncontrollers/", {("GET", None): controllers.list_regions}),
+    _resource("regioncontrollers/([^/]+)/", {("GET", None): controllers.read_region}),
+    _resource(
+        "account/prefs/sshkeys/",
+        {("GET", None): sshkeys.list_keys, ("POST", None): sshkeys.create, ("POST", "import"): sshkeys.import_keys},
+    ),
+    _resource("account/prefs/sshkeys/([^/]+)/", {("GET", None): sshkeys.read, ("DELETE", None): sshkeys.delete}),
+    _resource(
+        "files/",
+        {
+            ("GET", None): odds.list_files,
+            ("GET", "get"): odds.get_file,
+            ("GET", "get_by_key"): odds.get_by_key,
+            ("POST", None): odds.create_file,
+        },
+        anonymous={("GET", "get_by_key"): odds.get_by_key},
+    ),
+    _resource("files/([^/]+)/", {("GET", None): odds.read_file, ("DELETE", None): odds.delete_file}),
+    _resource("notifications/", {("GET", None): odds.notifications}),
+    _resource("package-repositories/", {("GET", None): odds.package_repositories}),
+    *(
+        _resource(f"{path}/", {("GET", None): odds.none})
+        for path in ("vm-hosts", "discovery", "dhcp-snippets", "license-keys")
+    ),
+)
 
 RESOURCES = (
     _resource("version/", {("GET", None): _version}, is_open=True),
@@ -111,6 +237,7 @@ RESOURCES = (
             ("POST", "allocate"): machines.allocate,
             ("POST", "release"): machines.release_many,
             ("POST", "set_zone"): places.set_zone,
+            ("POST", "clone"): layouts.clone,
         },
         anonymous={("GET", "is_registered"): machines.is_registered, ("POST", None): machines.enlist},
     ),
@@ -141,14 +268,48 @@ RESOURCES = (
             ("POST", "exit_rescue_mode"): conditions.exit_rescue_mode,
             ("POST", "set_workload_annotations"): conditions.set_workload_annotations,
             ("POST", "set_owner_data"): conditions.set_workload_annotations,
+            ("POST", "set_storage_layout"): layouts.set_storage_layout,
+            ("POST", "restore_storage_configuration"): layouts.restore_storage,
+            ("POST", "restore_networking_configuration"): layouts.restore_networking,
+            ("POST", "restore_default_configuration"): layouts.restore_default,
         },
     ),
     _resource("nodes/([^/]+)/", {("GET", None): machines.read_node}),
-    _resource("nodes/([^/]+)/interfaces/", {("GET", None): machines.list_interfaces}),
-    _resource("nodes/([^/]+)/interfaces/([^/]+)/", {("GET", None): machines.read_interface}),
+    _resource("nodes/([^/]+)/interfaces/", {("GET", None): interfaces.list_interfaces}),
+    _resource(
+        "nodes/([^/]+)/interfaces/([^/]+)/",
+        {
+            ("GET", None): interfaces.read,
+            ("PUT", None): interfaces.update,
+            ("POST", "link_subnet"): interfaces.link_subnet,
+            ("POST", "unlink_subnet"): interfaces.unlink_subnet,
+            ("POST", "disconnect"): interfaces.disconnect,
+        },
+    ),
     _resource("nodes/([^/]+)/blockdevices/", {("GET", None): machines.list_disks}),
-    _resource("nodes/([^/]+)/results/", {("GET", None): scripts.list_results}),
-    _resource("nodes/([^/]+)/results/([^/]+)/", {("GET", None): scripts.read_result}),
+    _resource("nodes/([^/]+)/results/", {("GET", None): script_results.list_results}),
+    _resource(
+        "nodes/([^/]+)/results/([^/]+)/",
+        {
+            ("GET", None): script_results.read_result,
+            ("GET", "download"): script_results.download_result,
+            ("PUT", None): script_results.update_result,
+            ("DELETE", None): script_results.delete_result,
+        },
+    ),
+    _resource("scripts/", {("GET", None): script_library.list_scripts, ("POST", None): script_library.create}),
+    _resource(
+        "scripts/([^/]+)",
+        {
+            ("GET", None): script_library.read,
+            ("GET", "download"): script_library.download,
+            ("PUT", None): script_library.update,
+            ("DELETE", None): script_library.delete,
+            ("POST", "revert"): script_library.revert,
+            ("POST", "add_tag"): script_library.add_tag,
+            ("POST", "remove_tag"): script_library.remove_tag,
+        },
+    ),
     _resource("tags/", {("GET", None): tags.list_tags, ("POST", None): tags.create}),
     _resource(
         "tags/([^/]+)/",
@@ -176,17 +337,9 @@ RESOURCES = (
         {("GET", None): places.read_zone, ("PUT", None): places.update_zone, ("DELETE", None): places.delete_zone},
     ),
     _resource("events/", {("GET", "query"): events.query}),
-    _resource(
-        "boot-resources/",
-        {("GET", None): images.list_resources, ("GET", "is_importing"): images.is_importing},
-    ),
-    _resource("boot-resources/([^/]+)/", {("GET", None): images.read_resource}),
-    _resource("fabrics/", {("GET", None): network.list_fabrics}),
-    _resource("fabrics/([^/]+)/vlans/", {("GET", None): network.list_vlans}),
-    _resource("fabrics/([^/]+)/vlans/([^/]+)/", {("GET", None): network.read_vlan}),
-    _resource("subnets/", {("GET", None): network.list_subnets}),
-    _resource("subnets/([^/]+)/", {("GET", None): network.read_subnet}),
-    _resource("domains/", {("GET", None): network.list_domains}),
+    *_IMAGES,
+    *_NETWORKS,
+    *_OTHERS,
 )
 
 # What machines and not people ask; below the server's root.

@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab.maas.wire import Refusal, Request, invalid, missing
+from lab.maas.wire import invalid
 
 if TYPE_CHECKING:
     from lab.maas.region import Region
@@ -33,65 +31,27 @@ STATUS_NAMES = {
     9: "Skipped",
 }
 # What a set of results is worth: the first of these that occurs.
-_PRECEDENCE = (RUNNING, PENDING, FAILED, TIMED_OUT, ABORTED)
+PRECEDENCE = (RUNNING, PENDING, FAILED, TIMED_OUT, ABORTED)
 
 NODE, CPU, MEMORY, STORAGE, NETWORK = range(5)
-
-
-@dataclass(frozen=True)
-class Script:
-    """A built-in script. `id` is its number, `tags` beside its hardware type's."""
-
-    id: int
-    name: str
-    kind: int
-    hardware: int = NODE
-    tags: tuple[str, ...] = ()
-    per_interface: bool = False
-
-
-SCRIPTS = {
-    script.name: script
-    for script in (
-        Script(187, "20-maas-01-install-lldpd", COMMISSIONING),
-        Script(188, "20-maas-02-dhcp-unconfigured-ifaces", COMMISSIONING),
-        Script(189, "30-maas-01-bmc-config", COMMISSIONING, NODE, ("bmc-config",)),
-        Script(190, "20-maas-03-machine-resources", COMMISSIONING, NODE, ("deploy-info",)),
-        Script(191, "40-maas-01-machine-config-hints", COMMISSIONING),
-        Script(192, "50-maas-01-commissioning", COMMISSIONING, NODE, ("deploy-info",)),
-        Script(193, "maas-support-info", COMMISSIONING, NODE, ("deploy-info",)),
-        Script(194, "maas-lshw", COMMISSIONING, NODE, ("deploy-info",)),
-        Script(195, "maas-list-modaliases", COMMISSIONING, NODE, ("deploy-info",)),
-        Script(196, "maas-get-fruid-api-data", COMMISSIONING),
-        Script(197, "maas-kernel-cmdline", COMMISSIONING),
-        Script(198, "maas-serial-ports", COMMISSIONING, NODE, ("deploy-info",)),
-        Script(199, "maas-capture-lldpd", COMMISSIONING),
-        Script(200, "smartctl-validate", TESTING, STORAGE, ("commissioning", "storage")),
-        Script(201, "smartctl-short", TESTING, STORAGE, ("storage",)),
-        Script(202, "smartctl-long", TESTING, STORAGE, ("storage",)),
-        Script(203, "smartctl-conveyance", TESTING, STORAGE, ("storage",)),
-        Script(204, "memtester", TESTING, MEMORY, ("memory",)),
-        Script(205, "stress-ng-cpu-long", TESTING, CPU, ("cpu",)),
-        Script(206, "stress-ng-cpu-short", TESTING, CPU, ("cpu",)),
-        Script(207, "stress-ng-memory-long", TESTING, MEMORY, ("memory",)),
-        Script(208, "stress-ng-memory-short", TESTING, MEMORY, ("memory",)),
-        Script(209, "ntp", TESTING, NETWORK, ("ntp", "network")),
-        Script(210, "badblocks", TESTING, STORAGE, ("storage",)),
-        Script(211, "badblocks-destructive", TESTING, STORAGE, ("destructive", "storage")),
-        Script(212, "7z", TESTING, CPU, ("cpu",)),
-        Script(213, "fio", TESTING, STORAGE, ("storage", "destructive")),
-        Script(214, "internet-connectivity", TESTING, NETWORK, ("internet", "network-validation", "network"), True),
-        Script(215, "gateway-connectivity", TESTING, NETWORK, ("network-validation", "network"), True),
-        Script(216, "rack-controller-connectivity", TESTING, NETWORK, ("network-validation", "network"), True),
-        Script(217, "wipe-disks", RELEASE, NODE, ("wipe", "disk")),
-    )
+# What scripts are told unless the region's settings or the caller say something else.
+_VALUES = {
+    "maas_auto_ipmi_user": "maas",
+    "maas_auto_ipmi_cipher_suite_id": "3",
+    "maas_auto_ipmi_user_privilege_level": "ADMIN",
 }
 
 
-def select(field: str, given: str | None, kind: int, default_tag: str | None = None) -> list[Script]:
+def by_name(region: Region) -> dict[str, Record]:
+    """Every script of the region."""
+    return {script["name"]: script for script in region.store.data["scripts"]}
+
+
+def select(region: Region, field: str, given: str | None, kind: int, default_tag: str | None = None) -> list[Record]:
     """Scripts that a comma list of names and tags means.
 
     Args:
+        region: the region.
         field: form field, for the error.
         given: the list; None for the scripts that carry `default_tag`, "none" for no script.
         kind: commissioning, testing or release.
@@ -100,28 +60,55 @@ def select(field: str, given: str | None, kind: int, default_tag: str | None = N
     Raises:
         Refusal: 400 for a name that is neither script nor tag.
     """
-    kin = sorted((script for script in SCRIPTS.values() if script.kind == kind), key=lambda script: script.name)
+    kin = sorted((one for one in region.store.data["scripts"] if one["type"] == kind), key=lambda one: str(one["name"]))
     if given is None or given == "":
-        return [script for script in kin if default_tag is None or default_tag in script.tags]
+        return [script for script in kin if default_tag is None or default_tag in script["tags"]]
     if given == "none" and kind == TESTING:
         return []
-    chosen = []
+    chosen: list[Record] = []
     for word in given.split(","):
-        meant = [script for script in kin if word in (script.name, str(script.id), *script.tags)]
+        meant = [script for script in kin if word in (script["name"], str(script["id"]), *script["tags"])]
         if not meant:
             raise invalid({field: [f"Select a valid choice. {word} is not one of the available choices."]})
         chosen += [script for script in meant if script not in chosen]
     return chosen
 
 
-def start_set(region: Region, machine: Record, kind: int, scripts: Iterable[Script]) -> int:
-    """Make the set that the machine is to run now its current one; the set's id."""
+def _parameters(region: Region, script: Record, given: Any) -> Record:
+    """Parameters of a script with the values that it is to run with; those without a value are left out."""
+    config = region.store.data["config"]
+    used: Record = {}
+    for name, parameter in script["parameters"].items():
+        value = given.get(f"{script['name']}_{name}") or given.get(name) or config.get(name) or _VALUES.get(name)
+        value = value or parameter.get("default")
+        if value not in (None, ""):
+            used[name] = {**parameter, "value": value}
+    return used
+
+
+def start_set(region: Region, machine: Record, kind: int, scripts: Iterable[Record], given: Any = None) -> int:
+    """Make the set that the machine is to run now its current one; the set's id.
+
+    `given` are the fields of the request, where parameters of scripts may be among them.
+    """
     set_id = region.store.next_id("script_set")
     results = [
-        {"id": region.store.next_id("script_result"), "name": script.name, "status": PENDING, "at": region.now()}
+        {
+            "id": region.store.next_id("script_result"),
+            "name": script["name"],
+            "script": script["id"],
+            "revision": script["history"][0]["id"],
+            "hardware": script["hardware_type"],
+            "per_interface": any(one.get("type") == "interface" for one in script["parameters"].values()),
+            "parameters": _parameters(region, script, given or {}),
+            "status": PENDING,
+            "at": region.now(),
+            "suppressed": False,
+        }
         for script in scripts
     ]
-    region.store.data["script_sets"].append(
+    region.store.add(
+        "script_sets",
         {
             "id": set_id,
             "system_id": machine["system_id"],
@@ -129,7 +116,7 @@ def start_set(region: Region, machine: Record, kind: int, scripts: Iterable[Scri
             "results": results,
             "started": None,
             "ended": None,
-        }
+        },
     )
     machine["current_sets"][CURRENT[kind]] = set_id
     return set_id
@@ -138,7 +125,7 @@ def start_set(region: Region, machine: Record, kind: int, scripts: Iterable[Scri
 def current(region: Region, machine: Record, kind: int) -> Record | None:
     """The machine's current set of a kind."""
     wanted = machine["current_sets"].get(CURRENT[kind])
-    return next((one for one in region.store.data["script_sets"] if one["id"] == wanted), None) if wanted else None
+    return region.store.find("script_sets", wanted) if wanted else None
 
 
 def finish(region: Region, machine: Record, kind: int, status: int, failed_script: str | None = None) -> None:
@@ -158,12 +145,24 @@ def finish(region: Region, machine: Record, kind: int, status: int, failed_scrip
     script_set["ended"] = now
 
 
+def take_outputs(region: Region, machine: Record, kind: int, outputs: Any) -> None:
+    """Keep what scripts of the machine's current set said, by name: {"exit_status", "stdout", "stderr", "result"}."""
+    script_set = current(region, machine, kind)
+    for result in script_set["results"] if script_set else []:
+        said = outputs.get(result["name"])
+        if said is None or result["status"] not in (PENDING, RUNNING):
+            continue
+        code = int(said.get("exit_status", 0))
+        result.update(status=PASSED if code == 0 else FAILED, exit_status=code, at=region.now())
+        result["output"] = {stream: str(said.get(stream, "")) for stream in ("stdout", "stderr", "result")}
+
+
 def worth(results: Iterable[Record]) -> int:
     """Status of several results together; -1 where there is none. Aborted ones do not count."""
     statuses = {result["status"] for result in results} - {ABORTED}
     if not statuses:
         return -1
-    return next((status for status in _PRECEDENCE if status in statuses), PASSED)
+    return next((status for status in PRECEDENCE if status in statuses), PASSED)
 
 
 def summary(region: Region, machine: Record) -> Record:
@@ -178,111 +177,16 @@ def summary(region: Region, machine: Record) -> Record:
     groups = {
         "commissioning": results[COMMISSIONING],
         "testing": tests,
-        "interface_test": [result for result in tests if SCRIPTS[result["name"]].per_interface],
+        "interface_test": [result for result in tests if result["per_interface"]],
     }
     names = {CPU: "cpu", MEMORY: "memory", STORAGE: "storage", NETWORK: "network", NODE: "other"}
     for hardware, name in names.items():
-        groups[f"{name}_test"] = [result for result in tests if SCRIPTS[result["name"]].hardware == hardware]
+        groups[f"{name}_test"] = [result for result in tests if result["hardware"] == hardware]
     for name, members in groups.items():
         status = worth(members)
         shown[f"{name}_status"] = status
         shown[f"{name}_status_name"] = STATUS_NAMES[status]
     return shown
-
-
-# -- nodes/{system_id}/results/ --------------------------------------------------------------------------------------
-
-
-def _date(at: float | None) -> str | None:
-    return time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime(at)) if at else None
-
-
-def _shown_result(result: Record) -> Record:
-    done = result["status"] not in (PENDING, RUNNING, ABORTED)
-    at = result["at"] if done else None
-    return {
-        "id": result["id"],
-        "created": _date(result["at"]),
-        "updated": _date(result["at"]),
-        "name": result["name"],
-        "status": result["status"],
-        "status_name": STATUS_NAMES[result["status"]],
-        "exit_status": (1 if result["status"] == FAILED else 0) if done else None,
-        "started": _date(at),
-        "ended": _date(at),
-        "runtime": "0:00:00" if done else "",
-        "starttime": at or "",
-        "endtime": at or "",
-        "estimated_runtime": "0:00:00",
-        "parameters": {},
-        "script_id": SCRIPTS[result["name"]].id,
-        "script_revision_id": SCRIPTS[result["name"]].id if done else None,
-        "suppressed": False,
-    }
-
-
-def _shown_set(script_set: Record, hardware: set[int]) -> Record:
-    statuses = {result["status"] for result in script_set["results"]}
-    status = next((one for one in _PRECEDENCE if one in statuses), PASSED) if statuses else -1
-    results = sorted(script_set["results"], key=lambda result: str(result["name"]))
-    ended = script_set["ended"] if status not in (PENDING, RUNNING, ABORTED) else None
-    return {
-        "type_name": TYPE_NAMES[script_set["type"]],
-        "ended": _date(ended),
-        "runtime": "0:00:00" if ended else "",
-        "started": _date(script_set["started"]),
-        "status": status,
-        "system_id": script_set["system_id"],
-        "id": script_set["id"],
-        "last_ping": _date(ended),
-        "results": [
-            _shown_result(result) for result in results if not hardware or SCRIPTS[result["name"]].hardware in hardware
-        ],
-        "type": script_set["type"],
-        "status_name": STATUS_NAMES[status],
-        "resource_uri": f"/MAAS/api/2.0/nodes/{script_set['system_id']}/results/{script_set['id']}/",
-    }
-
-
-_TYPES = {"commissioning": COMMISSIONING, "testing": TESTING, "installation": INSTALLATION, "release": RELEASE}
-_HARDWARE = {"node": NODE, "cpu": CPU, "memory": MEMORY, "storage": STORAGE, "network": NETWORK}
-
-
-def _numbers(words: Iterable[str], known: dict[str, int]) -> set[int]:
-    return {known.get(word, int(word) if word.isdigit() else -1) for given in words for word in given.split(",")}
-
-
-def list_results(region: Region, request: Request, system_id: str) -> list[Record]:
-    """`GET nodes/{system_id}/results/`"""
-    if region.store.machine(system_id) is None:
-        raise missing("Node")
-    types = _numbers(request.query.getlist("type"), _TYPES)
-    hardware = _numbers(request.query.getlist("hardware_type"), _HARDWARE)
-    return [
-        _shown_set(script_set, hardware)
-        for script_set in region.store.data["script_sets"]
-        if script_set["system_id"] == system_id and (not types or script_set["type"] in types)
-    ]
-
-
-def read_result(region: Region, request: Request, system_id: str, which: str) -> Record:
-    """`GET nodes/{system_id}/results/{id|current-commissioning|...}/`"""
-    machine = region.store.machine(system_id)
-    if machine is None:
-        raise missing("Node")
-    if which.startswith("current-") and which.removeprefix("current-") in _TYPES:
-        kind = which.removeprefix("current-")
-        found = current(region, machine, _TYPES[kind])
-        if found is None:
-            raise Refusal(400, f"No current {kind} script set exists for this node.")
-        return _shown_set(found, set())
-    if not which.isdigit():
-        raise Refusal(400, f"Unknown id type: {which}")
-    sets: list[Record] = region.store.data["script_sets"]
-    by_id = next((one for one in sets if one["id"] == int(which) and one["system_id"] == system_id), None)
-    if by_id is None:
-        raise missing("ScriptSet")
-    return _shown_set(by_id, set())
 
 
 def skip_bmc_config(region: Region, machine: Record) -> None:

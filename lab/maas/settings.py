@@ -124,6 +124,7 @@ class LabImage:
     """An image that machines can be deployed with.
 
     `architectures` are MAAS's ("amd64/generic"), `kernels` the kernel flavours it brings; a custom image has none.
+    `subarches` are the flavours that it can be booted as; those of `kernels` when not given.
     """
 
     osystem: str
@@ -131,6 +132,7 @@ class LabImage:
     title: str = ""
     architectures: tuple[str, ...] = ("amd64/generic",)
     kernels: tuple[str, ...] = ()
+    subarches: tuple[str, ...] = ()
 
 
 _LAB_IMAGE = LabImage("custom", "debian-12", "Debian 12 of the lab")
@@ -154,7 +156,7 @@ class LabSettings:
 def _image(entry: Any, where: str) -> LabImage:
     if not isinstance(entry, dict) or not entry.get("osystem") or not entry.get("series"):
         raise SettingsError(f'{where}: every image needs "osystem" and "series", for example "custom" and "debian-12"')
-    unknown = set(entry) - {"osystem", "series", "title", "architectures", "kernels"}
+    unknown = set(entry) - {"osystem", "series", "title", "architectures", "kernels", "subarches"}
     if unknown:
         raise SettingsError(f"{where}: unknown key {sorted(unknown)[0]!r}: remove it")
     return LabImage(
@@ -163,6 +165,7 @@ def _image(entry: Any, where: str) -> LabImage:
         str(entry.get("title", "")),
         tuple(entry.get("architectures", ("amd64/generic",))),
         tuple(entry.get("kernels", ())),
+        tuple(entry.get("subarches", ())),
     )
 
 

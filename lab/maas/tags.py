@@ -9,9 +9,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from lab.maas.forms import Fields
-from lab.maas.machine_form import Errors
 from lab.maas.views import API, show_machine
-from lab.maas.wire import NO_CONTENT, Request, Response, conflict, forbidden, missing
+from lab.maas.wire import NO_CONTENT, Errors, Request, Response, conflict, forbidden, missing
 
 if TYPE_CHECKING:
     from lab.maas.region import Region
@@ -72,8 +71,7 @@ def create(region: Region, request: Request) -> Record:
         raise forbidden()
     tag = {"name": "", "definition": "", "comment": "", "kernel_opts": ""}
     _take(region, request.data, tag)
-    region.store.data["tags"].append(tag)
-    return _show(tag)
+    return _show(region.store.add("tags", tag))
 
 
 def read(region: Region, request: Request, name: str) -> Record:

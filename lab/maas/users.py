@@ -10,9 +10,8 @@ import string
 from typing import TYPE_CHECKING
 
 from lab.maas.forms import string_bool
-from lab.maas.machine_form import CONFLICT_PAGE
 from lab.maas.views import API
-from lab.maas.wire import HTML, NO_CONTENT, Refusal, Request, Response, forbidden, missing
+from lab.maas.wire import NO_CONTENT, Refusal, Request, Response, admins_only, missing, required, taken
 
 if TYPE_CHECKING:
     from lab.maas.region import Region
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 _LETTERS = string.ascii_letters + string.digits
 
 
-def _show(user: Record) -> Record:
+def show_user(user: Record) -> Record:
     return {
         "is_superuser": user["is_superuser"],
         "username": user["username"],
@@ -35,12 +34,12 @@ def whoami(region: Region, request: Request) -> Record:
     """`GET users/?op=whoami`"""
     user = region.user(request.username)
     assert user is not None
-    return _show(user)
+    return show_user(user)
 
 
 def list_users(region: Region, request: Request) -> list[Record]:
     """`GET users/`"""
-    return [_show(user) for user in sorted(region.store.data["users"], key=lambda user: str(user["username"]))]
+    return [show_user(user) for user in sorted(region.store.data["users"], key=lambda user: str(user["username"]))]
 
 
 def read(region: Region, request: Request, name: str) -> Record:
@@ -48,37 +47,28 @@ def read(region: Region, request: Request, name: str) -> Record:
     user = region.user(name)
     if user is None:
         raise missing("User")
-    return _show(user)
-
-
-def _admins_only(request: Request) -> None:
-    if not request.is_admin:
-        raise forbidden("This method is reserved for admin users.")
-
-
-def _required(request: Request, name: str) -> str:
-    value = request.data.get(name)
-    if not value:
-        raise Refusal(400, f"No provided {name}!")
-    return str(value)
+    return show_user(user)
 
 
 def create(region: Region, request: Request) -> Record:
     """`POST users/`"""
-    _admins_only(request)
-    name = _required(request, "username")
-    email = _required(request, "email")
-    _required(request, "password")
+    admins_only(request)
+    name = required(request.data, "username")
+    email = required(request.data, "email")
+    required(request.data, "password")
+    superuser = request.data.get("is_superuser")
+    if isinstance(superuser, bool):
+        # its validator wants a text, and says nothing when it gets none
+        raise Refusal(500, "")
     if region.user(name):
-        raise Refusal(409, CONFLICT_PAGE, HTML, layer="server", headers={"Retry-After": "5"})
-    user = {"username": name, "email": email, "is_superuser": bool(string_bool(_required(request, "is_superuser")))}
-    region.store.data["users"].append(user)
-    return _show(user)
+        raise taken()
+    user = {"username": name, "email": email, "is_superuser": bool(string_bool(required(request.data, "is_superuser")))}
+    return show_user(region.store.add("users", user))
 
 
 def delete(region: Region, request: Request, name: str) -> Response:
     """`DELETE users/{name}/`; deleting nobody succeeds."""
-    _admins_only(request)
+    admins_only(request)
     if name == request.username:
         raise Refusal(400, "An administrator cannot self-delete.")
     data = region.store.data
@@ -117,7 +107,7 @@ def create_token(region: Region, request: Request) -> Record:
 
 def delete_token(region: Region, request: Request) -> Response:
     """`POST account/?op=delete_authorisation_token`"""
-    key = _required(request, "token_key")
+    key = required(request.data, "token_key")
     tokens = region.store.data["tokens"]
     mine = [token for token in tokens if token["key"] == key and token["username"] == request.username]
     if not mine:

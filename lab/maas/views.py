@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab.maas import scripts
 from lab.maas.hardware import INFO_KEYS
-from lab.maas.network import DOMAIN, show_subnet, show_vlan, subnet_by_id
+from lab.maas.network import DOMAIN, show_subnet, show_vlan, subnet_by_id, vlan_by_id
 from lab.maas.transitions import IN_USE, label
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def show_interface(region: Region, machine: Record, interface: Record) -> Record
         if link.get("subnet") is not None:
             shown["subnet"] = show_subnet(region, subnet_by_id(region, link["subnet"]))
         links.append(shown)
-    fabric, found = interface["fabric"], interface["discovered"]
+    vlan, found = interface["vlan"], interface["discovered"]
     discovered = None
     if found:
         subnet = show_subnet(region, subnet_by_id(region, found["subnet"]))
@@ -66,7 +66,7 @@ def show_interface(region: Region, machine: Record, interface: Record) -> Record
         "vendor": interface["vendor"],
         "type": "physical",
         "name": interface["name"],
-        "vlan": None if fabric is None else show_vlan(region.store.data["fabrics"][fabric]),
+        "vlan": None if vlan is None else show_vlan(region, vlan_by_id(region, vlan)),
         "discovered": discovered,
         "tags": [],
         "resource_uri": f"{API}/nodes/{system_id}/interfaces/{interface['id']}/",
@@ -141,7 +141,7 @@ def _gateway(region: Region, machine: Record) -> str | None:
     for interface in machine["interfaces"]:
         for link in interface["links"]:
             if link.get("ip_address"):
-                gateway = subnet_by_id(region, link["subnet"])["gateway"]
+                gateway = subnet_by_id(region, link["subnet"])["gateway_ip"]
                 if gateway:
                     return str(gateway)
     return None

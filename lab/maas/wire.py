@@ -16,10 +16,25 @@ from typing import Any
 from lab.maas.forms import Fields
 
 TEXT = "text/plain; charset=utf-8"
+NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
 BARE_TEXT = "text/plain"
 JSON = "application/json; charset=utf-8"
 BARE_JSON = "application/json"
 HTML = "text/html; charset=utf-8"
+
+CONFLICT_PAGE = """<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" \
+"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml" xml:lang="en" lang="en">
+  <head>
+    <title>Error: Conflict Error</title>
+  </head>
+  <body>
+    <h2 class="p-heading--four">
+      Conflict error. Try your request again, as it will most likely succeed.
+    </h2>
+  </body>
+</html>
+"""
 
 _HASH = {"X-MAAS-API-Hash": "36763f1444f05f8c565d0292aabefcaa9ece4369"}
 _FRAME = {"X-Frame-Options": "DENY"}
@@ -96,6 +111,19 @@ def invalid(errors: dict[str, list[str]]) -> Refusal:
     return Refusal(400, errors)
 
 
+class Errors(dict[str, list[str]]):
+    """Field errors as they add up."""
+
+    def add(self, field: str, message: str) -> None:
+        """One more message for a field."""
+        self.setdefault(field, []).append(message)
+
+    def refuse(self) -> None:
+        """Raise the 400 that the errors amount to, if there are any."""
+        if self:
+            raise invalid(dict(self))
+
+
 def conflict(message: str) -> Refusal:
     """409: the machine's state does not allow it."""
     return Refusal(409, message)
@@ -104,6 +132,29 @@ def conflict(message: str) -> Refusal:
 def forbidden(message: str = "") -> Refusal:
     """403: not an administrator, not the owner, or a locked machine."""
     return Refusal(403, message)
+
+
+def taken() -> Refusal:
+    """409: a constraint of the database is broken; MAAS calls it a conflict that a retry would heal."""
+    return Refusal(409, CONFLICT_PAGE, HTML, layer="server", headers={"Retry-After": "5"})
+
+
+def admins_only(request: Request) -> None:
+    """Refuse (403, with a text) whoever is no administrator."""
+    if not request.is_admin:
+        raise forbidden("This method is reserved for admin users.")
+
+
+def required(data: Any, name: str) -> str:
+    """A parameter that has to be given.
+
+    Raises:
+        Refusal: 400, it is not there or empty.
+    """
+    given = data.get(name)
+    if given is None or given == "":
+        raise Refusal(400, f"No provided {name}!")
+    return str(given)
 
 
 def missing(model: str) -> Refusal:
@@ -125,6 +176,7 @@ class Request:
 
     `data` is what the body says in whatever encoding (Fields, or what JSON held, or None for an encoding that MAAS
     does not know); `post` holds form fields only and is empty for JSON, which many operations silently rely on.
+    `body` is the body as it was sent.
     """
 
     method: str
@@ -135,6 +187,7 @@ class Request:
     data: Any
     files: Fields
     raw_query: str = ""
+    body: bytes = b""
     base_url: str = ""
     user: dict[str, Any] | None = None
     after_commit: list[Callable[[], None]] = field(default_factory=list)

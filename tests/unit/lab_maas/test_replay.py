@@ -14,12 +14,15 @@ import pytest
 
 from lab.maas.settings import LabImage
 
-from .replay import Replay, load
+from .replay import CONTENT_SUMS, Replay, load
 from .world import World
 
 _UBUNTU = tuple(
-    LabImage("ubuntu", series, f"{number} LTS", ("amd64/generic", "arm64/generic"), (f"ga-{number}", f"hwe-{number}"))
-    for series, number in (("noble", "24.04"), ("jammy", "22.04"))
+    LabImage("ubuntu", series, f"{number} LTS", ("amd64/generic", "arm64/generic"), (f"ga-{number}", f"hwe-{number}"), flavours)
+    for series, number, flavours in (
+        ("noble", "24.04", ("hwe-p", "hwe-22.04", "ga-22.04", "hwe-24.04", "ga-24.04")),
+        ("jammy", "22.04", ("hwe-p", "hwe-20.04", "ga-20.04", "hwe-22.04", "ga-22.04")),
+    )
 )
 _REGULAR = ("rc", "rt", "rs")
 
@@ -35,6 +38,8 @@ def _replay(recorded: Path, world: World) -> Replay:
         data["users"].append({"username": "regular", "email": "regular@example.com", "is_superuser": False})
         data["tags"].append({"name": "virtual", "definition": "", "comment": "", "kernel_opts": ""})
         data["config"]["maas_name"] = "vm"
+        for controller, name in zip(data["controllers"], ("rack1", "vm"), strict=True):
+            controller["hostname"] = name
         names = ("consumer", "key", "secret")
         data["tokens"] = [
             {**dict(zip(names, one, strict=True)), "username": "admin", "name": "MAAS consumer"}
@@ -42,7 +47,8 @@ def _replay(recorded: Path, world: World) -> Replay:
         ] + [
             {**dict(zip(names, _REGULAR, strict=True)), "username": "regular", "name": "MAAS consumer"},
         ]
-    return Replay(world, admin, _REGULAR)
+    here = {**CONTENT_SUMS, **{one[:7]: other[:7] for one, other in CONTENT_SUMS.items()}}
+    return Replay(world, admin, _REGULAR, here)
 
 
 @pytest.fixture
