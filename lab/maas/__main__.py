@@ -63,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     server.serve_forever()
     region.lifecycle.stop()
     server.server_close()
+    region.store.close()
     return 0
 
 

@@ -120,8 +120,7 @@ class Lifecycle:
     def stop(self) -> None:
         """End all workers; the jobs stay in the database."""
         self._stop.set()
-        with self._region.store.transaction():
-            self._region.store.changed.notify_all()
+        self._region.store.wake()
 
     def run(self, system_id: str, kind: str, token: str) -> None:
         """Work on a job; a machine that was quick may have brought it to its end already."""
@@ -274,14 +273,15 @@ class Lifecycle:
 
     def _wait_for_report(self, system_id: str, token: str) -> None:
         store = self._region.store
-        with store.changed:
+        changed = store.of_machine(system_id)
+        with changed:
             while True:
                 with store.transaction():
                     if self._over(system_id, token):
                         return
                     machine = self._current(system_id, token)
                     left = machine["job"]["deadline"] - self._region.now() if machine else 0
-                store.changed.wait(max(0.01, min(left, 60)))
+                changed.wait(max(0.01, min(left, 60)))
 
     def _poll_power(self, system_id: str) -> str:
         with self._region.store.transaction():

@@ -91,6 +91,10 @@ def start_set(region: Region, machine: Record, kind: int, scripts: Iterable[Reco
 
     `given` are the fields of the request, where parameters of scripts may be among them.
     """
+    left = current(region, machine, kind)
+    for result in left["results"] if left else []:
+        if result["status"] in (PENDING, RUNNING):
+            result["status"] = ABORTED
     set_id = region.store.next_id("script_set")
     results = [
         {

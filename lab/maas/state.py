@@ -179,6 +179,12 @@ class Store:
         with self._lock:
             return self._machines.setdefault(system_id, threading.Condition(self._lock))
 
+    def wake(self) -> None:
+        """Have everybody who waits for a change look up."""
+        with self._lock:
+            for condition in (self.changed, *self._machines.values()):
+                condition.notify_all()
+
     def next_id(self, counter: str) -> int:
         """Next number of a sequence, from 1."""
         value = int(self.data["counters"].get(counter, 0)) + 1

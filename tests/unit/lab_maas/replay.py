@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from lab.maas.power import PowerFailure
-
-from .replay_machine import PLAYED
-from .world import NO_RACK, Answer, World, hmac_header, oauth
+from .replay_machine import FAILING, INSTEAD, PLAYED
+from .world import Answer, World, hmac_header, oauth
 
 # Requests that the recording region's ordinary user made.
 _BY_REGULAR = re.compile(r"regular|^(207|286|293|321|340|377|383|399)-")
@@ -71,12 +69,11 @@ class Replay:
 
     def play(self, recording: Recording) -> str | None:
         """Send one request; what differs in the answer, or None."""
-        power = self.world.power
-        power.failure = None
-        if recording.name.startswith("85") or recording.name.startswith("86"):
-            power.failure = NO_RACK
-        elif recording.name.startswith(("870", "872", "873")):
-            power.failure = PowerFailure("simulated BMC failure: connection timeout")
+        failures = [failure for begin, failure in FAILING.items() if recording.name.startswith(begin)]
+        self.world.power.failure = failures[0] if failures else None
+        if recording.name in INSTEAD:
+            INSTEAD[recording.name](self)
+            return "not sent: a step of the simulator stands for it"
         if recording.name in PLAYED:
             PLAYED[recording.name](self)
         target, body, headers = self._request(recording)
@@ -235,10 +232,17 @@ def _plain(text: str) -> str:
 def _canonical(value: Any, key: str = "", parent: Any = None) -> Any:
     """A value without what differs from run to run: numbers of rows, UUIDs, times, made-up names."""
     if isinstance(value, dict):
-        volatile = {"comment", "created"} <= set(value) or value.get("type") in ("physical", "partition") or "mode" in value or "exit_status" in value
+        volatile = (
+            {"comment", "created"} <= set(value)
+            or value.get("type") in ("physical", "partition")
+            or "mode" in value
+            or "exit_status" in value
+        )
         if value.get("default") is True and "parallel" in value:
             value = _without_prose(value)
-        return {_DAY.sub("DAY", k): _canonical(v, k, value) for k, v in value.items() if not (volatile and k in _ID_KEYS)}
+        return {
+            _DAY.sub("DAY", k): _canonical(v, k, value) for k, v in value.items() if not (volatile and k in _ID_KEYS)
+        }
     if isinstance(value, list):
         if value and isinstance(value[0], dict) and "script_type" not in value[0] and "parallel" in value[0]:
             # they come in no order

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .world import phone_home
+from lab.maas import actions, events, scripts
+from lab.maas.power import PowerFailure
+
+from .world import NO_RACK, phone_home
 
 if TYPE_CHECKING:
     from .replay import Replay
@@ -81,6 +84,49 @@ def _late_power(replay: Replay) -> None:
     replay.world.wait(lambda: all(replay.machine(one)["power_state"] == "on" for one in (N2, N3)))
 
 
+def _use_up_a_set(replay: Replay) -> None:
+    """A deployment that was refused for want of a rack controller has used up a number all the same."""
+    with replay.world.region.store.transaction():
+        replay.world.region.store.next_id("script_set")
+
+
+def _deploy_without_temporal(replay: Replay) -> None:
+    """The region waited a minute for its workflow engine, failed, and left the machine with its user."""
+    region = replay.world.region
+    with region.store.transaction():
+        machine = replay.machine(N3)
+        actions.acquire(region, machine, "admin", "", None)
+        scripts.start_set(region, machine, scripts.INSTALLATION, [])
+        machine.update(osystem="ubuntu", distro_series="noble", hwe_kernel="ga-24.04")
+        text = "Aborting DEPLOYING and reverting to ALLOCATED. Unable to power control the node. "
+        events.add(
+            region,
+            machine,
+            "Failed to query node's BMC",
+            f"(admin) - {text}Please check power credentials.",
+        )
+
+
+def _nothing(replay: Replay) -> None:
+    """The region refused and changed nothing."""
+
+
+NO_TEMPORAL = PowerFailure(
+    "Failed client connect: Server connection error: tonic::transport::Error(Transport, ConnectError(ConnectError("
+    '"tcp connect error", Os { code: 111, kind: ConnectionRefused, message: "Connection refused" })))'
+)
+# How BMCs fail during the exchanges whose names begin so.
+FAILING: dict[str, PowerFailure] = {
+    **{f"{number}": NO_RACK for number in range(850, 865)},
+    **dict.fromkeys(("870", "872", "873"), PowerFailure("simulated BMC failure: connection timeout")),
+    "881b": NO_TEMPORAL,
+}
+# In place of the exchange of this name: the simulator has no workflow engine that could be missing.
+INSTEAD: dict[str, Callable[[Replay], None]] = {
+    "881-notemporal-power-off": _nothing,
+    "881e-notemporal-deploy": _deploy_without_temporal,
+    "881g-notemporal-boot-resource-with-content": _nothing,
+}
 # Before the exchange of this name.
 PLAYED: dict[str, Callable[[Replay], None]] = {
     "343-ready": lambda replay: _report(replay, N2),
@@ -93,6 +139,7 @@ PLAYED: dict[str, Callable[[Replay], None]] = {
     "433-release-deployed-with-erase": lambda replay: _deploy(replay, N3),
     "439d-release-deployed-plain": lambda replay: _deploy(replay, N3),
     "439h-failed-deployment": lambda replay: _fail_install(replay, N3),
+    "870-powerfail-commission": _use_up_a_set,
     "874-bmc-error-query": _bmc_says("error"),
     "875-bmc-on-query": _bmc_says("on"),
     "441-failed-testing": lambda replay: _report(replay, N5, exit_status=1),

@@ -279,6 +279,7 @@ def test_a_restart_before_the_machine_was_switched_on(new_world: Callable[..., W
     power.on_power_on = None
     power.gate.clear()
     first.post(f"machines/{system_id}/?op=deploy")
+    first.region.store.snapshot()
     saved = (first.directory / "maas.json").read_text(encoding="utf-8")
     power.gate.set()
     # unlike a process that is killed, the worker of this one still has its say

@@ -218,6 +218,7 @@ def test_what_is_wrong_with_the_lab_directory_is_said(
 
 
 def test_an_error_of_the_simulator_is_a_500_and_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.region.store.snapshot()
     before = (world.directory / "maas.json").read_bytes()
 
     def breaks(*arguments: object) -> None:
@@ -228,5 +229,7 @@ def test_an_error_of_the_simulator_is_a_500_and_changes_nothing(world: World, mo
     monkeypatch.setitem(resource.operations, ("POST", None), breaks)
     answer = world.call("POST", "tags/", ("name", "x"))
     assert (answer.status, answer.text) == (500, "'oops'")
+    assert (world.directory / "maas.journal").read_bytes() == b""
+    world.region.store.snapshot()
     assert (world.directory / "maas.json").read_bytes() == before
     assert world.get("tags/") == []

@@ -150,6 +150,7 @@ class World:
         self.region.lifecycle.stop()
         self.server.shutdown()
         self.server.server_close()
+        self.region.store.snapshot()
 
     def send(self, method: str, target: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
         """One exchange, headers exactly as given."""
