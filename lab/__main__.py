@@ -76,17 +76,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="as lab/status.schema.json describes it")
     command.set_defaults(run=_status)
 
-    command = commands.add_parser("fault", help="put a fault into a node, or --list the kinds")
+    command = commands.add_parser(
+        "fault", help="put a fault into a node or into the lab's MAAS (`maas`), or --list the kinds"
+    )
     command.add_argument("node", nargs="?", metavar="NODE")
     command.add_argument("kind", nargs="?", metavar="KIND")
     command.add_argument("--list", action="store_true", help="show every kind of fault")
     command.add_argument("--json", action="store_true", help="with --list: as JSON")
-    for name in sorted({parameter.name for kind in KINDS.values() for parameter in kind.parameters}):
-        takers = ", ".join(kind.name for kind in KINDS.values() if name in {one.name for one in kind.parameters})
+    kinds = [*faults.kinds(), *faults.region_kinds()]
+    for name in sorted({name for kind in kinds for name in kind["parameters"]}):
+        takers = ", ".join(kind["kind"] for kind in kinds if name in kind["parameters"])
         command.add_argument(f"--{name}", type=int, metavar="N", help=f"for {takers}")
     command.set_defaults(run=_fault)
 
-    command = commands.add_parser("heal", help="take every fault out of a node")
+    command = commands.add_parser("heal", help="take every fault out of a node or out of the lab's MAAS (`maas`)")
     command.add_argument("node", metavar="NODE")
     command.set_defaults(run=_heal)
 
@@ -142,12 +145,16 @@ def _fault(lab: Lab, chosen: argparse.Namespace) -> None:
             for kind in faults.kinds():
                 takes = " ".join(f"[--{name} {default}]" for name, default in kind["parameters"].items())
                 print(f"{kind['kind'] + ' ' + takes:<28} {kind['check']:<22} {kind['summary']}")
+            print("\nof the lab's MAAS (`lab fault maas KIND`):")
+            for kind in faults.region_kinds():
+                takes = " ".join(f"[--{name} {default}]" for name, default in kind["parameters"].items())
+                print(f"{kind['kind']:<16} {kind['summary']} {takes}".rstrip())
         return
     if not chosen.node or not chosen.kind:
         raise LabError(
             f"which node, and which fault of {', '.join(KINDS)}? (`lab fault NODE KIND`, `lab fault --list`)"
         )
-    names = {parameter.name for kind in KINDS.values() for parameter in kind.parameters}
+    names = {name for kind in (*faults.kinds(), *faults.region_kinds()) for name in kind["parameters"]}
     given = {name: getattr(chosen, name) for name in names if getattr(chosen, name) is not None}
     used = faults.inject(lab, chosen.node, chosen.kind, given)
     values = "".join(f" {name}={value}" for name, value in used.items())

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab import files, machines
+from lab import files, machines, region_faults
 from lab.engine import Engine
 from lab.errors import LabError
 from lab.fault_kinds import KINDS, Kind, Target
@@ -32,6 +32,18 @@ def kinds() -> list[dict[str, Any]]:
     ]
 
 
+def region_kinds() -> list[dict[str, Any]]:
+    """Every kind of fault of the lab's MAAS: its name, its parameters with their defaults, a summary."""
+    return [
+        {
+            "kind": kind.name,
+            "parameters": {name: limit.default for name, limit in kind.parameters.items()},
+            "summary": kind.summary,
+        }
+        for kind in region_faults.KINDS.values()
+    ]
+
+
 def of(labdir: Path) -> Mapping[str, list[dict[str, Any]]]:
     """The faults of each machine that has any, in the order in which they came."""
     content: Mapping[str, list[dict[str, Any]]] = files.read_json(labdir / "faults.json", {})
@@ -39,10 +51,12 @@ def of(labdir: Path) -> Mapping[str, list[dict[str, Any]]]:
 
 
 def inject(lab: Lab, node: str, name: str, given: Mapping[str, int]) -> dict[str, int]:
-    """Put a fault into a node; its parameters as they were used.
+    """Put a fault into a node, or into the lab's MAAS (`node` is "maas"); its parameters as they were used.
 
     :raises LabError: no such node, kind or parameter (the message names the valid ones), or it cannot be done now.
     """
+    if node == region_faults.REGION:
+        return _inject_region(lab, name, given)
     kind = _kind(name)
     target = _target(lab, node)
     parameters = _parameters(kind, target, given)
@@ -60,11 +74,35 @@ def inject(lab: Lab, node: str, name: str, given: Mapping[str, int]) -> dict[str
     return parameters
 
 
+def _inject_region(lab: Lab, name: str, given: Mapping[str, int]) -> dict[str, int]:
+    machines.load(lab.directory)
+    parameters = region_faults.used(name, given)
+    with _changing(lab) as faults:
+        if faults.get(region_faults.REGION):
+            raise LabError(f"{region_faults.REGION} has a fault already; `python -m lab heal maas` takes it out")
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        faults[region_faults.REGION] = [{"kind": name, "parameters": parameters, "since": since}]
+        _save(lab, faults)
+        region_faults.inject(lab, name, parameters)
+    return parameters
+
+
+def _heal_region(lab: Lab) -> list[str]:
+    with _changing(lab) as faults:
+        healed = [fault["kind"] for fault in faults.pop(region_faults.REGION, [])]
+        for name in healed:
+            region_faults.heal(lab, name)
+        _save(lab, faults)
+    return healed
+
+
 def heal(lab: Lab, node: str) -> list[str]:
-    """Take every fault out of a node; the kinds that it had.
+    """Take every fault out of a node, or out of the lab's MAAS (`node` is "maas"); the kinds that it had.
 
     :raises LabError: no such node, or a fault that cannot be undone now (it stays listed).
     """
+    if node == region_faults.REGION:
+        return _heal_region(lab)
     target = _target(lab, node)
     healed: list[str] = []
     with _changing(lab) as faults:

@@ -3,10 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Faults on purpose: LABDIR/maas-faults.json, read again for every request.
 
-{"machine": {"node02": {"deploy": "fail"}}, "http": {"status": 503, "share": 0.2, "seed": 1}, "down": false}
+{"machine": {"node02": {"deploy": "fail"}}, "http": {"ways": ["status", "stall"], "share": 0.2}, "down": false}
 
 - `machine`: by host name, what happens to `deploy`, `commission` or `release`: "fail", or "hang" until the time-out.
-- `http`: this share of the API requests is answered with this status; which ones follows from the seed.
+- `http`: this share of the API requests goes wrong, each in one of the `ways` (see `WAYS`; "status" when not given).
+  `status` (503) and `seconds` (30) say more about two of them. Which requests, and how, follows from the seed: the
+  n-th request of a kind always fares the same, whatever comes between.
 - `down`: connections are closed without an answer.
 """
 
@@ -16,8 +18,30 @@ import json
 import random
 import sys
 import threading
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from lab.maas.tally import kind_of
+
+# What can become of a request. After all but the first two it has been carried out.
+WAYS = {
+    "status": "it is answered with an error before anybody looks at it",
+    "reset": "the connection is reset before anybody looks at it",
+    "lost": "it is carried out, and the connection is reset in place of an answer",
+    "truncate": "it is carried out, and half of its answer is sent",
+    "stall": "it is carried out, and its answer comes late",
+}
+
+
+@dataclass(frozen=True)
+class Injected:
+    """What becomes of one request: one of WAYS, with its status or its seconds."""
+
+    way: str
+    status: int
+    seconds: float
 
 
 class Faults:
@@ -25,7 +49,7 @@ class Faults:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._count = 0
+        self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def _read(self) -> dict[str, Any]:
@@ -47,12 +71,18 @@ class Faults:
         """Whether the region does not answer at all."""
         return bool(self._read().get("down"))
 
-    def http_status(self) -> int | None:
-        """Status with which to answer this API request instead of handling it."""
+    def of_request(self, method: str, target: str, op: str | None) -> Injected | None:
+        """What is to become of an API request; None: it fares well."""
         fault = self._read().get("http")
-        if not fault:
-            return None
         with self._lock:
-            self._count += 1
-            chance = random.Random(f"{fault.get('seed', 0)}:{self._count}").random()
-        return int(fault.get("status", 503)) if chance < float(fault.get("share", 1)) else None
+            if not fault:
+                # the next fault begins its count anew
+                self._counts.clear()
+                return None
+            kind = kind_of(method, target, op)
+            self._counts[kind] += 1
+            dice = random.Random(f"{fault.get('seed', 0)}:{kind}:{self._counts[kind]}")
+        if dice.random() >= float(fault.get("share", 1)):
+            return None
+        ways = [way for way in fault.get("ways", ["status"]) if way in WAYS] or ["status"]
+        return Injected(dice.choice(ways), int(fault.get("status", 503)), float(fault.get("seconds", 30)))

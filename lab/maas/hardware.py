@@ -94,7 +94,7 @@ def take_report(region: Region, machine: Record, report: Any) -> None:
 def _take_interfaces(region: Region, machine: Record, cards: list[Any]) -> None:
     macs = [str(card["mac"]).lower() for card in cards]
     for other in region.store.data["machines"]:
-        if other is not machine:
+        if other is not machine and any(one["mac_address"] in macs for one in other["interfaces"]):
             # a card that shows up in another machine has been moved there
             other["interfaces"] = [one for one in other["interfaces"] if one["mac_address"] not in macs]
     for position, card in enumerate(cards):

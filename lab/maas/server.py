@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
+import struct
 import threading
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,8 +36,10 @@ class RequestLog:
         self._path = path
         self._lock = threading.Lock()
 
-    def add(self, method: str, target: str, status: int, user_agent: str, op: str | None) -> None:
-        """Append a request; `op` as far as it is in the query or a form."""
+    def add(
+        self, method: str, target: str, status: int, user_agent: str, op: str | None, fault: str | None = None
+    ) -> None:
+        """Append a request; `op` as far as it is in the query or a form, `fault` where one was injected."""
         path, _, query = target.partition("?")
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -46,6 +50,8 @@ class RequestLog:
             "writing": method not in _READING,
             "user_agent": user_agent,
         }
+        if fault:
+            line["fault"] = fault
         with self._lock, self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -66,14 +72,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.log.add(self.command, self.path, 0, agent, None)
             self._hang_up()
             return
-        status = faults.http_status() if self.path.startswith(ROOT) else None
-        if status is not None:
-            response = Response(status, b"Service injected by a fault of the lab", TEXT, "server")
+        op = _operation(body.decode(errors="replace")) if len(body) < _SHORT_BODY else None
+        fault = faults.of_request(self.command, self.path, op) if self.path.startswith(ROOT) else None
+        way = fault.way if fault else None
+        if fault and way == "status":
+            response = Response(fault.status, b"Service injected by a fault of the lab", TEXT, "server")
+        elif way == "reset":
+            response = None
         else:
             base_url = f"http://{headers.get('host', '')}"
             response = self.server.api.handle(self.command, self.path, headers, body, base_url)
-        op = _operation(body.decode(errors="replace")) if len(body) < _SHORT_BODY else None
-        self.server.log.add(self.command, self.path, response.status, agent, op)
+        if way == "lost":
+            response = None
+        self.server.log.add(self.command, self.path, response.status if response else 0, agent, op, way)
+        if response is None:
+            self._reset()
+            return
+        if way == "truncate":
+            response = dataclasses.replace(response, body=response.body[: len(response.body) // 2])
+        elif fault and way == "stall":
+            self.server.ending.wait(fault.seconds)
         self._send(response)
 
     def _body(self) -> bytes | None:
@@ -88,6 +106,12 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             # the other side has gone already
             return
+
+    def _reset(self) -> None:
+        """Close the connection with RST, as a proxy does that has been killed."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
 
     def _send(self, response: Response) -> None:
         self.send_response(response.status)
@@ -119,4 +143,10 @@ class Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], api: Api, log: RequestLog) -> None:
         self.api = api
         self.log = log
+        self.ending = threading.Event()
         super().__init__(address, _Handler)
+
+    def server_close(self) -> None:
+        """Close the socket, and keep nobody waiting."""
+        self.ending.set()
+        super().server_close()
