@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.maas import settings
+from lab.maas import region_config
 from lab.maas.settings import LabImage
 from lab.maas.wire import invalid
 
@@ -44,8 +44,8 @@ def choose(region: Region, series: str, kernel: str, architecture: str) -> tuple
     """
     images = deployable(region)
     if not series:
-        system = str(settings.value(region, "default_osystem"))
-        series = f"{system}/{settings.value(region, 'default_distro_series')}"
+        system = str(region_config.value(region, "default_osystem"))
+        series = f"{system}/{region_config.value(region, 'default_distro_series')}"
     image = next((one for one in images if series in (one.series, f"{one.osystem}/{one.series}")), None)
     if image is None:
         names = sorted(f"{one.osystem}/{one.series}" for one in images)
@@ -85,5 +85,5 @@ def synced(region: Region) -> list[Record]:
 
 def default_base(region: Region) -> str:
     """What a custom image is made of when nobody says so: the system that machines are commissioned with."""
-    series = settings.value(region, "commissioning_distro_series")
+    series = region_config.value(region, "commissioning_distro_series")
     return f"ubuntu/{series}"

@@ -18,7 +18,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from lab.maas import events, network, scripts, settings
+from lab.maas import events, network, region_config, scripts
 from lab.maas.power import NoDriver, PowerFailure
 from lab.maas.transitions import FAILED, Status, label
 from lab.maas.wire import LateFailure
@@ -38,7 +38,7 @@ _FAULT_OF = {"commission": "commission", "deploy": "deploy", "release": "release
 
 def start(region: Region, machine: Record, kind: str, **more: Any) -> None:
     """Give the machine a job; `Lifecycle.run` has to be called once the transaction is over."""
-    minutes = float(settings.value(region, "node_timeout"))
+    minutes = float(region_config.value(region, "node_timeout"))
     if kind == "deploy":
         minutes *= 2
     elif kind in ("release", "exit_rescue"):

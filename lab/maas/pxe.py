@@ -99,7 +99,7 @@ def _machine(region: Region, system_id: str, token: Any, kinds: tuple[str, ...])
 
 
 def results(region: Region, request: Request, system_id: str) -> Record:
-    """`POST .../results/`: {"token", "hardware", "exit_status"} of an ephemeral system."""
+    """`POST .../results/`: {"token", "hardware", "exit_status"} of an ephemeral system, and what "scripts" said."""
     report = _report(request)
     machine = _machine(region, system_id, report.get("token"), lifecycle.EPHEMERAL)
     kind, passed = machine["job"]["kind"], report.get("exit_status") == 0
@@ -108,6 +108,10 @@ def results(region: Region, request: Request, system_id: str) -> Record:
             take_report(region, machine, report.get("hardware"))
         except BadReport as error:
             raise Refusal(400, f"The report cannot be used: {error}") from error
+    outputs = report.get("scripts")
+    if isinstance(outputs, dict):
+        for each in (scripts.COMMISSIONING, scripts.TESTING, scripts.RELEASE):
+            scripts.take_outputs(region, machine, each, outputs)
     _FINISH[kind](region, request, machine, passed)
     return {"ok": True}
 
@@ -132,8 +136,14 @@ def _finish_commission(region: Region, request: Request, machine: Record, passed
     scripts.finish(region, machine, scripts.COMMISSIONING, scripts.PASSED)
     _note_tests(region, machine)
     scripts.finish(region, machine, scripts.TESTING, scripts.PASSED)
-    region.set_status(machine, Status.READY)
     machine.update(owner=None, job=None)
+    tests = scripts.current(region, machine, scripts.TESTING)
+    if tests and scripts.worth(tests["results"]) == scripts.FAILED:
+        region.set_status(machine, Status.TESTING)
+        region.set_status(machine, Status.FAILED_TESTING)
+        events.add(region, machine, "Failed testing")
+        return
+    region.set_status(machine, Status.READY)
     events.add(region, machine, "Ready")
 
 

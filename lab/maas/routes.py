@@ -25,9 +25,9 @@ from lab.maas import (
     odds,
     places,
     pxe,
+    region_config,
     script_library,
     script_results,
-    settings,
     sshkeys,
     subnets,
     tags,
@@ -207,7 +207,7 @@ RESOURCES = (
     _resource("version/", {("GET", None): _version}, is_open=True),
     _resource(
         "maas/",
-        {("GET", "get_config"): settings.get_config, ("POST", "set_config"): settings.set_config},
+        {("GET", "get_config"): region_config.get_config, ("POST", "set_config"): region_config.set_config},
     ),
     _resource(
         "users/",

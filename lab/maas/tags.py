@@ -86,7 +86,8 @@ def update(region: Region, request: Request, name: str) -> Record:
     tag = _find(region, name)
     _take(region, request.data, tag)
     for machine in region.store.data["machines"]:
-        machine["tags"] = [tag["name"] if one == name else one for one in machine["tags"]]
+        if name in machine["tags"]:
+            machine["tags"] = [tag["name"] if one == name else one for one in machine["tags"]]
     return _show(tag)
 
 
@@ -96,7 +97,8 @@ def delete(region: Region, request: Request, name: str) -> Response:
         raise forbidden()
     region.store.data["tags"].remove(_find(region, name))
     for machine in region.store.data["machines"]:
-        machine["tags"] = [one for one in machine["tags"] if one != name]
+        if name in machine["tags"]:
+            machine["tags"].remove(name)
     return NO_CONTENT
 
 
