@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from lab.maas import settings
+from lab.maas import fleet, settings
 from lab.maas.api import Api
 from lab.maas.faults import Faults
 from lab.maas.power import RedfishDriver
@@ -28,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--lab", type=Path, required=True, metavar="LABDIR", help="the lab's state directory")
     parser.add_argument("--listen", metavar="ADDRESS", help="address to listen on; the lab's gateway when not given")
     parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument(
+        "--plain", type=Path, metavar="FILE", help="machines that are data only: JSON, host name to serial number"
+    )
     options = parser.parse_args(arguments)
     lab: Path = options.lab
     try:
@@ -36,15 +39,20 @@ def main(arguments: list[str] | None = None) -> int:
         address = options.listen or roster.gateway
         if not address:
             raise settings.SettingsError(f"{lab / 'machines.json'}: not there: give --listen, or start the whole lab")
+        plain = fleet.PlainPower(fleet.load(options.plain)) if options.plain else None
         region = Region(
             Store(lab / "maas.json"),
             settings.load(lab / "maas-config.json"),
-            RedfishDriver(lab / "pki" / "ca.crt"),
+            plain or RedfishDriver(lab / "pki" / "ca.crt"),
             roster,
             key,
             Faults(lab / "maas-faults.json"),
         )
-        server = Server((address, options.port), Api(region), RequestLog(lab / "log" / "maas-requests.jsonl"))
+        api = Api(region)
+        if plain:
+            plain.plug_in(api)
+            fleet.install(region, fleet.load(options.plain))
+        server = Server((address, options.port), api, RequestLog(lab / "log" / "maas-requests.jsonl"))
     except (settings.SettingsError, StateError) as error:
         print(f"lab.maas: {error}", file=sys.stderr)
         return 1

@@ -130,8 +130,10 @@ def _note_tests(region: Region, machine: Record, failed: bool = False) -> None:
 
 
 def _finish_commission(region: Region, request: Request, machine: Record, passed: bool) -> None:
-    if not passed:
-        lifecycle.fail_commissioning(region, machine)
+    ran = scripts.current(region, machine, scripts.COMMISSIONING)
+    failed = [one["name"] for one in ran["results"] if one["status"] == scripts.FAILED] if ran else []
+    if failed or not passed:
+        lifecycle.fail_commissioning(region, machine, *failed[:1])
         return
     scripts.finish(region, machine, scripts.COMMISSIONING, scripts.PASSED)
     _note_tests(region, machine)

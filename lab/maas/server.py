@@ -60,6 +60,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # an idle connection does not keep its thread for ever
     timeout = 120
+    # head and body in one packet: in two, each answer waits 40 ms for the other side to acknowledge the first
+    wbufsize = -1
+    disable_nagle_algorithm = True
     server: Server
 
     def _serve(self) -> None:

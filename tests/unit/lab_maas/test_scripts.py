@@ -109,7 +109,6 @@ def test_parameters_and_outputs_of_a_run(world: World) -> None:
     assert "stdout" not in world.get(path)["results"][0]
     assert world.call("GET", f"{path}?op=download&output=stdout").text == "warm\n"
     assert "hot" in world.call("GET", f"{path}?op=download&output=all").text
-    assert "| lshw" not in world.call("GET", f"nodes/{system_id}/results/current-commissioning/?op=download").text
     assert world.call("DELETE", path).status == 204
     assert world.call("GET", path).text == "No current testing script set exists for this node."
 
@@ -123,6 +122,18 @@ def test_a_test_that_fails_fails_the_machine(world: World) -> None:
     [result] = world.get(path)["results"]
     assert (result["exit_status"], result["suppressed"]) == (3, False)
     assert world.call("PUT", path, ("suppressed", "true")).json["results"][0]["suppressed"] is True
+
+
+def test_a_commissioning_script_that_fails_fails_the_commissioning(world: World) -> None:
+    _upload(world, "#!/bin/sh\n", ("type", "commissioning"), field="10-site")
+    system_id = world.create("node01", 1, kind="manual")
+    world.post(f"machines/{system_id}/?op=commission", ("testing_scripts", "none"))
+    order = world.pxe(mac_of(1))
+    report = {"token": order["token"], "hardware": hardware_of(1), "exit_status": 0}
+    world.report(order["results_url"], {**report, "scripts": {"10-site": {"exit_status": 1, "stderr": "no disk"}}})
+    shown = world.machine(system_id)
+    assert (shown["status_name"], shown["commissioning_status_name"]) == ("Failed commissioning", "Failed")
+    assert world.get(f"events/?op=query&id={system_id}")["events"][1]["description"] == "10-site failed"
 
 
 def test_a_deleted_script_leaves_its_results(world: World) -> None:
