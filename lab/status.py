@@ -9,6 +9,7 @@ from typing import Any
 
 from lab import faults, machines, processes
 from lab.bmc.power import State
+from lab.region_faults import REGION
 from lab.site import Lab
 
 
@@ -34,6 +35,9 @@ def read(lab: Lab) -> dict[str, Any]:
         "name": lab.name,
         "up": lab.description.exists() and None not in running.values(),
         "machines": found,
+        "region_faults": [
+            {"kind": one["kind"], "parameters": one["parameters"]} for one in faults.of(lab.directory).get(REGION, [])
+        ],
         "processes": {part: {"running": pid is not None, "pid": pid} for part, pid in running.items()},
     }
 
@@ -47,11 +51,17 @@ def table(status: dict[str, Any]) -> str:
             lines.append(f"not running: {', '.join(dead)} (`lab logs PART` shows why)")
         lines.append(f"{'machine':<10} {'address':<15} {'power':<6} {'state':<14} faults")
         for name, machine in status["machines"].items():
-            having = ", ".join(
-                " ".join([fault["kind"], *(f"{key}={value}" for key, value in fault["parameters"].items())])
-                for fault in machine["faults"]
-            )
+            having = _faults(machine["faults"])
             lines.append(
                 f"{name:<10} {machine['address']:<15} {machine['power']:<6} {machine['state']:<14} {having or '-'}"
             )
+    if status["region_faults"]:
+        lines.append(f"MAAS has a fault: {_faults(status['region_faults'])} (`lab heal {REGION}`)")
     return "\n".join(lines)
+
+
+def _faults(having: list[dict[str, Any]]) -> str:
+    shown = [
+        " ".join([fault["kind"], *(f"{key}={value}" for key, value in fault["parameters"].items())]) for fault in having
+    ]
+    return ", ".join(shown)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.maas import images
-from lab.maas.forms import string_bool
+from lab.maas.forms import raw, string_bool
 from lab.maas.network import API
 from lab.maas.wire import NO_CONTENT, TEXT, Errors, Refusal, Request, Response, admins_only, as_json, forbidden, missing
 from lab.maas.wire import text as plain
@@ -212,9 +212,9 @@ def create(region: Region, request: Request) -> Response:
     file.update({key: form[key] for key in ("filetype", "sha256", "size")})
     content = request.files.get("content")
     if content is not None:
-        raw = content.encode()
-        _write(region, file, raw)
-        file.update(size=len(raw), received=len(raw), complete=True, sha256=hashlib.sha256(raw).hexdigest())
+        whole = raw(content)
+        _write(region, file, whole)
+        file.update(size=len(whole), received=len(whole), complete=True, sha256=hashlib.sha256(whole).hexdigest())
     resource["sets"].append({"version": _version(region, resource), "file": file})
     newest = {**_show(resource)}
     return as_json(newest, 201)
@@ -245,12 +245,12 @@ def delete(region: Region, request: Request, number: str) -> Response:
 # -- upload ----------------------------------------------------------------------------------------------------------
 
 
-def _write(region: Region, file: Record, raw: bytes) -> None:
+def _write(region: Region, file: Record, piece: bytes) -> None:
     path = content_path(region, file["id"])
     path.parent.mkdir(exist_ok=True)
     with path.open("r+b" if path.exists() else "w+b") as stream:
         stream.seek(file["received"])
-        stream.write(raw)
+        stream.write(piece)
         stream.truncate()
 
 
@@ -273,18 +273,18 @@ def upload(region: Region, request: Request, number: str, file_number: str) -> R
     Done outside the transaction (see api): the sum of a large file takes a while.
     """
     admins_only(request)
-    raw = request.body
+    piece = request.body
     with region.uploading:
         with region.store.transaction():
             file = _file(region, number, file_number)
-            if not raw:
+            if not piece:
                 raise Refusal(400, "Missing data.")
             if file["complete"]:
                 raise Refusal(400, "Cannot upload to a complete file.")
-            if file["received"] + len(raw) > file["size"]:
+            if file["received"] + len(piece) > file["size"]:
                 raise Refusal(400, "Too much data received.")
-            _write(region, file, raw)
-            file["received"] += len(raw)
+            _write(region, file, piece)
+            file["received"] += len(piece)
             whole, wanted = file["received"] == file["size"], file["sha256"]
         if whole:
             right = _sum(content_path(region, int(file_number))) == wanted

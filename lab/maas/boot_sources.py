@@ -9,7 +9,7 @@ import base64
 import time
 from typing import TYPE_CHECKING, Any
 
-from lab.maas.forms import values_of
+from lab.maas.forms import raw, values_of
 from lab.maas.network import API
 from lab.maas.wire import NO_CONTENT, Errors, Request, Response, admins_only, as_json, missing
 
@@ -64,7 +64,7 @@ def _take(region: Region, request: Request, source: Record) -> Record:
             new[key] = str(data.get(key))
     uploaded = request.files.get("keyring_data")
     if uploaded is not None:
-        new["keyring_data"] = base64.b64encode(uploaded.encode()).decode()
+        new["keyring_data"] = base64.b64encode(raw(uploaded)).decode()
     if not new["url"]:
         errors.add("url", _REQUIRED)
     elif not new["url"].startswith(("http://", "https://")):

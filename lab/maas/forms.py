@@ -67,7 +67,7 @@ _FILENAME = re.compile(r'\bfilename="([^"]*)"')
 
 
 def parse_multipart(content_type: str, body: bytes) -> tuple[Fields, Fields]:
-    """Fields and files (their text) of a multipart body.
+    """Fields and files (their text, see `raw`) of a multipart body.
 
     Raises:
         MalformedBody: no boundary, no part, or a part without a name.
@@ -87,9 +87,16 @@ def parse_multipart(content_type: str, body: bytes) -> tuple[Fields, Fields]:
         name = _NAME.search(re.sub(r"filename=", "file=", header))
         if not separator or not name:
             raise MalformedBody
-        target = files if _FILENAME.search(header) else fields
-        target.append((name.group(1), value.decode(errors="replace")))
+        if _FILENAME.search(header):
+            files.append((name.group(1), value.decode(errors="surrogateescape")))
+        else:
+            fields.append((name.group(1), value.decode(errors="replace")))
     return Fields(fields), Fields(files)
+
+
+def raw(content: str) -> bytes:
+    """The bytes of a file of a multipart body, whatever they are."""
+    return content.encode(errors="surrogateescape")
 
 
 def parse_body(content_type: str, body: bytes) -> tuple[Fields, Any, Fields]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lab.maas.forms import raw
 from lab.maas.network import API
 from lab.maas.wire import HTML, NO_CONTENT, Refusal, Request, Response, missing, required
 
@@ -74,7 +75,7 @@ def get_file(region: Region, request: Request) -> Response:
     found = _file(region, request, required(request.query, "filename"))
     if found is None:
         raise Refusal(404, "File not found")
-    return Response(200, found["content"].encode(), HTML)
+    return Response(200, raw(found["content"]), HTML)
 
 
 def get_by_key(region: Region, request: Request) -> Response:
@@ -82,7 +83,7 @@ def get_by_key(region: Region, request: Request) -> Response:
     key = required(request.query, "key")
     for one in region.store.data["files"]:
         if one["key"] == key:
-            return Response(200, one["content"].encode(), HTML)
+            return Response(200, raw(one["content"]), HTML)
     raise missing("FileStorage")
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from lab.maas.builtin_scripts import BUILT_IN
-from lab.maas.forms import string_bool
+from lab.maas.forms import raw, string_bool
 from lab.maas.network import API
 from lab.maas.script_form import BAD_TYPE, HARDWARE, PARALLEL, TYPES, changes, number
 from lab.maas.script_results import date
@@ -45,7 +45,7 @@ def _show(script: Record, with_content: bool = False) -> Record:
     for revision in script["history"]:
         one = {"id": revision["id"], "comment": revision["comment"], "created": date(revision["created"])}
         if with_content:
-            one["data"] = base64.b64encode(revision["data"].encode()).decode()
+            one["data"] = base64.b64encode(raw(revision["data"])).decode()
         history.append(one)
     return {
         **shown,
@@ -182,7 +182,7 @@ def download(region: Region, request: Request, which: str) -> Response:
     wanted = request.query.get("revision")
     for revision in script["history"]:
         if wanted is None or str(revision["id"]) == wanted:
-            return Response(200, revision["data"].encode(), "application/binary")
+            return Response(200, raw(revision["data"]), "application/binary")
     raise missing("VersionedTextFile")
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -119,6 +120,27 @@ def test_a_deleted_image_leaves_nothing(world: World) -> None:
     assert list((world.directory / "maas-images").iterdir()) == []
     assert world.call("GET", f"boot-resources/{resource['id']}/").status == 404
     assert _announce(world)["id"] != resource["id"]
+
+
+def _multipart(world: World, path: str, name: str, content: bytes, fields: dict[str, str]) -> Answer:
+    parts = [f'--xyz\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{one}\r\n' for key, one in fields.items()]
+    head = f'--xyz\r\nContent-Disposition: form-data; name="{name}"; filename="f"\r\n\r\n'
+    body = ("".join(parts) + head).encode() + content + b"\r\n--xyz--\r\n"
+    headers = {"Authorization": oauth(world.key), "Content-Type": "multipart/form-data; boundary=xyz"}
+    return world.send("POST", f"/MAAS/api/2.0/{path}", headers, body)
+
+
+def test_content_that_comes_along_is_kept_byte_for_byte(world: World) -> None:
+    fields = {"name": "custom/whole", "architecture": "amd64/generic"}
+    file = _file(_multipart(world, "boot-resources/", "content", CONTENT, fields).json)
+    assert (file["complete"], file["sha256"], file["size"]) == (True, SUM, len(CONTENT))
+    [stored] = (world.directory / "maas-images").iterdir()
+    assert stored.read_bytes() == CONTENT
+
+
+def test_a_keyring_is_kept_byte_for_byte(world: World) -> None:
+    made = _multipart(world, "boot-sources/", "keyring_data", CONTENT, {"url": "http://mirror/"})
+    assert base64.b64decode(made.json["keyring_data"]) == CONTENT
 
 
 def test_forms_of_images_are_checked(world: World) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
-from lab import faults, files, machines, region_faults
+from lab import faults, files, machines, region_faults, status
 from lab.errors import LabError
 from lab.maas.faults import WAYS
 from lab.maas.tally import kind_of, tally
@@ -196,6 +197,16 @@ def test_what_the_region_cannot_have(lab: Lab, kind: str, given: dict[str, int],
     with pytest.raises(LabError, match=says):
         faults.inject(lab, "maas", kind, given)
     assert _asked(lab) == {}
+
+
+def test_a_fault_of_the_region_is_shown(lab: Lab) -> None:
+    assert status.read(lab)["region_faults"] == []
+    faults.inject(lab, "maas", "http-errors", {"percent": 35})
+    shown = status.read(lab)
+    schema = json.loads((Path(status.__file__).parent / "status.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(shown, schema)
+    assert [one["kind"] for one in shown["region_faults"]] == ["http-errors"]
+    assert "http-errors percent=35" in status.table(shown)
 
 
 def test_one_fault_of_the_region_at_a_time(lab: Lab) -> None:
