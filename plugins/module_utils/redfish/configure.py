@@ -14,7 +14,6 @@ from .client import ROOT, Client, link
 from .errors import (
     InvalidResponse,
     NotFound,
-    RedfishError,
     ServerError,
     TimedOut,
     Unavailable,
@@ -132,19 +131,3 @@ def _wait_until_set(client: Client, service: Service, wanted: Mapping[str, Any],
                 remedy="Look at the console (stuck in self-test?) and at the BMC's list of jobs.",
             )
         client.sleep(poll)
-
-
-def change_password(client: Client, account: str, password: str) -> None:
-    """Set the password of an account; no message shows it. Raises RedfishError."""
-    client.hide(password)
-    client.patch(account, {"Password": password})
-
-
-def find_account(client: Client, service: Service, user: str) -> str:
-    """Path of the account of `user`; raises RedfishError where the BMC has none of that name."""
-    accounts = link(service.root.body, "AccountService")
-    listed = link(client.get(accounts).body, "Accounts") if accounts else ""
-    for path in client.members(listed) if listed else ():
-        if client.get(path).body.get("UserName") == user:
-            return path
-    raise RedfishError(f"BMC {client.name} lists no account {user}.", remedy="Log in with a local account of the BMC.")

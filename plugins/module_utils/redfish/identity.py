@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .boot import Option, option
 from .client import ROOT, Client, Resource, link
 from .errors import InvalidResponse, NotFound
 
@@ -181,11 +182,20 @@ def _number(body: Mapping[str, Any], key: str, member: str) -> Any:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
 
 
-def enrolment(
-    name: str, found: Identity, address: str, user: str, password: str, expected_serial: str = ""
-) -> dict[str, Any]:
+def read_boot(client: Client, service: Service) -> tuple[list[str], list[Option]]:
+    """The boot order as references, and the boot options; both empty where the BMC does not tell them."""
+    boot = service.system.body.get("Boot")
+    if not isinstance(boot, Mapping):
+        return [], []
+    order = boot.get("BootOrder")
+    options = _read_all(client, link(boot, "BootOptions"))
+    return [str(each) for each in order] if isinstance(order, list) else [], [option(each) for each in options]
+
+
+def enrolment(name: str, found: Identity, address: str, user: str, expected_serial: str = "") -> dict[str, Any]:
     """What MAAS needs to know the machine: name, architecture, mac_addresses, power_type, power_parameters.
 
+    The password, `power_pass` among the parameters, is not here: who enrols adds it.
     Raises InvalidResponse where the machine is not the expected one, or tells no MAC address.
     """
     if expected_serial and found.serial and found.serial.lower() != expected_serial.lower():
@@ -206,7 +216,6 @@ def enrolment(
         "power_parameters": {
             "power_address": address,
             "power_user": user,
-            "power_pass": password,
             "node_id": found.system_id,
         },
     }
