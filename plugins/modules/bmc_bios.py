@@ -127,6 +127,9 @@ def main() -> None:
             "waiting": todo.waiting,
             "restart_due": bool(todo.due) and (module.check_mode or not restart),
         }
+        if result["restart_due"] and not module.check_mode:
+            names = ", ".join(sorted(todo.due))
+            module.warn(f"BMC {client.name}: BIOS attributes wait for the next restart of the machine: {names}.")
         if module._diff:
             result["diff"] = {"before": todo.before, "after": {**todo.before, **todo.due}}
     module.exit_json(**result)

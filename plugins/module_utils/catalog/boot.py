@@ -8,18 +8,6 @@ from __future__ import annotations
 # id, title, owner, remedy
 BMC_CHECKS: tuple[tuple[str, str, str, str], ...] = (
     (
-        "bmc.identity",
-        "The machine behind the BMC is the roster's",
-        "datacentre",
-        "Compare bmc_address and serial_number of the node in hosts.yml with the machine's label; two may be swapped.",
-    ),
-    (
-        "bmc.settings",
-        "BIOS, boot order and firmware are those of the class",
-        "software",
-        "Run the role bmc on the node while it is not in service; correct what it refuses in the node class.",
-    ),
-    (
         "bmc.event_log",
         "The BMC's event log has no new critical entry",
         "vendor",
