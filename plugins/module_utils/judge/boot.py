@@ -11,7 +11,7 @@ Evidence is JSON; whatever was not read is absent or None, and is then neither g
     nic      {"mac": text, "link": bool}                       the NIC that boots
     boot     {"first": "pxe" | "disk" | ..., "network_once": bool, "network": bool (there is an option for it)}
     dhcp     {"lease": bool, "address": text}                  since the last start
-    disks    {"seen": {serial: device}, "wanted": serial, "installed_as": device}
+    disks    {"seen": {serial: device or None}, "wanted": serial, "installed_as": device}
     maas     {"status": name, "event": text, "scripts": [{"name", "status", "exit_status"}]}
     clock    {"offset_seconds": number}
     tls      {"error": text}
@@ -219,7 +219,9 @@ def _disk(evidence: Evidence) -> Cause | None:
 def _disk_name(evidence: Evidence) -> Cause | None:
     wanted, name = _known(evidence, "disks", "wanted"), _known(evidence, "disks", "installed_as")
     now = _known(evidence, "disks", "seen").get(wanted)
-    if now is None or now == name:
+    if now is None:
+        raise LookupError("disks.seen has no device for it")
+    if now == name:
         return None
     summary = f"the disk {wanted} of the operating system was {name} when it was installed, and is {now} now"
     return "boot.disk_changed", f"disk:{wanted}", summary, now, name

@@ -23,9 +23,14 @@ def perform(client: Client, service: Service, update: Update, timeout: float, po
         target, body = update_request(client.get(place).body, update.image_uri)
     except ValueError as error:
         raise RedfishError(f"BMC {client.name}: {update.component}: {error}.") from error
-    path = task_path(client.post(target, body))
-    state = wait_for_task(client, path, timeout, poll) if path else None
-    if state is not None and state.failed:
+    before = _tasks(client, service)
+    path = task_path(client.post(target, body)) or _new_task(client, service, before)
+    if not path:
+        # Whether it still fetches the image is not known: a restart now could leave the part without firmware.
+        _prove(client, service, update, deadline, poll, "this BMC tells no task, so the machine was not restarted: ")
+        return
+    state = wait_for_task(client, path, timeout, poll)
+    if state.failed:
         raise RedfishError(
             f"BMC {client.name}: the update of {update.component} to {update.version} failed: {state}.",
             path=path,
@@ -33,7 +38,7 @@ def perform(client: Client, service: Service, update: Update, timeout: float, po
         )
     was_on = True
     system = service.system.path
-    if state is None or state.state == "Pending" or _left(client, service, update):
+    if state.state == "Pending" or _left(client, service, update):
         was_on = restart(client, system, timeout)
     try:
         _prove(client, service, update, deadline, poll)
@@ -54,7 +59,20 @@ def _left(client: Client, service: Service, update: Update) -> list[Item]:
     ]
 
 
-def _prove(client: Client, service: Service, update: Update, deadline: float, poll: float) -> None:
+def _tasks(client: Client, service: Service) -> list[str]:
+    """Paths of the BMC's tasks, none where it has no list of them."""
+    place = link(service.root.body, "Tasks")
+    listed = link(client.get(place).body, "Tasks") if place else ""
+    return list(client.members(listed)) if listed else []
+
+
+def _new_task(client: Client, service: Service, before: list[str]) -> str:
+    """The one task that was not there before; empty where there is none, or several."""
+    new = [path for path in _tasks(client, service) if path not in before]
+    return new[0] if len(new) == 1 else ""
+
+
+def _prove(client: Client, service: Service, update: Update, deadline: float, poll: float, why: str = "") -> None:
     while True:
         try:
             left = ", ".join(f"{item.id} is {item.version}" for item in _left(client, service, update))
@@ -64,7 +82,7 @@ def _prove(client: Client, service: Service, update: Update, deadline: float, po
             left = str(error)
         if client.clock() >= deadline:
             raise TimedOut(
-                f"BMC {client.name}: {update.component} did not become {update.version} in time: {left}.",
+                f"BMC {client.name}: {update.component} did not become {update.version} in time: {why}{left}.",
                 remedy="Look at the BMC's list of jobs; an update may want a full power cycle.",
             )
         client.sleep(poll)
