@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import enrol, fabric, files, machine_view, machines, network, pki, preflight, processes, seed, upstream
-from lab.bmc import resources
+from lab.bmc import places
 from lab.clear import clear, exclusive
 from lab.engine import Engine
 from lab.errors import LabError
@@ -115,7 +115,7 @@ def _power_on(lab: Lab, machine: Machine) -> None:
     """As a person would: through the BMC."""
     login = base64.b64encode(f"{machine.bmc.user}:{machine.bmc.password}".encode()).decode()
     request = urllib.request.Request(
-        f"https://{machine.bmc.address}:{machine.bmc.port}{resources.RESET}",
+        f"https://{machine.bmc.address}:{machine.bmc.port}{places.RESET}",
         b'{"ResetType": "On"}',
         {"Authorization": f"Basic {login}", "Content-Type": "application/json"},
     )

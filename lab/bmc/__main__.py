@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from lab import machines
-from lab.bmc import pxe
+from lab.bmc import profiles, pxe
 from lab.bmc.hardware import ContainerHost
 from lab.bmc.power import PowerOwner
 from lab.bmc.redfish import Service
@@ -55,6 +55,7 @@ def _build(labdir: Path) -> tuple[list[PowerOwner], list[Server]]:
     site = machines.load(labdir)
     engine = Engine(Lab.at(labdir))
     maas = pxe.Client(f"http://{site.network.gateway}:5240")
+    chosen = profiles.chosen(labdir / "bmc" / "profiles.json")
     owners, servers = [], []
     for machine in site.machines.values():
         state_file = labdir / "bmc" / f"{machine.name}.json"
@@ -69,9 +70,9 @@ def _build(labdir: Path) -> tuple[list[PowerOwner], list[Server]]:
         tls.load_cert_chain(pki / f"bmc-{machine.name}.crt", pki / f"bmc-{machine.name}.key")
         address = (machine.bmc.address, machine.bmc.port)
         owners.append(owner)
-        servers.append(
-            Server(address, Service(machine, owner), machine.name, tls, labdir / "log" / "bmc-requests.jsonl")
-        )
+        board_file = labdir / "bmc" / f"{machine.name}.board.json"
+        service = Service(machine, owner, profile=chosen.get(machine.name), board_file=board_file)
+        servers.append(Server(address, service, machine.name, tls, labdir / "log" / "bmc-requests.jsonl"))
     return owners, servers
 
 

@@ -116,6 +116,8 @@ class PowerOwner:
         self._commands: deque[_Command] = deque()
         self._changed = threading.Condition()
         self._state = State.read(state_file)
+        # Where a start without an override comes from: the first of the board's boot order.
+        self.boot_source: Callable[[], str] = lambda: "Hdd"
 
     # -- from outside -------------------------------------------------------------------------
 
@@ -226,7 +228,8 @@ class PowerOwner:
     def _boot(self, source: str | None = None) -> None:
         state = self.state
         if source is None:
-            source = "Pxe" if state.boot.enabled != "Disabled" and state.boot.target == "Pxe" else "Hdd"
+            overridden = state.boot.enabled != "Disabled" and state.boot.target != "None"
+            source = state.boot.target if overridden else self.boot_source()
         with self._changed:
             left = Boot(mode=self._state.boot.mode) if self._state.boot.enabled == "Once" else self._state.boot
             self._keep(power="On", stage="starting", source=source, boots=self._state.boots + 1, boot=left)

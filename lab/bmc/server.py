@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lab import files
-from lab.bmc.redfish import Answer, Service
-from lab.bmc.resources import SESSIONS
+from lab.bmc.messages import Answer
+from lab.bmc.places import SESSIONS
+from lab.bmc.redfish import Service
 
 _MOST_BYTES = 1 << 20
 _IDLE_SECONDS = 30.0

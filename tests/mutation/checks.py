@@ -19,6 +19,7 @@ MODULE = ("tests/unit/health/test_health_module.py", "tests/unit/health/test_hea
 FABRIC = ("tests/unit/fabric/test_compare.py",)
 FABRIC_ACTION = ("tests/unit/run/test_strangers.py",)
 COLLECTIVE = ("tests/unit/collective",)
+BOOT = ("tests/unit/redfish/test_triage.py",)
 GATE = ("tests/unit/run/test_gate.py",)
 PHASES = ("tests/unit/run/test_phases.py",)
 STRANGERS = ("tests/unit/run/test_strangers.py",)
@@ -55,6 +56,22 @@ JUDGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "fabric.link.extra": ("fail warn", FABRIC),
     "fabric.link.swapped": ("fail warn", FABRIC),
     "fabric.port.down": ("fail unknown", FABRIC),
+    "bmc.event_log": ("fail warn", BOOT),
+    "boot.script": ("fail", BOOT),
+    "boot.bmc_unreachable": ("fail", BOOT),
+    "boot.bmc_certificate": ("fail", BOOT),
+    "boot.bmc_login": ("fail", BOOT),
+    "boot.no_power": ("fail", BOOT),
+    "boot.post": ("fail", BOOT),
+    "boot.no_link": ("fail", BOOT),
+    "boot.order": ("fail", BOOT),
+    "boot.no_lease": ("fail", BOOT),
+    "boot.no_disk": ("fail", BOOT),
+    "boot.disk_changed": ("fail", BOOT),
+    "boot.clock": ("fail", BOOT),
+    "boot.certificate": ("fail", BOOT),
+    "boot.no_ssh": ("fail", BOOT),
+    "boot.unexplained": ("unknown", BOOT),
     "collective.intra": ("fail unknown", COLLECTIVE),
     "collective.inter": ("fail warn unknown", COLLECTIVE),
     "collective.pair": ("fail warn unknown", COLLECTIVE),

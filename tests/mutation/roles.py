@@ -11,6 +11,13 @@ from __future__ import annotations
 
 from .engine import Mutant
 
+# Of roles that configure no host, and so have no scenario: their tests run the role against a simulated server.
+BMC = ("tests/unit/redfish/test_role.py",)
+
+
+def _beside(role: str, name: str, file: str, what: str, old: str, new: str, tests: tuple[str, ...]) -> Mutant:
+    return Mutant(f"role {role}: {name}", f"roles/{file}", what, old, new, tests)
+
 
 def _mutant(role: str, name: str, file: str, what: str, old: str, new: str) -> Mutant:
     return Mutant(f"role {role}: {name}", f"roles/{file}", what, old, new, (), role)
@@ -19,6 +26,33 @@ def _mutant(role: str, name: str, file: str, what: str, old: str, new: str) -> M
 _NEVER = "when: false"
 
 MUTANTS = [
+    _beside(
+        "bmc",
+        "in service",
+        "bmc/tasks/refuse.yml",
+        "a node in service is changed",
+        "that: not bmc_in_service",
+        "that: true",
+        BMC,
+    ),
+    _beside(
+        "bmc",
+        "cap",
+        "bmc/tasks/firmware.yml",
+        "the number of nodes is not capped",
+        "that: __due | length <= bmc_firmware_most",
+        "that: true",
+        BMC,
+    ),
+    _beside(
+        "bmc",
+        "restart",
+        "bmc/tasks/bios.yml",
+        "the machine is restarted without leave",
+        'restart: "{{ bmc_restart }}"',
+        "restart: true",
+        BMC,
+    ),
     _mutant(
         "base_os",
         "authorities",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..findings import Finding, Verdict
+from .boot import BMC_CHECKS, BOOT_CAUSES
 
 
 @dataclass(frozen=True)
@@ -311,7 +312,11 @@ _OTHER = (
     ),
 )
 
-CHECKS: dict[str, Check] = {check.id: check for check in _HEALTH + _OTHER}
+_PROVISION = tuple(
+    Check(id_, title, (), owner, remedy, "provision") for id_, title, owner, remedy in BMC_CHECKS + BOOT_CAUSES
+)
+
+CHECKS: dict[str, Check] = {check.id: check for check in _HEALTH + _OTHER + _PROVISION}
 
 # What node_health judges, in the order in which a person wants to read it.
 NODE_HEALTH: tuple[str, ...] = tuple(check.id for check in _HEALTH)

@@ -71,6 +71,15 @@ def test_on_boots_the_disk(bench: Callable[..., Bench]) -> None:
     assert (state.source, state.boots, one.board.boots, one.maas.asked) == ("Hdd", 1, 1, 0)
 
 
+@pytest.mark.parametrize(("override", "source"), [(Boot(), "Pxe"), (Boot("Hdd", "Once"), "Hdd")])
+def test_the_boot_order_counts_without_an_override(bench: Callable[..., Bench], override: Boot, source: str) -> None:
+    one = bench()
+    one.owner.boot_source = lambda: "Pxe"
+    one.owner.set_boot(override)
+    one.owner.reset("On")
+    assert (one.comes_to("running").source, one.maas.asked) == (source, int(source == "Pxe"))
+
+
 @pytest.mark.parametrize("kind", ["ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "PowerCycle"])
 def test_off_refuses_everything_but_on(bench: Callable[..., Bench], kind: str) -> None:
     with pytest.raises(Conflict, match="off"):

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from lab.bmc import resources
+from lab.bmc.accounts import MOST_SESSIONS, SESSION_SECONDS
+from lab.bmc.messages import Answer
+from lab.bmc.places import RESET, ROOT, SESSIONS, SYSTEM, Places
 from lab.bmc.power import Boot
-from lab.bmc.redfish import MOST_SESSIONS, Answer
-from lab.bmc.resources import RESET, ROOT, SESSION_SECONDS, SESSIONS, SYSTEM
 
 from .world import BASIC, MACHINE, Client
 
@@ -50,7 +51,10 @@ def test_every_resource_is_found_by_following_links_from_the_root(client: Client
         assert answer.body["@odata.id"] == path
         found.add(path)
         left |= links(answer.body) - found
-    assert found == {*resources.build(MACHINE, client.owner.state), SESSIONS}
+    log = f"{Places.of(client.service.profile).log}/Entries"
+    built = resources.build(MACHINE, client.owner.state, client.service.board, client.service.profile)
+    # A registry is told by its address, not by a link.
+    assert found == {*built, SESSIONS, log} - {path for path in built if path.endswith("/registry.json")}
 
 
 def test_root_needs_no_login_and_a_slash_does_not_matter(client: Client) -> None:
@@ -165,7 +169,9 @@ def test_boot_override_is_set_and_read(client: Client) -> None:
     [
         ({"Boot": {"BootSourceOverrideTarget": "Floppy"}}, "PropertyValueNotInList"),
         ({"Boot": {"BootSourceOverrideEnabled": True}}, "PropertyValueTypeError"),
-        ({"Boot": {"BootOrder": []}}, "PropertyUnknown"),
+        ({"Boot": {"BootOrder": []}}, "PropertyValueNotInList"),
+        ({"Boot": {"BootOrder": [1]}}, "PropertyValueTypeError"),
+        ({"Boot": {"Speed": 1}}, "PropertyUnknown"),
         ({"Boot": []}, "PropertyValueTypeError"),
         ({"PowerState": "On"}, "PropertyUnknown"),
         ({}, "PropertyMissing"),

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from lab import pki
+from lab.bmc.places import RESET, ROOT, SESSIONS, SYSTEM
 from lab.bmc.redfish import Service
-from lab.bmc.resources import RESET, ROOT, SESSIONS, SYSTEM
 from lab.bmc.server import Server
 
 from .world import BASIC, MACHINE, Client

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.bmc import pxe
+from lab.bmc.messages import Answer
+from lab.bmc.places import SESSIONS
 from lab.bmc.power import PowerOwner
-from lab.bmc.redfish import Answer, Service
-from lab.bmc.resources import SESSIONS
+from lab.bmc.profiles import Profile
+from lab.bmc.redfish import Service
 from lab.errors import LabError
 from lab.machines import Bmc, Machine
 
@@ -35,11 +37,24 @@ BASIC = {"Authorization": "Basic " + base64.b64encode(b"admin:pass:word").decode
 
 
 class Client:
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, profile: Profile | None = None) -> None:
         # Its worker does not run: what is ordered is seen, not done.
         self.owner = PowerOwner(Board(), Maas(), MACHINE.mac, tmp_path / "state.json", lambda text: None)
-        self.now = 0.0
-        self.service = Service(MACHINE, self.owner, lambda: self.now)
+        self.now = 1.8e9
+        self.images: dict[str, bytes] = {}
+        self.service = Service(
+            MACHINE, self.owner, lambda: self.now, profile, tmp_path / "board.json", fetch=self._fetch
+        )
+
+    def _fetch(self, url: str) -> bytes:
+        try:
+            return self.images[url]
+        except KeyError:
+            raise OSError("no such image") from None
+
+    def start(self) -> None:
+        """The machine starts, as its owner's worker would write it down."""
+        self.owner._keep(power="On", stage="running", boots=self.owner.state.boots + 1)
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()

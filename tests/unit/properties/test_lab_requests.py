@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.bmc.resources import RESET, ROOT, SESSIONS, SYSTEM
+from lab.bmc.places import RESET, ROOT, SESSIONS, SYSTEM
 from lab.maas.api import Api
 from tests.unit.lab_bmc.world import Client
 from tests.unit.lab_maas.world import KEY, FakePower, World, make_world, oauth

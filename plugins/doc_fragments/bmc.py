@@ -1,0 +1,48 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation that the modules for BMCs share."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The connection to a BMC."""
+
+    DOCUMENTATION = r"""
+options:
+  address:
+    description:
+      - Address of the BMC, or its URL. It is spoken to over HTTPS only.
+    type: str
+    required: true
+  user:
+    description:
+      - Name of a local account of the BMC with the administrator role.
+    type: str
+    required: true
+  password:
+    description:
+      - Password of O(user).
+    type: str
+    required: true
+  ca_file:
+    description:
+      - File with the certificates of the authorities, in PEM form, that sign the BMC's certificate, besides the
+        system's.
+    type: path
+  validate_certs:
+    description:
+      - Whether the BMC's certificate is verified. Rather give O(ca_file) than switch this off.
+    type: bool
+    default: true
+  request_timeout:
+    description:
+      - Seconds after which one request is given up. Requests that only read are repeated a few times.
+    type: float
+    default: 30
+requirements:
+  - A BMC with Redfish
+notes:
+  - The module runs where the BMC can be reached, so usually with C(delegate_to) on the controller or a head node.
+"""
