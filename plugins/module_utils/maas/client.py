@@ -186,7 +186,7 @@ class Client:
         self._request("DELETE", path, None, {})
 
     def upload(self, path: str, piece: bytes) -> None:
-        """Append bytes to a file of a boot resource. Never repeated after it may have arrived: it would append twice."""
+        """Append bytes to a file of a boot resource; not repeated where it may have arrived, lest it append twice."""
         self._request("PUT", path, None, {}, piece=piece)
 
     def _request(

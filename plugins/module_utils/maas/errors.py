@@ -159,7 +159,11 @@ _REMEDIES: Sequence[tuple[int, str, str]] = (
     (400, "is not a valid distro_series", "Import the series or upload the image, or correct its name."),
     (400, "should be one of: ''", "This MAAS has no boot images yet: import some (maas_boot_source)."),
     (400, "is not available for", "Give a kernel that the image has, or leave hwe_kernel out."),
-    (400, "already in use on", "The machine is in MAAS already: match it by its serial or name, or delete the stale one."),
+    (
+        400,
+        "already in use on",
+        "The machine is in MAAS already: match it by its serial or name, or delete the stale one.",
+    ),
     (400, "Node with this Hostname", "Another machine has this name in MAAS: rename or delete the stale one."),
     (400, "primary rack controller", "Give primary_rack, a rack controller with an interface on this VLAN."),
     (400, "Pool has machines in it", "Move its machines to another pool first."),

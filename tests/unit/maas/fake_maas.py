@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Request, Response, TransportError
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Status
+from fake_site import FakeSite, good, text
 
 LABELS = {Status.FAILED_RELEASING: "Releasing failed"}
 KEY = "consumerkey:tokenkey:verysecretpart"
@@ -48,6 +48,8 @@ class Box:
     distro_series: str = ""
     tags: list[str] = field(default_factory=list)
     address: str | None = None
+    pool: str = "default"
+    zone: str = "default"
     error: str = ""
     commissioned_serial: str | None = None
     plan: dict[str, list[Status]] = field(default_factory=dict)
@@ -71,8 +73,8 @@ class Box:
             "power_state": "on",
             "hardware_info": {"system_serial": self.serial},
             "tag_names": list(self.tags),
-            "pool": {"name": "default"},
-            "zone": {"name": "default"},
+            "pool": {"name": self.pool},
+            "zone": {"name": self.zone},
             "interface_set": [interface],
             "boot_interface": interface,
             "ip_addresses": [self.address] if self.address else [],
@@ -128,6 +130,7 @@ class FakeMaas:
         self.authorizations: list[str] = []
         self.before: Callable[[str, str], Failure | None] = lambda method, what: None
         self.after: Callable[[str, str], Failure | None] = lambda method, what: None
+        self.site = FakeSite()
         self._lock = threading.Lock()
 
     @property
@@ -143,7 +146,8 @@ class FakeMaas:
         with self._lock:
             parts = urlsplit(request.url)
             query = parse_qs(parts.query, keep_blank_values=True)
-            form = parse_qs((request.body or b"").decode(), keep_blank_values=True)
+            raw = request.headers.get("Content-Type") == "application/octet-stream"
+            form = {} if raw else parse_qs((request.body or b"").decode(), keep_blank_values=True)
             path = parts.path.partition("/api/2.0/")[2]
             op = query.pop("op", [None])[0]
             what = f"{path}?op={op}" if op else path
@@ -152,7 +156,8 @@ class FakeMaas:
             self.authorizations.append(request.headers["Authorization"])
             early = self.before(request.method, what)
             if early is None:
-                answer = self._answer(request.method, path, op, query, form)
+                answer = self.site.answer(request.method, path, op, query, form, request.body or b"")
+                answer = answer or self._answer(request.method, path, op, query, form)
                 early = self.after(request.method, what) or answer
             if isinstance(early, Exception):
                 raise early
@@ -213,18 +218,14 @@ class FakeMaas:
 
 
 def _passes(box: Box, query: dict[str, list[str]]) -> bool:
-    return ("id" not in query or box.system_id in query["id"]) and (
-        "hostname" not in query or box.hostname in query["hostname"]
-    )
-
-
-def good(value: Any) -> Response:
-    return Response(200, {"content-type": "application/json"}, json.dumps(value).encode())
-
-
-def text(status: int, body: str, **headers: str) -> Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status, {"content-type": "text/plain", **named}, body.encode())
+    values = {
+        "id": box.system_id,
+        "hostname": box.hostname,
+        "pool": box.pool,
+        "zone": box.zone,
+        "status": box.status.name.lower(),
+    }
+    return all(name not in query or value in query[name] for name, value in values.items())
 
 
 def broken(sent: bool = True) -> TransportError:
