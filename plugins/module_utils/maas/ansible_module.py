@@ -95,7 +95,15 @@ def wanted(module: AnsibleModule, *options: str) -> list[Wanted]:
     twice = sorted(name for name, times in Counter(item["name"] for item in items).items() if times > 1)
     if twice:
         module.fail_json(msg=f"{' and '.join(options)}: given more than once: {', '.join(twice)}. Name each host once.")
-    return [Wanted(item["name"], system_id=item["system_id"] or "", serial=item["serial"] or "") for item in items]
+    return [
+        Wanted(
+            item["name"],
+            system_id=item["system_id"] or "",
+            serial=item["serial"] or "",
+            mac_addresses=tuple(item.get("mac_addresses") or ()),
+        )
+        for item in items
+    ]
 
 
 def problem_result(problem: Problem) -> dict[str, Any]:

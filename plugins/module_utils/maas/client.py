@@ -95,7 +95,7 @@ class Retry:
     After `within` seconds it is not sent again, so that a MAAS that lets every request hang is given up in time.
     """
 
-    attempts: int = 6
+    attempts: int = 8
     first_pause: float = 0.5
     longest: float = 15.0
     within: float = 300.0

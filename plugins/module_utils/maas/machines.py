@@ -63,6 +63,9 @@ class Machine:
     tags: tuple[str, ...] = ()
     pool: str = ""
     zone: str = ""
+    description: str = ""
+    power_type: str = ""
+    mac_addresses: tuple[str, ...] = ()
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     primary_address: str | None = None
     error: str = ""
@@ -92,6 +95,9 @@ class Machine:
                 tags=tuple(sorted(map(str, data.get("tag_names") or ()))),
                 pool=str((data.get("pool") or {}).get("name", "")),
                 zone=str((data.get("zone") or {}).get("name", "")),
+                description=str(data.get("description") or ""),
+                power_type=str(data.get("power_type") or ""),
+                mac_addresses=_macs(data.get("interface_set") or ()),
                 addresses=addresses,
                 primary_address=_primary(data, addresses),
                 error=str(data.get("error_description") or ""),
@@ -111,6 +117,7 @@ class Machine:
             **{
                 **data,
                 "tags": tuple(data["tags"]),
+                "mac_addresses": tuple(data["mac_addresses"]),
                 "addresses": {subnet: tuple(found) for subnet, found in data["addresses"].items()},
             }
         )
@@ -129,6 +136,9 @@ class Machine:
             "tags": list(self.tags),
             "pool": self.pool,
             "zone": self.zone,
+            "description": self.description,
+            "power_type": self.power_type,
+            "mac_addresses": list(self.mac_addresses),
             "owner": self.owner,
             "osystem": self.osystem,
             "distro_series": self.distro_series,
@@ -153,6 +163,11 @@ def _addresses(interfaces: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, 
             if address and subnet:
                 found.setdefault(str(subnet), []).append(str(address))
     return {subnet: tuple(addresses) for subnet, addresses in sorted(found.items())}
+
+
+def _macs(interfaces: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    found = {str(item["mac_address"]).lower() for item in interfaces if item.get("mac_address")}
+    return tuple(sorted(found))
 
 
 def _primary(data: Mapping[str, Any], addresses: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Request, Response, TransportError
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Status
-from fake_site import FakeSite, good, text
+from fake_site import FakeSite, good, refused, text
 
 LABELS = {Status.FAILED_RELEASING: "Releasing failed"}
 KEY = "consumerkey:tokenkey:verysecretpart"
@@ -48,6 +48,11 @@ class Box:
     distro_series: str = ""
     tags: list[str] = field(default_factory=list)
     address: str | None = None
+    description: str = ""
+    power_type: str = ""
+    power_parameters: dict[str, str] = field(default_factory=dict)
+    power_state: str = "on"
+    macs: list[str] = field(default_factory=list)
     pool: str = "default"
     zone: str = "default"
     error: str = ""
@@ -70,12 +75,14 @@ class Box:
             "locked": self.locked,
             "osystem": self.osystem,
             "distro_series": self.distro_series,
-            "power_state": "on",
+            "power_state": self.power_state,
+            "power_type": self.power_type,
+            "description": self.description,
             "hardware_info": {"system_serial": self.serial},
             "tag_names": list(self.tags),
             "pool": {"name": self.pool},
             "zone": {"name": self.zone},
-            "interface_set": [interface],
+            "interface_set": [interface, *({"name": "x", "mac_address": mac, "links": []} for mac in self.macs)],
             "boot_interface": interface,
             "ip_addresses": [self.address] if self.address else [],
             "error_description": self.error,
@@ -101,6 +108,10 @@ DEFAULT_PLAN = {
     "commission": [Status.COMMISSIONING, Status.READY],
     "deploy": [Status.DEPLOYING, Status.DEPLOYED],
     "release": [Status.RELEASING, Status.READY],
+    "mark_broken": [Status.BROKEN],
+    "mark_fixed": [Status.READY],
+    "rescue_mode": [Status.ENTERING_RESCUE_MODE, Status.RESCUE_MODE],
+    "exit_rescue_mode": [Status.EXITING_RESCUE_MODE, Status.READY],
 }
 LEGAL = {
     "commission": {Status.NEW, Status.FAILED_COMMISSIONING, Status.READY, Status.BROKEN},
@@ -113,6 +124,10 @@ LEGAL = {
         Status.FAILED_RELEASING,
         Status.READY,
     },
+    "mark_broken": set(Status) - {Status.NEW, Status.READY},
+    "mark_fixed": {Status.BROKEN},
+    "rescue_mode": set(Status) - {Status.RESCUE_MODE},
+    "exit_rescue_mode": {Status.RESCUE_MODE},
 }
 Failure = Response | Exception
 
@@ -171,6 +186,26 @@ class FakeMaas:
                 return good({"version": "3.7.3"})
             case "GET", ["users"], "whoami":
                 return good({"username": self.user, "is_superuser": self.administrator})
+            case "GET", ["machines"], "power_parameters":
+                return good({i: self.boxes[i].power_parameters for i in query["id"] if i in self.boxes})
+            case "POST", ["machines"], None:
+                return self._create(form)
+            case "PUT", ["machines", system_id], None:
+                self._fill(self.boxes[system_id], form)
+                return good(self.boxes[system_id].json())
+            case "POST", ["machines"], "allocate":
+                box = self.boxes[form["system_id"][0]]
+                if box.status is not Status.READY:
+                    return text(409, f"No machine with system ID {box.system_id} available.")
+                box.status, box.owner = Status.ALLOCATED, self.user
+                return good(box.json())
+            case "POST", ["machines", system_id], ("lock" | "unlock") as action:
+                self.boxes[system_id].locked = action == "lock"
+                return good(self.boxes[system_id].json())
+            case "POST", ["machines", system_id], ("power_on" | "power_off") as action:
+                if self.boxes[system_id].power_type != "manual":
+                    self.boxes[system_id].power_state = action.removeprefix("power_")
+                return good(None)
             case "GET", ["machines"], None:
                 chosen = [box for box in self.boxes.values() if _passes(box, query)]
                 answer = good([box.json() for box in chosen])
@@ -184,7 +219,7 @@ class FakeMaas:
                     for level, kind in (("INFO", "Newest"), ("ERROR", "Cause"), ("ERROR", "Older"))
                 ]
                 return good({"count": len(events), "events": events})
-            case "POST", ["machines", system_id], ("commission" | "deploy" | "release") as action:
+            case "POST", ["machines", system_id], action if action in DEFAULT_PLAN:
                 return self._act(self.boxes[system_id], action, form)
             case "GET", ["tags", tag], None:
                 return good({"name": tag}) if tag in self.tags else text(404, "No Tag matches the given query.")
@@ -203,9 +238,30 @@ class FakeMaas:
                 return good({"added": len(form.get("add", [])), "removed": len(form.get("remove", []))})
         return text(404, f"Unknown API endpoint: /MAAS/api/2.0/{path}.")
 
+    def _create(self, form: dict[str, list[str]]) -> Response:
+        macs = form.get("mac_addresses", [])
+        if any(box.hostname == form["hostname"][0] for box in self.boxes.values()):
+            return refused(hostname="Node with this Hostname already exists.")
+        taken = [mac for box in self.boxes.values() for mac in box.macs]
+        if set(macs) & set(taken):
+            return refused(mac_addresses=f"MAC address {macs[0]} already in use on n1.")
+        box = Box(f"new{len(self.boxes):03}", form["hostname"][0], Status.NEW, macs=macs)
+        self._fill(box, form)
+        self.boxes[box.system_id] = box
+        return good(box.json())
+
+    def _fill(self, box: Box, form: dict[str, list[str]]) -> None:
+        for name in ("pool", "zone", "description", "power_type"):
+            setattr(box, name, form.get(name, [getattr(box, name)])[0])
+        for name, values in form.items():
+            if name.startswith("power_parameters_"):
+                box.power_parameters[name.removeprefix("power_parameters_")] = values[0]
+
     def _act(self, box: Box, action: str, form: dict[str, list[str]]) -> Response:
         if box.status not in LEGAL[action]:
             return text(409, f"Can't {action} a machine that is in the '{box.status.name}' state")
+        if action == "mark_broken" and box.owner != self.user:
+            return Response(403, {}, b"")
         plan = list(box.plan.get(action, DEFAULT_PLAN[action]))
         box.become(plan.pop(0))
         box.coming = plan

@@ -174,6 +174,9 @@ def test_what_maas_knows_is_added_to_the_roster_and_nothing_more(site: Site, ser
         "distro_series": "noble",
         "locked": False,
         "serial": "S1",
+        "description": "",
+        "power_type": "",
+        "mac_addresses": [],
     }
     assert variables["node01"]["ansible_host"] == "10.20.0.1"
     assert variables["node01"]["node_class"] == "lab"

@@ -111,6 +111,10 @@ def test_check_mode_writes_nothing_and_tells_the_truth(run: Run) -> None:
         "osystem": "ubuntu",
         "distro_series": "noble",
         "owner": "admin",
+        "locked": False,
+        "pool": "default",
+        "zone": "default",
+        "description": "",
         "tags": ["gpu"],
     }
     assert set(real["diff"]["before"]) == {"n1", "n2", "n4"}
