@@ -29,6 +29,11 @@ def read_events(client: Client, filters: Fields, *, level: str, limit: int, afte
     return found
 
 
+def newest_event(client: Client) -> int:
+    """The id of the latest event of any level, 0 where there is none: while it stays, no machine changed its status."""
+    return max((event["id"] for event in read_events(client, {}, level="DEBUG", limit=1, after=None)), default=0)
+
+
 def _page(client: Client, params: Fields) -> list[dict[str, Any]]:
     answer = client.get("events/", "query", params)
     events = answer.get("events") if isinstance(answer, Mapping) else None

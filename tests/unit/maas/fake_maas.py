@@ -62,7 +62,7 @@ class Box:
 
     def json(self) -> dict[str, Any]:
         label = LABELS.get(self.status, self.status.name.replace("_", " ").capitalize())
-        links = [{"mode": "auto", "ip_address": self.address, "subnet": {"cidr": "10.20.0.0/24"}}]
+        links = [{"mode": "auto", "ip_address": self.address, "subnet": {"cidr": "10.20.0.0/24", "name": "prov"}}]
         interface = {"name": "eth0", "links": links if self.address else []}
         return {
             "system_id": self.system_id,
@@ -138,6 +138,7 @@ class FakeMaas:
     def __init__(self, *boxes: Box, user: str = "admin", administrator: bool = True) -> None:
         self.boxes = {box.system_id: box for box in boxes}
         self.tags: set[str] = {tag for box in boxes for tag in box.tags}
+        self.tag_fields: dict[str, dict[str, str]] = {}
         self.user = user
         self.administrator = administrator
         self.requests: list[tuple[str, str]] = []
@@ -215,17 +216,25 @@ class FakeMaas:
             case "GET", ["events"], "query":
                 events = [
                     {"node": i, "level": level, "type": kind, "description": "d", "created": "Mon"}
-                    for i in query["id"]
+                    for i in query.get("id", [])
                     for level, kind in (("INFO", "Newest"), ("ERROR", "Cause"), ("ERROR", "Older"))
                 ]
                 return good({"count": len(events), "events": events})
             case "POST", ["machines", system_id], action if action in DEFAULT_PLAN:
                 return self._act(self.boxes[system_id], action, form)
             case "GET", ["tags", tag], None:
-                return good({"name": tag}) if tag in self.tags else text(404, "No Tag matches the given query.")
+                return (
+                    good(self.tag_fields.get(tag, {"name": tag}))
+                    if tag in self.tags
+                    else text(404, "No Tag matches the given query.")
+                )
             case "POST", ["tags"], None:
                 self.tags.add(form["name"][0])
+                self.tag_fields[form["name"][0]] = {name: values[0] for name, values in form.items()}
                 return good({"name": form["name"][0]})
+            case "PUT", ["tags", tag], None:
+                self.tag_fields[tag] |= {name: values[0] for name, values in form.items()}
+                return good(self.tag_fields[tag])
             case "POST", ["tags", tag], "update_nodes":
                 if tag not in self.tags:
                     return text(404, "No Tag matches the given query.")

@@ -23,6 +23,7 @@ from ansible_collections.firstlight.cluster.plugins.modules import (
     maas_script,
     maas_script_result_info,
     maas_ssh_key,
+    maas_tag,
     maas_zone,
 )
 from fake_maas import Box, FakeMaas, broken, text
@@ -84,6 +85,7 @@ CASES: list[tuple[str, ModuleType, dict[str, Any], list[str]]] = [
         {"name": "gpus", "content": "#!/bin/sh\nnvidia-smi\n", "timeout": 300, "hardware_type": "gpu", "tags": ["gpu"]},
         ["create:script:gpus"],
     ),
+    ("tag", maas_tag, {"name": "gpu", "create": True, "kernel_opts": "iommu=pt"}, ["create:tag:gpu"]),
     (
         "network",
         maas_network,
@@ -181,6 +183,14 @@ def test_a_fifth_of_the_requests_may_fail_and_nothing_is_made_twice(
     maas.before = maas.after = lambda method, what: None
     maas.requests.clear()
     assert run(module, maas, **options)["changed"] is False
+
+
+def test_a_tags_kernel_options_are_changed(run: Run) -> None:
+    maas = region()
+    run(maas_tag, maas, name="gpu", create=True, kernel_opts="a")
+    result = run(maas_tag, maas, name="gpu", create=True, kernel_opts="b", diff=True)
+    assert result["actions"] == ["update:tag:gpu"] and maas.tag_fields["gpu"]["kernel_opts"] == "b"
+    assert result["diff"]["after"] == {"tag": {"gpu": {"kernel_opts": "b"}}}
 
 
 def test_a_description_is_changed_and_only_where_it_is_given(run: Run) -> None:
