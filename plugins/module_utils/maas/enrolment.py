@@ -21,7 +21,7 @@ from .matching import Matching, Problem, Wanted
 from .reconcile import Write, differing
 from .requests import IDS_PER_REQUEST, find
 
-_TRIES = 4
+_TRIES = 8  # a creation and an update, each of which may fail a few times
 _HIDDEN = "(not shown)"
 
 

@@ -97,7 +97,7 @@ class Pace:
     timeout: float = 3600.0
     patience: float = 180.0
     settle: float = 60.0
-    tries: int = 3  # of a request that MAAS failed to carry out
+    tries: int = 5  # of a request that MAAS failed to carry out
     concurrency: int = 4  # writing requests at once; a deployment takes MAAS about a second
 
 
