@@ -17,9 +17,12 @@ description:
   - A host is matched with a machine of MAAS by its variable C(system_id), then its variable C(serial_number), then its
     name. A machine whose serial is known and differs from the roster's is not matched.
   - Sets the variable C(maas) for each host that matches, with C(system_id), C(hostname), C(fqdn), C(status),
-    C(status_name), C(power_state), C(addresses) (lists by subnet), C(primary_address), C(tags), C(pool), C(zone),
+    C(status_name), C(power_state), C(addresses) (lists by subnet), C(networks) (the same by the subnet's name),
+    C(primary_address), C(bmc_address), C(mac_addresses), C(power_type), C(tags), C(pool), C(zone), C(description),
     C(owner), C(osystem), C(distro_series), C(locked) and C(serial); and C(maas_problem), with C(reason) and C(remedy),
     for each host that does not.
+  - With a cache MAAS is still asked one small question, whether its event log has grown. Only if it has not is the
+    cache used, so that a machine which was released or deployed since is never shown as it was.
   - Sets C(ansible_host) to the machine's address, if the machine is deployed and the roster does not set it.
   - Puts each host that matches into a group named after its status, such as C(maas_deployed) or C(maas_ready).
   - Sets the variable C(maas_unknown_machines) for all hosts, a list of the machines in MAAS that no host matches.
@@ -78,6 +81,18 @@ options:
       - C(maas_unknown_machines) lists only machines that pass them.
     type: dict
     default: {}
+  bmc_addresses:
+    description:
+      - Whether to set C(maas.bmc_address), for which MAAS is asked for the power parameters with one more request.
+        Only administrators may. Passwords are not kept.
+    type: bool
+    default: false
+  node_class_tags:
+    description:
+      - Node classes by tag of MAAS. A host whose machine carries such a tag, and for which the roster sets no
+        C(node_class), gets it. A machine with tags of two classes is an error.
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
@@ -90,6 +105,9 @@ url: http://maas.example.org:5240/MAAS
 api_key_file: "{{ lookup('ansible.builtin.env', 'HOME') }}/.config/maas.key"
 filters:
   pool: gpu
+bmc_addresses: true
+node_class_tags:
+  h100: dgx-h100
 keyed_groups:
   - key: maas.zone
     prefix: zone
@@ -100,6 +118,7 @@ compose:
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +129,11 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible.utils.vars import combine_vars
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Client
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.enrolment import power_parameters
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.errors import MaasError
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.events import newest_event
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine, Status
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Wanted, match
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import list_machines
@@ -177,14 +199,26 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """The machines, from the cache where it is wanted and filled for the same question, else from MAAS."""
         client = connect(options)
         if not options["cache"]:
-            return list_machines(client, options["filters"])
-        question = json.dumps([client.root, options["filters"]], sort_keys=True, default=str)
+            return _read(client, options)
+        question = json.dumps([client.root, options["filters"], options["bmc_addresses"]], sort_keys=True, default=str)
         key = f"{self.get_cache_key(path)}_{hashlib.sha256(question.encode()).hexdigest()[:12]}"
-        if cache and key in self._cache:
-            return [Machine.from_vars(data) for data in self._cache[key]]
-        machines = list_machines(client, options["filters"])
-        self._cache[key] = [machine.as_vars() for machine in machines]
+        newest = newest_event(client)  # asked first: what happens while the list is read makes it stale, not fresh
+        if cache and key in self._cache and self._cache[key]["newest_event"] == newest:
+            return [Machine.from_vars(data) for data in self._cache[key]["machines"]]
+        machines = _read(client, options)
+        self._cache[key] = {"newest_event": newest, "machines": [machine.as_vars() for machine in machines]}
         return machines
+
+    def _set_class(self, name: str, machine: Machine) -> None:
+        classes = {node_class for tag, node_class in self.get_option("node_class_tags").items() if tag in machine.tags}
+        if not classes or "node_class" in self._known(name):
+            return
+        if len(classes) > 1:
+            raise AnsibleParserError(
+                f"node_class_tags: the tags of {machine.hostname} ({name}) mean several node classes:"
+                f" {', '.join(sorted(map(str, classes)))}. Take one tag away in MAAS, or set node_class in the roster."
+            )
+        self._set(name, "node_class", classes.pop())
 
     def _merge(self, machines: list[Machine]) -> None:
         roster = [_wanted(name, host.get_vars()) for name, host in self.inventory.hosts.items()]
@@ -215,6 +249,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         deployed = machine.status == Status.DEPLOYED
         if deployed and machine.primary_address and "ansible_host" not in self._known(name):
             self._set(name, "ansible_host", machine.primary_address)
+        self._set_class(name, machine)
         group = self._sanitize_group_name(f"maas_{_status_slug(machine)}")
         self.inventory.add_child(self.inventory.add_group(group), name)
         strict = self.get_option("strict")
@@ -230,6 +265,17 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """The host's variables so far, those of its groups included."""
         host = self.inventory.get_host(name)
         return combine_vars(get_group_vars(host.get_groups()), host.get_vars())
+
+
+def _read(client: Client, options: Mapping[str, Any]) -> list[Machine]:
+    machines = list_machines(client, options["filters"])
+    if not options["bmc_addresses"]:
+        return machines
+    parameters = power_parameters(client, [machine.system_id for machine in machines])
+    return [
+        replace(machine, bmc_address=str(parameters.get(machine.system_id, {}).get("power_address") or ""))
+        for machine in machines
+    ]
 
 
 def _wanted(name: str, variables: Mapping[str, Any]) -> Wanted:
@@ -250,6 +296,8 @@ def _status_slug(machine: Machine) -> str:
 
 def _naming_option(error: MaasError) -> str:
     """The error with the option in front that it is most likely about."""
+    if error.status == 403 and "power_parameters" in error.path:
+        return f"bmc_addresses: {error}"
     if error.status in (401, 403):
         return f"api_key: {error}"
     if error.status == 400:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: maas_machine
-short_description: Commission, deploy or release many machines of MAAS in one call
+short_description: Enrol, commission, deploy, release and service many machines of MAAS in one call
 version_added: 0.1.0
 author:
   - firstlight.cluster authors (@firstlight-cluster)
@@ -58,16 +58,87 @@ options:
           - User data for cloud-init, as text, that a deployment of this host is given.
           - It has no effect on a machine that is deployed or deploying already.
         type: str
+      power_type:
+        description:
+          - How MAAS switches the machine, such as V(redfish) or V(ipmi).
+          - A host with a power type that MAAS does not know is created, except where it is wanted V(released) or the
+            like. It is matched by O(machines[].mac_addresses), too, since machines may have enlisted themselves.
+        type: str
+      power_parameters:
+        description:
+          - Parameters of O(machines[].power_type) by MAAS's names, such as C(power_address), C(power_user) and
+            C(power_pass). They are set where they differ, and never shown.
+        type: dict
+        default: {}
+      mac_addresses:
+        description: MAC addresses of the interfaces that the machine boots from.
+        type: list
+        elements: str
+        default: []
+      architecture:
+        description: Architecture of a machine that is created.
+        type: str
+        default: amd64/generic
+      pool:
+        description: Resource pool to put the machine into.
+        type: str
+      zone:
+        description: Zone to put the machine into.
+        type: str
+      description:
+        description: What MAAS shows as its description.
+        type: str
   state:
     description:
+      - With V(enrolled), machines exist with their power parameters, and nothing is started.
       - With V(commissioned), machines that are new, or failed to be commissioned, are commissioned.
         Machines that are further on are left alone.
+      - With V(allocated), they are commissioned where need be, and allocated to the key's user.
       - With V(deployed), machines are commissioned where need be, their serial is compared with the roster's, and they
         are deployed. A machine that is deployed with another operating system is refused, not erased.
-      - With V(released), machines are given back to MAAS. Releasing stops a deployment under way.
+      - With V(released), machines are given back to MAAS, with O(erase). Releasing stops a deployment under way.
+      - With V(broken), machines are marked broken; MAAS releases those that are deployed. With V(fixed), those that are
+        marked are marked fixed.
+      - V(rescue) boots the rescue system and V(rescue_exited) leaves it.
+      - V(locked) and V(unlocked) forbid and allow changes of deployed machines. No other state changes a locked one.
+      - V(powered_on) and V(powered_off) switch deployed machines; V(powered_off) also others that are not under way.
     type: str
-    choices: [commissioned, deployed, released]
+    choices:
+      - enrolled
+      - commissioned
+      - allocated
+      - deployed
+      - released
+      - broken
+      - fixed
+      - rescue
+      - rescue_exited
+      - locked
+      - unlocked
+      - powered_on
+      - powered_off
     default: deployed
+  erase:
+    description:
+      - What O(state=released) does to the disks. V(zero) overwrites them, which takes hours; V(quick) wipes their
+        beginnings and ends; V(secure) has the drives erase themselves.
+    type: str
+    choices: [none, zero, quick, secure]
+    default: none
+  comment:
+    description: A remark that MAAS keeps with a release, a lock, and a mark as broken or fixed.
+    type: str
+    default: ""
+  commissioning_scripts:
+    description: Scripts, by name or tag, that commissioning runs besides MAAS's own. MAAS chooses if not given.
+    type: list
+    elements: str
+    default: []
+  testing_scripts:
+    description: Tests, by name or tag, that follow commissioning; V(none) for no test. MAAS chooses if not given.
+    type: list
+    elements: str
+    default: []
   osystem:
     description:
       - Operating system to deploy, such as V(ubuntu) or V(custom). Without it MAAS finds it by O(distro_series).
@@ -82,7 +153,8 @@ options:
     type: str
   in_service_tag:
     description:
-      - A deployed machine that carries this tag is in service and is never deployed or released.
+      - A deployed machine that carries this tag is in service. It is never deployed, released, marked broken, switched
+        off or booted into the rescue system.
       - An empty string switches this protection off.
     type: str
     default: in_service
@@ -140,6 +212,21 @@ EXAMPLES = r"""
     that: deployment.failed_machines | length == 0
     fail_msg: "Not deployed: {{ deployment.failed_machines | join(', ') }}"
 
+- name: Make the machines known by their BMCs
+  firstlight.cluster.maas_machine:
+    url: http://maas.example.org:5240/MAAS
+    api_key_file: ~/.config/maas.key
+    state: enrolled
+    machines:
+      - name: node01
+        power_type: redfish
+        power_parameters:
+          power_address: 10.0.1.1
+          power_user: maas
+          power_pass: "{{ bmc_password }}"
+        mac_addresses: ["52:54:00:aa:00:01"]
+        pool: gpu
+
 - name: Give a node back
   firstlight.cluster.maas_machine:
     url: http://maas.example.org:5240/MAAS
@@ -188,7 +275,7 @@ machines:
       returned: always
       type: list
       elements: str
-      sample: [commission, deploy, "tag:gpu"]
+      sample: [enrol, commission, deploy, "tag:gpu"]
     changed:
       description: Whether anything was done.
       returned: always
@@ -226,8 +313,6 @@ failure:
   sample: {"kind": "Unauthorized", "status": 401, "method": "GET", "path": "machines/", "body": ""}
 """
 
-import time
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -237,23 +322,40 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.ansible_mo
     failed_names,
     failing_cleanly,
     problem_result,
+    progress_writer,
     somebody_reads,
     wanted,
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Client
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.enrolment import Spec, enrol
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.fleet import (
+    ERASE,
     Deployment,
     Fleet,
     Outcome,
     Pace,
+    Particulars,
     Progress,
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Problem
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Goal, State
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import find, whoami
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import whoami
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.results import diff, foretell, result
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.tags import TAG_COMMENT, apply_tag, plan_tag
+
+MORE: dict[str, dict[str, Any]] = {
+    "user_data": {"type": "str", "no_log": True},
+    "power_type": {"type": "str"},
+    "power_parameters": {"type": "dict", "default": {}},
+    "mac_addresses": {"type": "list", "elements": "str", "default": []},
+    "architecture": {"type": "str", "default": "amd64/generic"},
+    "pool": {"type": "str"},
+    "zone": {"type": "str"},
+    "description": {"type": "str"},
+}
+# Only on the way to these states a machine is created that MAAS does not have.
+_CREATES = (State.ENROLLED, State.COMMISSIONED, State.ALLOCATED, State.DEPLOYED)
 
 
 def main() -> None:
@@ -264,12 +366,16 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "required": True,
-                "options": {**MACHINE, "user_data": {"type": "str", "no_log": True}},
+                "options": {**MACHINE, **MORE},
             },
             "state": {"type": "str", "choices": [state.value for state in State], "default": State.DEPLOYED.value},
             "osystem": {"type": "str"},
             "distro_series": {"type": "str"},
             "hwe_kernel": {"type": "str"},
+            "erase": {"type": "str", "choices": list(ERASE), "default": "none"},
+            "comment": {"type": "str", "default": ""},
+            "commissioning_scripts": {"type": "list", "elements": "str", "default": []},
+            "testing_scripts": {"type": "list", "elements": "str", "default": []},
             "in_service_tag": {"type": "str", "default": "in_service"},
             "tags": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 3600.0},
@@ -281,6 +387,9 @@ def main() -> None:
         # Ansible would write the list with the user data into the system log.
         no_log=True,
     )
+    specs = _specs(module.params)
+    for spec in specs.values():
+        module.no_log_values.update(spec.secrets())
     hosts = wanted(module, "machines")
     for option, least in (("timeout", 0), ("poll_interval", 0.1), ("concurrency", 1), ("request_timeout", 1)):
         if module.params[option] < least:
@@ -288,7 +397,15 @@ def main() -> None:
     with failing_cleanly(module):
         client = connect(module.params)
         goal = _goal(module.params, client)
-        matching = find(client, hosts)
+        enrolment = enrol(
+            client,
+            hosts,
+            specs,
+            check=module.check_mode,
+            user=goal.user,
+            concurrency=module.params["concurrency"],
+        )
+        matching = enrolment.matching
         matched = [(host, matching.found[host.name]) for host in hosts if host.name in matching.found]
         if module.check_mode:
             outcomes, after = foretell(matched, goal)
@@ -299,14 +416,22 @@ def main() -> None:
                 _deployment(module.params),
                 pace=_pace(module.params),
                 progress=_report(module),
+                particulars=_particulars(module.params),
                 still_wanted=somebody_reads,
             )
             outcomes = fleet.run(matched)
         tagged = _tag(client, module, [outcome for outcome in outcomes.values() if not outcome.failed])
         if not module.check_mode:
             after = {name: outcome.machine for name, outcome in outcomes.items()}
-    results = {name: result(outcome, tagged.get(name, [])) for name, outcome in outcomes.items()}
-    results.update({name: problem_result(problem) for name, problem in matching.problems.items()})
+    results = {
+        name: result(outcome, tagged.get(name, []), enrolment.actions.get(name, ()))
+        for name, outcome in outcomes.items()
+    }
+    for name, problem in matching.problems.items():
+        results[name] = problem_result(problem)
+        if name in enrolment.actions:  # check mode: the machine would be there, and what follows cannot be foretold
+            results[name] |= {"failed": False, "reason": "", "remedy": "", "changed": True}
+            results[name]["actions"] = list(enrolment.actions[name])
     exit_with: dict[str, Any] = {
         "changed": any(item["changed"] for item in results.values()),
         "machines": {host.name: results[host.name] for host in hosts},
@@ -319,7 +444,7 @@ def main() -> None:
         },
     }
     if module._diff:
-        exit_with["diff"] = diff(outcomes, after, tagged)
+        exit_with["diff"] = diff(outcomes, after, tagged, enrolment.diff)
     module.exit_json(**exit_with)
 
 
@@ -344,6 +469,31 @@ def _deployment(params: dict[str, Any]) -> Deployment:
     )
 
 
+def _particulars(params: dict[str, Any]) -> Particulars:
+    return Particulars(
+        erase=params["erase"],
+        comment=params["comment"],
+        commissioning_scripts=params["commissioning_scripts"],
+        testing_scripts=params["testing_scripts"],
+    )
+
+
+def _specs(params: dict[str, Any]) -> dict[str, Spec]:
+    creates = State(params["state"]) in _CREATES
+    return {
+        item["name"]: Spec(
+            architecture=item["architecture"],
+            mac_addresses=item["mac_addresses"],
+            power_type=item["power_type"] if creates else None,
+            power_parameters=item["power_parameters"],
+            pool=item["pool"],
+            zone=item["zone"],
+            description=item["description"],
+        )
+        for item in params["machines"]
+    }
+
+
 def _image(params: dict[str, Any]) -> tuple[str, str]:
     """Operating system and series; the series may be given with its system in front."""
     system, _slash, series = (params["distro_series"] or "").rpartition("/")
@@ -356,20 +506,14 @@ def _pace(params: dict[str, Any]) -> Pace:
 
 def _report(module: AnsibleModule) -> Any:
     """A callback that adds a line to the progress file whenever the fleet's state changed."""
-    target = module.params["progress_file"]
+    write = progress_writer(module)
     last: list[object] = []
 
     def report(progress: Progress) -> None:
         state = (dict(progress.statuses), progress.settled)
-        if not target or last == [state]:
-            return
-        last[:] = [state]
-        line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {progress}\n"
-        try:
-            with Path(target).open("a", encoding="utf-8") as file:
-                file.write(line)
-        except OSError as error:
-            module.fail_json(msg=f"progress_file: {target} cannot be written ({error.strerror}).")
+        if last != [state]:
+            last[:] = [state]
+            write(str(progress))
 
     return report
 

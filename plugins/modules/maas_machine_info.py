@@ -87,6 +87,23 @@ machines:
     primary_address:
       description: Address by which to reach the machine, V(null) if it has none.
       type: str
+    networks:
+      description: Addresses by name of the subnet.
+      type: dict
+      sample: {"provisioning": ["10.20.0.1"]}
+    bmc_address:
+      description: Not asked for by this module; an empty string.
+      type: str
+    mac_addresses:
+      description: MAC addresses, sorted.
+      type: list
+      elements: str
+    power_type:
+      description: How MAAS switches it, such as V(redfish).
+      type: str
+    description:
+      description: MAAS's description of it.
+      type: str
     tags:
       description: Tags, sorted.
       type: list

@@ -60,6 +60,16 @@ options:
     elements: dict
     default: []
     suboptions: *machine
+  create:
+    description: Make the tag exist with its properties even if no machine is to carry it.
+    type: bool
+    default: false
+  definition:
+    description: XPath by which MAAS gives the tag itself, with O(create). Left as it is if not given.
+    type: str
+  kernel_opts:
+    description: Kernel options of machines with this tag, with O(create). Left as they are if not given.
+    type: str
   comment:
     description:
       - Comment of the tag, if it is created.
@@ -123,6 +133,12 @@ machines:
       description: What to do about it.
       returned: always
       type: str
+actions:
+  description: What was done, or in check mode would be done, to the tag itself.
+  returned: success
+  type: list
+  elements: str
+  sample: ["create:tag:gpu"]
 failed_machines:
   description: Names of the hosts that failed, sorted.
   returned: success
@@ -135,6 +151,7 @@ failure:
 """
 
 from typing import Any
+from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.ansible_module import (
@@ -145,8 +162,17 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.ansible_mo
     problem_result,
     wanted,
 )
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Client
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.errors import NotFound
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Matching
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.reconcile import (
+    Converged,
+    Write,
+    converge,
+    ensured,
+)
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import find
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.tags import TAG_COMMENT, apply_tag, plan_tag
 
@@ -159,6 +185,9 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "machines_present": machines,
             "machines_absent": machines,
+            "create": {"type": "bool", "default": False},
+            "definition": {"type": "str"},
+            "kernel_opts": {"type": "str"},
             "comment": {"type": "str", "default": TAG_COMMENT},
         },
         supports_check_mode=True,
@@ -168,7 +197,8 @@ def main() -> None:
     carriers = {item["name"] for item in module.params["machines_present"]}
     with failing_cleanly(module):
         client = connect(module.params)
-        matching = find(client, hosts)
+        converged = _create(module, client, tag) if module.params["create"] else None
+        matching = find(client, hosts) if hosts else Matching({}, {}, ())
         change = plan_tag(tag, [(machine, name in carriers) for name, machine in matching.found.items()])
         after: dict[str, Machine] = {}
         if change and not module.check_mode:
@@ -187,7 +217,8 @@ def main() -> None:
             tags = foreseen if module.check_mode else set(read.tags) if read else set()
         results[host.name] = _result(machine, tags, tag, host.name in carriers, changed)
     exit_with: dict[str, Any] = {
-        "changed": any(result["changed"] for result in results.values()),
+        "changed": any(result["changed"] for result in results.values()) or bool(converged and converged.changes),
+        "actions": converged.actions if converged else [],
         "machines": results,
         "failed_machines": failed_names(results),
     }
@@ -197,7 +228,28 @@ def main() -> None:
             "before": {name: list(matching.found[name].tags) for name in names},
             "after": {name: results[name]["tags"] for name in names},
         }
+        for side, kinds in (converged.diff() if converged else {}).items():
+            exit_with["diff"][side].update(kinds)
     module.exit_json(**exit_with)
+
+
+def _create(module: AnsibleModule, client: Client, tag: str) -> Converged[Any]:
+    wanted = {name: module.params[name] for name in ("comment", "definition", "kernel_opts")}
+    path = f"tags/{quote(tag, safe='')}/"
+
+    def read() -> Any:
+        try:
+            return client.get(path)
+        except NotFound:
+            return None
+
+    create = Write("POST", "tags/", {"name": tag, **wanted})
+    return converge(
+        client,
+        read,
+        lambda there: ensured("tag", tag, wanted, there, create=create, path=path),
+        check=module.check_mode,
+    )
 
 
 def _result(machine: Machine, tags: set[str], tag: str, present: bool, changed: bool) -> dict[str, Any]:

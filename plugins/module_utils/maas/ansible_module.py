@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import select
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback  # type: ignore[import-untyped]
 
 from .errors import MaasError
 from .matching import Problem, Wanted
+from .reconcile import Converged
 
 CONNECTION: dict[str, dict[str, Any]] = {
     "url": {"type": "str", "required": True, "fallback": (env_fallback, ["MAAS_URL"])},
@@ -51,6 +54,31 @@ def failing_cleanly(module: AnsibleModule) -> Iterator[None]:
         module.fail_json(msg=str(error), failure=failure)
 
 
+def exit_converged(module: AnsibleModule, converged: Converged[Any], *, changed: bool = False, **more: Any) -> None:
+    """End the module with what was done, or would be; `changed` tells of more than the objects."""
+    result: dict[str, Any] = {"changed": changed or bool(converged.changes), "actions": converged.actions, **more}
+    if module._diff:
+        result["diff"] = converged.diff()
+    module.exit_json(**result)
+
+
+def progress_writer(module: AnsibleModule) -> Callable[[str], None]:
+    """A callback that adds a line with the time to the file of the option progress_file, if it is given."""
+    target = module.params["progress_file"]
+    if not target:
+        return lambda text: None
+
+    def write(text: str) -> None:
+        line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n"
+        try:
+            with Path(target).open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            module.fail_json(msg=f"progress_file: {target} cannot be written ({error.strerror}).")
+
+    return write
+
+
 def somebody_reads(descriptor: int = 1) -> bool:
     """False where the other end of a pipe, by default the module's output, was closed.
 
@@ -67,7 +95,15 @@ def wanted(module: AnsibleModule, *options: str) -> list[Wanted]:
     twice = sorted(name for name, times in Counter(item["name"] for item in items).items() if times > 1)
     if twice:
         module.fail_json(msg=f"{' and '.join(options)}: given more than once: {', '.join(twice)}. Name each host once.")
-    return [Wanted(item["name"], system_id=item["system_id"] or "", serial=item["serial"] or "") for item in items]
+    return [
+        Wanted(
+            item["name"],
+            system_id=item["system_id"] or "",
+            serial=item["serial"] or "",
+            mac_addresses=tuple(item.get("mac_addresses") or ()),
+        )
+        for item in items
+    ]
 
 
 def problem_result(problem: Problem) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -90,11 +90,15 @@ class ApiKey:
 
 @dataclass(frozen=True)
 class Retry:
-    """How often a request is sent at most, and the pauses in seconds between (doubled each time up to `longest`)."""
+    """How often a request is sent at most, and the pauses in seconds between (doubled each time up to `longest`).
 
-    attempts: int = 4
+    After `within` seconds it is not sent again, so that a MAAS that lets every request hang is given up in time.
+    """
+
+    attempts: int = 8
     first_pause: float = 0.5
     longest: float = 15.0
+    within: float = 300.0
 
     def pause(self, attempt: int, asked: float | None) -> float:
         """Seconds to wait after the attempt with this number (from 1); the server may ask for more, up to `longest`."""
@@ -128,9 +132,11 @@ def api_root(url: str) -> str:
 class Client:
     """One MAAS, one key.
 
-    A GET is repeated after any failure that may pass; a request that changes something only where MAAS said that
-    it did nothing yet (503 with Retry-After) or where it cannot have arrived. The creation of an object (a POST
-    without an operation) is never repeated after an answer: MAAS may have kept it in spite of the error.
+    What only reads, and what leaves MAAS the same however often it arrives (a GET, a PUT of fields, a POST that the
+    caller says is idempotent), is repeated after any failure that may pass. Any other request is repeated only where
+    MAAS said that it did nothing yet (503 with Retry-After) or where it cannot have arrived. The creation of an object
+    (a POST without an operation) is never repeated after an answer: MAAS may have kept it in spite of the error. Who
+    gets such an error looks what became of it, and decides (`reconcile.py`, `fleet.py`).
     """
 
     def __init__(
@@ -143,43 +149,81 @@ class Client:
         retry: Retry | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.root = api_root(url)
         self.timeout = timeout
         self._key = key
+        self._secrets = key.secrets()
         self._transport = transport
         self._retry = retry or Retry()
         self._sleep = sleep
         self._clock = clock
+        self._monotonic = monotonic
+
+    def conceal(self, secrets: Iterable[str]) -> None:
+        """Keep these, besides the key, out of every message and body: MAAS may repeat what it was sent.
+
+        Those of less than four characters are left in: they are parts of words, and no secrets.
+        """
+        more = {secret for secret in secrets if len(secret) > 3}
+        self._secrets = tuple(sorted({*self._secrets, *more}, key=len, reverse=True))
 
     def get(self, path: str, op: str | None = None, params: Fields | None = None) -> Any:
         """The JSON value behind `path` (relative to the API's root, with its trailing slash)."""
         return self._request("GET", path, op, params or {})
 
-    def post(self, path: str, op: str | None = None, fields: Fields | None = None) -> Any:
-        """Send a form; the answer's JSON value."""
-        return self._request("POST", path, op, fields or {})
+    def post(self, path: str, op: str | None = None, fields: Fields | None = None, *, idempotent: bool = False) -> Any:
+        """Send a form; the answer's value. `idempotent` says that sending it twice does what sending it once does."""
+        return self._request("POST", path, op, fields or {}, idempotent=idempotent)
 
-    def _request(self, method: str, path: str, op: str | None, fields: Fields) -> Any:
+    def put(self, path: str, fields: Fields) -> Any:
+        """Set fields of an object; the answer's value, mostly the object as it is then."""
+        return self._request("PUT", path, None, fields)
+
+    def delete(self, path: str) -> None:
+        """Delete an object. Raises NotFound where it is gone already, or ServerError (boot resources)."""
+        self._request("DELETE", path, None, {})
+
+    def upload(self, path: str, piece: bytes) -> None:
+        """Append bytes to a file of a boot resource; not repeated where it may have arrived, lest it append twice."""
+        self._request("PUT", path, None, {}, piece=piece)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        op: str | None,
+        fields: Fields,
+        *,
+        idempotent: bool = False,
+        piece: bytes | None = None,
+    ) -> Any:
         name = f"{path}?op={op}" if op else path
+        safe = method == "GET" or idempotent or (method == "PUT" and piece is None)
+        start = self._monotonic()
         attempt = 0
         while True:
             attempt += 1
             try:
-                return self._once(method, name, op, fields)
+                return self._once(method, name, op, fields, piece)
             except MaasError as error:
-                if attempt >= self._retry.attempts or not _repeatable(error, method, op):
+                spent = attempt >= self._retry.attempts or self._monotonic() - start >= self._retry.within
+                if spent or not _repeatable(error, safe, op):
                     raise
                 self._sleep(self._retry.pause(attempt, error.retry_after))
 
-    def _once(self, method: str, name: str, op: str | None, fields: Fields) -> Any:
+    def _once(self, method: str, name: str, op: str | None, fields: Fields, piece: bytes | None) -> Any:
         path, _mark, _query = name.partition("?")
         pairs = _pairs(fields)
         query = [("op", op)] if op else []
         body: bytes | None = None
         headers = {"Accept": "application/json", "Authorization": self._authorization()}
-        if method == "GET":
+        if method in ("GET", "DELETE"):
             query += pairs
+        elif piece is not None:
+            body = piece
+            headers["Content-Type"] = "application/octet-stream"
         else:
             # MAAS reads most operations' parameters from forms only; a JSON body would be ignored in silence.
             body = urlencode(pairs).encode("ascii")
@@ -188,7 +232,7 @@ class Client:
         try:
             answer = self._transport(Request(method, url, headers, body, self.timeout))
         except TransportError as error:
-            reason = redact(str(error), self._key.secrets())
+            reason = redact(str(error), self._secrets)
             raise Unreachable(
                 f"MAAS at {self.root} did not answer {method} {name}: {reason}.",
                 sent=error.sent,
@@ -198,7 +242,15 @@ class Client:
                 remedy=error.remedy,
             ) from error
         if not 200 <= answer.status < 300:
-            raise from_answer(method, name, answer.status, answer.headers, answer.body, self._key.secrets())
+            raise from_answer(method, name, answer.status, answer.headers, answer.body, self._secrets)
+        return self._value(method, name, answer)
+
+    def _value(self, method: str, name: str, answer: Response) -> Any:
+        """What a good answer says: JSON, or for some writing operations a word of text, or nothing at all."""
+        if method == "DELETE" or answer.status == 204:
+            return None
+        if method != "GET" and answer.headers.get("content-type", "").startswith("text/plain"):
+            return answer.body.decode("utf-8", "replace")
         try:
             return json.loads(answer.body)
         except (ValueError, RecursionError) as error:
@@ -224,10 +276,10 @@ class Client:
         return "OAuth " + ", ".join(f'{name}="{value}"' for name, value in parts.items())
 
 
-def _repeatable(error: MaasError, method: str, op: str | None) -> bool:
+def _repeatable(error: MaasError, safe: bool, op: str | None) -> bool:
     if isinstance(error, Unreachable):
-        return not error.permanent and (method == "GET" or not error.sent)
-    if method == "GET":
+        return not error.permanent and (safe or not error.sent)
+    if safe:
         passing = isinstance(error, ServerError | Unavailable) or error.retry_after is not None
         return passing or (isinstance(error, InvalidResponse) and error.status == 200)
     return isinstance(error, Unavailable) and error.retry_after is not None and op is not None

@@ -145,6 +145,42 @@ _UNAUTHORIZED: Sequence[tuple[str, str]] = (
 )
 _KEY_REMEDY = "Give a valid key: in MAAS, under the user's preferences, API keys; or `maas apikey --username USER`."
 _CLOCK_REMEDY = "Correct the clock."
+_BMC_REMEDY = "Is a rack controller running and connected to this region, and can it reach the BMC's network?"
+
+# What to do about what MAAS says, by status and a part of its text; the first that fits. Where MAAS's own sentence
+# says what is wrong with a value (most 400s), it is the remedy.
+_REMEDIES: Sequence[tuple[int, str, str]] = (
+    (400, "Unrecognised signature", "This MAAS has no such operation: is its version one that is supported?"),
+    (400, "No such constraint", "Filter by what MAAS can filter by, such as hostname, id, tags, pool, zone, status."),
+    (400, "No such tag", "Create the tag first, or correct its name."),
+    (400, "No such pool", "Create the resource pool first, or correct its name."),
+    (400, "No such zone", "Create the zone first, or correct its name."),
+    (400, "current state of the node", "Wait until what is under way with the machine has ended, or abort it."),
+    (400, "is not a valid distro_series", "Import the series or upload the image, or correct its name."),
+    (400, "should be one of: ''", "This MAAS has no boot images yet: import some (maas_boot_source)."),
+    (400, "is not available for", "Give a kernel that the image has, or leave hwe_kernel out."),
+    (
+        400,
+        "already in use on",
+        "The machine is in MAAS already: match it by its serial or name, or delete the stale one.",
+    ),
+    (400, "Node with this Hostname", "Another machine has this name in MAAS: rename or delete the stale one."),
+    (400, "primary rack controller", "Give primary_rack, a rack controller with an interface on this VLAN."),
+    (400, "Pool has machines in it", "Move its machines to another pool first."),
+    (400, "does not match given SHA256", "What was sent is not the image that was declared: upload it anew."),
+    (400, "Unknown machine(s)", "Read the machines' system_ids anew: they were deleted or enlisted again."),
+    (400, "never been commissioned", "Commission the machine first."),
+    (409, "Conflict error", "Something with the same unique value exists (a BMC address, a name): find and delete it."),
+    (409, "machine matches constraints", "No machine that is Ready fits: look at the machine's status, pool and tags."),
+    (409, "No machine", "No machine that is Ready fits: look at the machine's status, pool and tags."),
+    (409, "", "Its state changed, or forbids this: look at it in MAAS, and run again."),
+    (410, "", "Use a version of the collection that is made for this MAAS."),
+    (500, "Failed client connect", "MAAS's own workflow service (Temporal) is down: restart the region."),
+    (500, "BMC task queue", _BMC_REMEDY),
+    (503, "No rack controllers", _BMC_REMEDY),
+    (503, "", "Look at MAAS's health, and run again."),
+    (500, "", "Look at MAAS's region log for the cause, and run again."),
+)
 
 
 def redact(text: str, secrets: Sequence[str]) -> str:
@@ -176,9 +212,6 @@ def from_answer(
         remedy = "Set the URL to where MAAS really is; redirects are not followed, since the key would go along."
         return InvalidResponse(f"{what}, to {target}.", method=method, path=path, status=status, remedy=remedy)
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else MaasError)
-    remedy_404 = None
-    if status == 404 and "matches the given query" not in whole:
-        remedy_404 = "Is the URL that of MAAS? It usually ends in :5240/MAAS."
     shown = _readable(text)
     return kind(
         f"{what}: {shown}" if shown else f"{what}.",
@@ -187,8 +220,17 @@ def from_answer(
         status=status,
         body=text,
         retry_after=_seconds(headers.get("retry-after")),
-        remedy=remedy_404,
+        remedy=_remedy(status, whole),
     )
+
+
+def _remedy(status: int, text: str) -> str | None:
+    """What is known to help, None where the error's type has its own remedy or none."""
+    if status == 404:
+        if "matches the given query" in text:
+            return "It was deleted, or never was there, or is not this user's to see."
+        return "Is the URL that of MAAS? It usually ends in :5240/MAAS."
+    return next((remedy for number, sign, remedy in _REMEDIES if number == status and sign in text), None)
 
 
 def _phrase(status: int) -> str:

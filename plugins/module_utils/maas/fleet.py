@@ -29,9 +29,9 @@ from .errors import (
     Unavailable,
     Unreachable,
 )
-from .machines import Machine, Status
+from .machines import Machine
 from .matching import Problem, Wanted
-from .planning import Action, Goal, next_step
+from .planning import Action, Goal, next_step, shows_effect
 from .requests import latest_events, read_machines
 
 
@@ -55,6 +55,37 @@ class Deployment:
         }
 
 
+ERASE: Mapping[str, Fields] = {
+    "none": {},
+    "zero": {"erase": True},
+    "quick": {"erase": True, "quick_erase": True},
+    "secure": {"erase": True, "secure_erase": True},
+}
+
+
+@dataclass(frozen=True)
+class Particulars:
+    """What is sent with other requests: how disks are erased (a key of ERASE), a remark, and scripts by name or tag."""
+
+    erase: str = "none"
+    comment: str = ""
+    commissioning_scripts: Sequence[str] = ()
+    testing_scripts: Sequence[str] = ()
+
+    def form(self, action: Action) -> Fields:
+        """The form fields for one action."""
+        if action is Action.COMMISSION:
+            return {
+                "commissioning_scripts": ",".join(self.commissioning_scripts) or None,
+                "testing_scripts": ",".join(self.testing_scripts) or None,
+            }
+        remark: Fields = {"comment": self.comment or None} if action in _REMARKED else {}
+        return {**remark, **ERASE[self.erase]} if action is Action.RELEASE else remark
+
+
+_REMARKED = frozenset({Action.RELEASE, Action.MARK_BROKEN, Action.MARK_FIXED, Action.LOCK, Action.UNLOCK})
+
+
 @dataclass(frozen=True)
 class Pace:
     """Seconds: how often to poll, when to stop waiting for machines, how long MAAS itself may be away.
@@ -66,7 +97,7 @@ class Pace:
     timeout: float = 3600.0
     patience: float = 180.0
     settle: float = 60.0
-    tries: int = 3  # of a request that MAAS failed to carry out
+    tries: int = 5  # of a request that MAAS failed to carry out
     concurrency: int = 4  # writing requests at once; a deployment takes MAAS about a second
 
 
@@ -113,17 +144,10 @@ class _Tracked:
     machine: Machine
     outcome: Outcome
     asked: Action | None = None  # the last writing request, until its effect shows
-    asked_in: int = 0  # the status at that time
+    asked_of: Machine | None = None  # the machine as it was at that time
     settles_at: float = 0.0  # until then an unchanged status means "not yet"
     doubt: MaasError | None = None  # set where it is not known whether that request was carried out
     failures: int = 0
-
-    @property
-    def shows_effect(self) -> bool:
-        """True where the status is no more that of before the request."""
-        # MAAS allocates a machine on the way to deploying it, and leaves it so when the second half fails.
-        halfway = self.asked is Action.DEPLOY and self.machine.status == Status.ALLOCATED
-        return self.machine.status != self.asked_in and not halfway
 
 
 class Fleet:
@@ -137,6 +161,7 @@ class Fleet:
         *,
         pace: Pace,
         progress: Callable[[Progress], None],
+        particulars: Particulars | None = None,
         still_wanted: Callable[[], bool] = lambda: True,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
@@ -144,6 +169,7 @@ class Fleet:
         self._client = client
         self._goal = goal
         self._deployment = deployment
+        self._particulars = particulars or Particulars()
         self._pace = pace
         self._progress = progress
         self._still_wanted = still_wanted
@@ -202,9 +228,9 @@ class Fleet:
 
     def _unsettled(self, item: _Tracked) -> bool:
         """True while the effect of the last request may still be to come."""
-        if item.asked is None:
+        if item.asked is None or item.asked_of is None:
             return False
-        if not item.shows_effect:
+        if not shows_effect(item.asked, item.asked_of, item.machine):
             if self._now() < item.settles_at:
                 return True
             if item.doubt is not None:
@@ -215,9 +241,14 @@ class Fleet:
         return item.outcome.failed
 
     def _act(self, item: _Tracked, action: Action) -> None:
-        fields = self._deployment.form(item.host.name) if action is Action.DEPLOY else {}
+        path = f"machines/{item.machine.system_id}/"
+        fields: Fields = self._particulars.form(action)
+        if action is Action.DEPLOY:
+            fields = self._deployment.form(item.host.name)
+        elif action is Action.ALLOCATE:
+            path, fields = "machines/", {"system_id": item.machine.system_id}
         try:
-            self._client.post(f"machines/{item.machine.system_id}/", action.value, fields)
+            self._client.post(path, action.value, fields)
         except Unauthorized:
             raise
         except (BadRequest, Forbidden, NotFound) as error:
@@ -231,7 +262,7 @@ class Fleet:
         except (ServerError, Unavailable, Unreachable, InvalidResponse) as error:
             item.doubt = error
         item.outcome.actions.append(action)
-        item.asked, item.asked_in = action, item.machine.status
+        item.asked, item.asked_of = action, item.machine
         item.settles_at = self._now() + (0.0 if _final(item.doubt) else self._pace.settle)
 
     def _count_failure(self, item: _Tracked, action: Action, error: MaasError) -> None:

@@ -44,7 +44,8 @@ class Status(IntEnum):
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine of MAAS. `serial` is empty where MAAS knows none; `addresses` are grouped by subnet (CIDR).
+    """One machine of MAAS. `serial` is empty where MAAS knows none; `addresses` are grouped by subnet (CIDR),
+    `networks` are the same by the subnet's name. `bmc_address` is known only to who asked for power parameters.
 
     `event` is MAAS's latest event for the machine as one line, empty where there is none.
     """
@@ -63,8 +64,13 @@ class Machine:
     tags: tuple[str, ...] = ()
     pool: str = ""
     zone: str = ""
+    description: str = ""
+    power_type: str = ""
+    mac_addresses: tuple[str, ...] = ()
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     primary_address: str | None = None
+    bmc_address: str = ""
     error: str = ""
     event: str = ""
 
@@ -92,7 +98,11 @@ class Machine:
                 tags=tuple(sorted(map(str, data.get("tag_names") or ()))),
                 pool=str((data.get("pool") or {}).get("name", "")),
                 zone=str((data.get("zone") or {}).get("name", "")),
+                description=str(data.get("description") or ""),
+                power_type=str(data.get("power_type") or ""),
+                mac_addresses=_macs(data.get("interface_set") or ()),
                 addresses=addresses,
+                networks=_addresses(data.get("interface_set") or (), by="name"),
                 primary_address=_primary(data, addresses),
                 error=str(data.get("error_description") or ""),
                 event=_joined(data.get("status_action"), data.get("status_message")),
@@ -111,7 +121,9 @@ class Machine:
             **{
                 **data,
                 "tags": tuple(data["tags"]),
+                "mac_addresses": tuple(data["mac_addresses"]),
                 "addresses": {subnet: tuple(found) for subnet, found in data["addresses"].items()},
+                "networks": {name: tuple(found) for name, found in data["networks"].items()},
             }
         )
 
@@ -125,10 +137,15 @@ class Machine:
             "status_name": self.status_name,
             "power_state": self.power_state,
             "addresses": {subnet: list(found) for subnet, found in self.addresses.items()},
+            "networks": {name: list(found) for name, found in self.networks.items()},
             "primary_address": self.primary_address,
+            "bmc_address": self.bmc_address,
             "tags": list(self.tags),
             "pool": self.pool,
             "zone": self.zone,
+            "description": self.description,
+            "power_type": self.power_type,
+            "mac_addresses": list(self.mac_addresses),
             "owner": self.owner,
             "osystem": self.osystem,
             "distro_series": self.distro_series,
@@ -144,15 +161,20 @@ def read_list(data: Any) -> list[Machine]:
     return [Machine.from_json(item) for item in data]
 
 
-def _addresses(interfaces: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+def _addresses(interfaces: Sequence[Mapping[str, Any]], *, by: str = "cidr") -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for interface in interfaces:
         for link in interface.get("links") or ():
             address = link.get("ip_address")  # absent, not null, until the machine is deployed
-            subnet = (link.get("subnet") or {}).get("cidr")
+            subnet = (link.get("subnet") or {}).get(by)
             if address and subnet:
                 found.setdefault(str(subnet), []).append(str(address))
     return {subnet: tuple(addresses) for subnet, addresses in sorted(found.items())}
+
+
+def _macs(interfaces: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    found = {str(item["mac_address"]).lower() for item in interfaces if item.get("mac_address")}
+    return tuple(sorted(found))
 
 
 def _primary(data: Mapping[str, Any], addresses: Mapping[str, tuple[str, ...]]) -> str | None:

@@ -1,7 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which machine of MAAS is which host of the roster: by system_id, then serial, then host name.
+"""Which machine of MAAS is which host of the roster: by system_id, serial, MAC address, host name.
 
 MAAS never adds to the roster, and a doubt is a refusal: a wrong match would erase somebody else's machine.
 """
@@ -21,6 +21,7 @@ class Wanted:
     name: str
     system_id: str = ""
     serial: str = ""
+    mac_addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Problem:
 
     reason: str
     remedy: str
+    missing: bool = False  # MAAS has nothing that could be the host's machine
 
     def __str__(self) -> str:
         return f"{self.reason} {self.remedy}"
@@ -48,6 +50,7 @@ def match(roster: Sequence[Wanted], machines: Iterable[Machine]) -> Matching:
     everything = list(machines)
     by_id = {machine.system_id: machine for machine in everything}
     by_serial = _index((machine.serial, machine) for machine in everything)
+    by_mac = {mac: machine for machine in everything for mac in machine.mac_addresses}
     by_name = _index(
         (name, machine) for machine in everything for name in sorted({machine.hostname.lower(), machine.fqdn.lower()})
     )
@@ -55,7 +58,7 @@ def match(roster: Sequence[Wanted], machines: Iterable[Machine]) -> Matching:
     problems: dict[str, Problem] = {}
     claims: dict[str, list[str]] = {}
     for host in roster:
-        match_of_host = _match_one(host, by_id, by_serial, by_name)
+        match_of_host = _match_one(host, by_id, by_serial, by_mac, by_name)
         if isinstance(match_of_host, Problem):
             problems[host.name] = match_of_host
         else:
@@ -77,6 +80,7 @@ def _match_one(
     host: Wanted,
     by_id: dict[str, Machine],
     by_serial: dict[str, list[Machine]],
+    by_mac: dict[str, Machine],
     by_name: dict[str, list[Machine]],
 ) -> Machine | Problem:
     candidates: list[Machine] = []
@@ -89,6 +93,17 @@ def _match_one(
             return Problem(
                 f"The serial {host.serial} of {host.name} belongs to {len(candidates)} machines of MAAS: {ids}.",
                 "Delete the stale one from MAAS, or give the right one's system_id in the roster.",
+            )
+    if not candidates and host.mac_addresses:
+        # A machine that booted from the network before it was enrolled is there under a name that MAAS made up.
+        owners = {
+            by_mac[mac.lower()].system_id: by_mac[mac.lower()] for mac in host.mac_addresses if mac.lower() in by_mac
+        }
+        candidates = list(owners.values())
+        if len(candidates) > 1:
+            return Problem(
+                f"The MAC addresses of {host.name} belong to several machines of MAAS: {', '.join(sorted(owners))}.",
+                "Correct mac_addresses in the roster, or delete the stale machine from MAAS.",
             )
     if not candidates:
         candidates = by_name.get(host.name.lower(), [])
@@ -106,6 +121,7 @@ def _match_one(
             f"No machine of MAAS is named {host.name}{f' or has {known_by}' if known_by else ''}.",
             "Enlist it in MAAS (its BMC reachable, PXE on its network), correct name and serial in the roster,"
             " or set its state to planned.",
+            missing=True,
         )
     return serial_problem(host, candidates[0]) or candidates[0]
 

@@ -11,35 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
-from typing import TypeAlias
 
 from .machines import Machine, Status
 from .matching import Wanted, serial_problem
-
-
-class Action(str, Enum):
-    """What a step is. COMMISSION, DEPLOY and RELEASE are writing requests, the others are none."""
-
-    COMMISSION = "commission"
-    DEPLOY = "deploy"
-    RELEASE = "release"
-    WAIT = "wait"
-    DONE = "done"
-    REFUSE = "refuse"
-
-    @property
-    def writes(self) -> bool:
-        """True where the step changes something in MAAS."""
-        return self in (Action.COMMISSION, Action.DEPLOY, Action.RELEASE)
-
-
-class State(str, Enum):
-    """What a machine may be wanted to be. A deployed machine counts as commissioned."""
-
-    COMMISSIONED = "commissioned"
-    DEPLOYED = "deployed"
-    RELEASED = "released"
+from .transitions import (
+    COMMISSION_FAILED,
+    DEPLOY_FAILED,
+    RELEASE_FAILED,
+    TABLE,
+)
+from .transitions import Action as Action
+from .transitions import State as State
 
 
 @dataclass(frozen=True)
@@ -67,72 +49,54 @@ class Step:
 
 
 _LOOK = "Look at the machine in MAAS."
-_BROKEN = (
-    "A person marked it broken in MAAS: {error}",
-    "When it is repaired, mark it fixed in MAAS, and run again.",
-)
-_RESCUE = ("It is in rescue mode ({status}).", "Exit rescue mode in MAAS when the work on it is done, and run again.")
-_GONE = ("MAAS says it is {status}.", "Bring it back in MAAS, or set its state to planned in the roster.")
-_TESTS = (
-    "MAAS's hardware tests failed.",
-    "Read the test results in MAAS, repair it, and override or repeat the tests.",
-)
-_ERASE = ("Erasing its disks failed.", "Look at its disks; release it in MAAS without erasing, if that is acceptable.")
-_RESERVED = ("It is reserved in MAAS.", "Release it in MAAS, and run again.")
-_COMMISSION = ("Commissioning failed: {error}", "Read its commissioning results in MAAS, repair it, and run again.")
-_DEPLOY = ("Deployment failed: {error}", "Read its installation log in MAAS, repair it, and run again.")
-_RELEASE = ("Releasing failed: {error}", "Check its BMC and power state in MAAS, and run again.")
-
-# Status -> what to do for (commissioned, deployed, released). A text pair is a refusal: reason and remedy.
-_Cell: TypeAlias = "Action | tuple[str, str]"
-_TABLE: dict[Status, tuple[_Cell, _Cell, _Cell]] = {
-    Status.NEW: (Action.COMMISSION, Action.COMMISSION, Action.DONE),
-    Status.COMMISSIONING: (Action.WAIT, Action.WAIT, Action.WAIT),
-    Status.FAILED_COMMISSIONING: (Action.COMMISSION, Action.COMMISSION, Action.DONE),
-    Status.MISSING: (_GONE, _GONE, _GONE),
-    Status.READY: (Action.DONE, Action.DEPLOY, Action.DONE),
-    Status.RESERVED: (Action.DONE, _RESERVED, _RESERVED),
-    Status.DEPLOYED: (Action.DONE, Action.DONE, Action.RELEASE),
-    Status.RETIRED: (_GONE, _GONE, _GONE),
-    Status.BROKEN: (_BROKEN, _BROKEN, _BROKEN),
-    Status.DEPLOYING: (Action.DONE, Action.WAIT, Action.RELEASE),
-    Status.ALLOCATED: (Action.DONE, Action.DEPLOY, Action.RELEASE),
-    Status.FAILED_DEPLOYMENT: (Action.DONE, Action.RELEASE, Action.RELEASE),
-    Status.RELEASING: (Action.WAIT, Action.WAIT, Action.WAIT),
-    Status.FAILED_RELEASING: (_RELEASE, Action.RELEASE, Action.RELEASE),
-    Status.DISK_ERASING: (Action.WAIT, Action.WAIT, Action.WAIT),
-    Status.FAILED_DISK_ERASING: (_ERASE, _ERASE, _ERASE),
-    Status.RESCUE_MODE: (_RESCUE, _RESCUE, _RESCUE),
-    Status.ENTERING_RESCUE_MODE: (_RESCUE, _RESCUE, _RESCUE),
-    Status.FAILED_ENTERING_RESCUE_MODE: (_RESCUE, _RESCUE, _RESCUE),
-    Status.EXITING_RESCUE_MODE: (Action.WAIT, Action.WAIT, Action.WAIT),
-    Status.FAILED_EXITING_RESCUE_MODE: (_RESCUE, _RESCUE, _RESCUE),
-    Status.TESTING: (Action.WAIT, Action.WAIT, Action.WAIT),
-    Status.FAILED_TESTING: (_TESTS, _TESTS, _TESTS),
-}
-_COLUMN = {State.COMMISSIONED: 0, State.DEPLOYED: 1, State.RELEASED: 2}
 
 # Where a failure after our own action ends the attempt. A failed deployment is tried once more, after a release.
 _FAILURE_OF = {
-    Status.FAILED_COMMISSIONING: (Action.COMMISSION, _COMMISSION),
-    Status.FAILED_RELEASING: (Action.RELEASE, _RELEASE),
-    Status.FAILED_DEPLOYMENT: (Action.RELEASE, _DEPLOY),
+    Status.FAILED_COMMISSIONING: (Action.COMMISSION, COMMISSION_FAILED),
+    Status.FAILED_RELEASING: (Action.RELEASE, RELEASE_FAILED),
+    Status.FAILED_DEPLOYMENT: (Action.RELEASE, DEPLOY_FAILED),
 }
 
 # Statuses in which the owner is nobody's user of the machine: MAAS notes who commissioned it.
 _UNUSED = frozenset({Status.NEW, Status.COMMISSIONING, Status.FAILED_COMMISSIONING, Status.TESTING})
 
+_OWNED = frozenset({Status.ALLOCATED, Status.RESCUE_MODE})
 _OUTCOME = {
     Action.COMMISSION: Status.READY,
+    Action.ALLOCATE: Status.ALLOCATED,
     Action.DEPLOY: Status.DEPLOYED,
     Action.RELEASE: Status.READY,
+    Action.MARK_BROKEN: Status.BROKEN,
+    Action.MARK_FIXED: Status.READY,
+    Action.RESCUE: Status.RESCUE_MODE,
 }
 _AFTER_WAIT = {
     Status.COMMISSIONING: Status.READY,
     Status.DEPLOYING: Status.DEPLOYED,
     Status.RELEASING: Status.READY,
     Status.DISK_ERASING: Status.READY,
+    Status.ENTERING_RESCUE_MODE: Status.RESCUE_MODE,
 }
+# These leave the status alone; what they set is another property of the machine.
+_SETS: dict[Action, dict[str, bool | str]] = {
+    Action.LOCK: {"locked": True},
+    Action.UNLOCK: {"locked": False},
+    Action.POWER_ON: {"power_state": "on"},
+    Action.POWER_OFF: {"power_state": "off"},
+}
+# Such requests do not disturb what runs on a machine in service.
+_HARMLESS = frozenset({Action.LOCK, Action.UNLOCK, Action.POWER_ON})
+# A run sends each of these once at most.
+_ONCE = frozenset(Action) - {Action.COMMISSION, Action.DEPLOY, Action.RELEASE}
+
+
+def shows_effect(action: Action, before: Machine, now: Machine) -> bool:
+    """True where a machine shows that this action was carried out, or that something else happened to it since."""
+    if action in _SETS:
+        return any(getattr(now, name) == value for name, value in _SETS[action].items())
+    # MAAS allocates a machine on the way to deploying it, and leaves it so when the second half fails.
+    halfway = action is Action.DEPLOY and now.status == Status.ALLOCATED
+    return now.status != before.status and not halfway
 
 
 def next_step(machine: Machine, host: Wanted, goal: Goal, done: Sequence[Action] = ()) -> Step:
@@ -141,15 +105,25 @@ def next_step(machine: Machine, host: Wanted, goal: Goal, done: Sequence[Action]
         status = Status(machine.status)
     except ValueError:
         return _refuse(f"MAAS reports a status that is not known here ({machine.status_name}).", _LOOK)
+    if goal.state is State.ENROLLED:
+        problem = serial_problem(host, machine)
+        return _refuse(problem.reason, problem.remedy) if problem else Step(Action.DONE)
     guard = _identity_problem(machine, host, status) or _owner_problem(machine, goal, status)
     if guard:
         return guard
     spent = _spent(machine, status, goal, done)
     if spent:
         return spent
-    cell = _TABLE[status][_COLUMN[goal.state]]
+    cell = TABLE[goal.state][status]
+    if _has_it(machine, goal.state):
+        return Step(Action.DONE)
     if not isinstance(cell, Action):
         return _refuse(*_filled(cell, machine))
+    if cell in _ONCE and cell in done and cell.writes:
+        return _refuse(
+            f"{cell.value} had no effect: it is {machine.status_name} (power {machine.power_state or 'unknown'}).",
+            "Look at the machine's events in MAAS, and at its BMC.",
+        )
     if cell is Action.DONE and status is Status.DEPLOYED and goal.state is State.DEPLOYED:
         return _deployed(machine, goal)
     return _write_problem(machine, goal, status, cell) or Step(cell)
@@ -174,11 +148,15 @@ def foresee(machine: Machine, host: Wanted, goal: Goal) -> Foresight:
         step = next_step(machine, host, goal, done)
         steps.append(step)
         after: Status | None = None
+        if step.action in _SETS:
+            done.append(step.action)
+            machine = replace(machine, **_SETS[step.action])  # type: ignore[arg-type]
+            continue
         if step.action is Action.WAIT:
             after = _AFTER_WAIT.get(Status(machine.status))
         elif step.action.writes:
             done.append(step.action)
-            after = _OUTCOME[step.action]
+            after = _OUTCOME.get(step.action)
         if after is None:
             return Foresight(tuple(steps), machine)
         machine = _foreseen(machine, after, host, goal)
@@ -191,12 +169,23 @@ def _foreseen(machine: Machine, status: Status, host: Wanted, goal: Goal) -> Mac
         machine,
         status=int(status),
         status_name=status.name.replace("_", " ").capitalize(),
-        owner=(machine.owner if was_deploying else goal.user) if deployed else None,
+        owner=(machine.owner if was_deploying else goal.user) if deployed or status in _OWNED else None,
         locked=False,
         osystem=(machine.osystem if was_deploying else goal.osystem) if deployed else "",
         distro_series=(machine.distro_series if was_deploying else goal.distro_series) if deployed else "",
         serial=machine.serial or host.serial,
     )
+
+
+def _has_it(machine: Machine, state: State) -> bool:
+    """True where a state that is no status of MAAS is reached."""
+    wanted = {
+        State.LOCKED: machine.locked,
+        State.UNLOCKED: not machine.locked,
+        State.POWERED_ON: machine.power_state == "on",
+        State.POWERED_OFF: machine.power_state == "off",
+    }
+    return wanted.get(state, False)
 
 
 def _refuse(reason: str, remedy: str) -> Step:
@@ -236,12 +225,14 @@ def _spent(machine: Machine, status: Status, goal: Goal, done: Sequence[Action])
         if action in done:
             return _refuse(*_filled(text, machine))
         return None
+    if not done or done[-1] in _ONCE:
+        return None
     stopped = {
         Action.COMMISSION: status is Status.NEW,
         Action.DEPLOY: status in (Status.READY, Status.ALLOCATED) and goal.state is State.DEPLOYED,
         Action.RELEASE: status in (Status.DEPLOYED, Status.ALLOCATED, Status.DEPLOYING) and Action.DEPLOY not in done,
     }
-    if done and stopped[done[-1]]:
+    if stopped[done[-1]]:
         return _refuse(
             f"After {done[-1].value} it is {machine.status_name} again: somebody or something stopped it in MAAS.",
             "Find out who in MAAS's event log, and run again.",
@@ -262,9 +253,10 @@ def _deployed(machine: Machine, goal: Goal) -> Step:
 def _write_problem(machine: Machine, goal: Goal, status: Status, action: Action) -> Step | None:
     if not action.writes:
         return None
-    if machine.locked:
+    if machine.locked and action is not Action.UNLOCK:
         return _refuse("It is locked in MAAS.", "Unlock it in MAAS if it may be changed, and run again.")
-    if status is Status.DEPLOYED and goal.in_service_tag and goal.in_service_tag in machine.tags:
+    serving = status is Status.DEPLOYED and action not in _HARMLESS
+    if serving and goal.in_service_tag and goal.in_service_tag in machine.tags:
         return _refuse(
             f"It is in service (tag {goal.in_service_tag}).",
             "Set the node aside or drain it first; the tag is taken away then.",

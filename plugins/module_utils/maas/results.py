@@ -14,7 +14,7 @@ from .matching import Problem, Wanted
 from .planning import Action, Goal, foresee
 
 _FACTS = ("system_id", "status", "status_name", "serial", "addresses", "primary_address")
-_SHOWN = ("osystem", "distro_series", "owner")
+_SHOWN = ("osystem", "distro_series", "owner", "pool", "zone", "description")
 
 
 def foretell(hosts: Sequence[tuple[Wanted, Machine]], goal: Goal) -> tuple[dict[str, Outcome], dict[str, Machine]]:
@@ -32,10 +32,13 @@ def foretell(hosts: Sequence[tuple[Wanted, Machine]], goal: Goal) -> tuple[dict[
     return outcomes, machines
 
 
-def result(outcome: Outcome, tags: Sequence[str]) -> dict[str, Any]:
-    """The result of one host, as the module's documentation describes it; `tags` are those that it was given."""
+def result(outcome: Outcome, tags: Sequence[str], enrolled: Sequence[str] = ()) -> dict[str, Any]:
+    """The result of one host, as the module's documentation describes it.
+
+    `enrolled` is what was done to it before the outcome, `tags` those that it was given after.
+    """
     facts = outcome.machine.as_vars()
-    actions = [action.value for action in outcome.actions] + [f"tag:{tag}" for tag in tags]
+    actions = [*enrolled, *(action.value for action in outcome.actions), *(f"tag:{tag}" for tag in tags)]
     return {
         **{key: facts[key] for key in _FACTS},
         "actions": actions,
@@ -48,7 +51,10 @@ def result(outcome: Outcome, tags: Sequence[str]) -> dict[str, Any]:
 
 
 def diff(
-    outcomes: Mapping[str, Outcome], after: Mapping[str, Machine], tagged: Mapping[str, Sequence[str]]
+    outcomes: Mapping[str, Outcome],
+    after: Mapping[str, Machine],
+    tagged: Mapping[str, Sequence[str]],
+    enrolled: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]],
 ) -> dict[str, Any]:
     """Ansible's diff of the machines that change: `before` and `after` by host name."""
     shown: dict[str, Any] = {"before": {}, "after": {}}
@@ -56,6 +62,13 @@ def diff(
         if outcome.actions or name in tagged:
             shown["before"][name] = _shown(outcome.before)
             shown["after"][name] = _shown(after[name], tagged.get(name, ()))
+            if {Action.POWER_ON, Action.POWER_OFF} & set(outcome.actions):
+                shown["before"][name]["power_state"] = outcome.before.power_state
+                shown["after"][name]["power_state"] = after[name].power_state
+    for name, (before, then) in enrolled.items():
+        for side, fields in (("before", before), ("after", then)):
+            if fields:
+                shown[side].setdefault(name, {}).update(fields)
     return shown
 
 
@@ -63,6 +76,7 @@ def _shown(machine: Machine, tags: Sequence[str] = ()) -> dict[str, Any]:
     facts = machine.as_vars()
     return {
         "status": machine.status_name,
+        "locked": machine.locked,
         "tags": sorted({*machine.tags, *tags}),
         **{key: facts[key] for key in _SHOWN},
     }

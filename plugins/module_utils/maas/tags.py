@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .client import Client
-from .errors import BadRequest, NotFound
+from .errors import BadRequest, InvalidResponse, NotFound, ServerError, Unavailable, Unreachable
 from .machines import Machine
 from .requests import IDS_PER_REQUEST, read_machines
 
@@ -63,14 +63,14 @@ def apply_tag(client: Client, change: TagChange, comment: str) -> dict[str, Mach
         form: dict[str, list[str]] = {}
         for kind, system_id in changes[start : start + IDS_PER_REQUEST]:
             form.setdefault(kind, []).append(system_id)
-        client.post(f"tags/{change.tag}/", "update_nodes", form)
+        client.post(f"tags/{change.tag}/", "update_nodes", form, idempotent=True)
     return read_machines(client, [*change.add, *change.remove])
 
 
 def _create(client: Client, tag: str, comment: str) -> None:
     try:
         client.post("tags/", fields={"name": tag, "comment": comment})
-    except BadRequest:
+    except (BadRequest, InvalidResponse, ServerError, Unavailable, Unreachable):
         # Somebody may have been quicker, or MAAS made it and failed to say so.
         if not tag_exists(client, tag):
             raise

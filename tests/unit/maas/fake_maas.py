@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Request, Response, TransportError
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Status
+from fake_site import FakeSite, good, refused, text
 
 LABELS = {Status.FAILED_RELEASING: "Releasing failed"}
 KEY = "consumerkey:tokenkey:verysecretpart"
@@ -48,6 +48,13 @@ class Box:
     distro_series: str = ""
     tags: list[str] = field(default_factory=list)
     address: str | None = None
+    description: str = ""
+    power_type: str = ""
+    power_parameters: dict[str, str] = field(default_factory=dict)
+    power_state: str = "on"
+    macs: list[str] = field(default_factory=list)
+    pool: str = "default"
+    zone: str = "default"
     error: str = ""
     commissioned_serial: str | None = None
     plan: dict[str, list[Status]] = field(default_factory=dict)
@@ -55,7 +62,7 @@ class Box:
 
     def json(self) -> dict[str, Any]:
         label = LABELS.get(self.status, self.status.name.replace("_", " ").capitalize())
-        links = [{"mode": "auto", "ip_address": self.address, "subnet": {"cidr": "10.20.0.0/24"}}]
+        links = [{"mode": "auto", "ip_address": self.address, "subnet": {"cidr": "10.20.0.0/24", "name": "prov"}}]
         interface = {"name": "eth0", "links": links if self.address else []}
         return {
             "system_id": self.system_id,
@@ -68,12 +75,14 @@ class Box:
             "locked": self.locked,
             "osystem": self.osystem,
             "distro_series": self.distro_series,
-            "power_state": "on",
+            "power_state": self.power_state,
+            "power_type": self.power_type,
+            "description": self.description,
             "hardware_info": {"system_serial": self.serial},
             "tag_names": list(self.tags),
-            "pool": {"name": "default"},
-            "zone": {"name": "default"},
-            "interface_set": [interface],
+            "pool": {"name": self.pool},
+            "zone": {"name": self.zone},
+            "interface_set": [interface, *({"name": "x", "mac_address": mac, "links": []} for mac in self.macs)],
             "boot_interface": interface,
             "ip_addresses": [self.address] if self.address else [],
             "error_description": self.error,
@@ -99,6 +108,10 @@ DEFAULT_PLAN = {
     "commission": [Status.COMMISSIONING, Status.READY],
     "deploy": [Status.DEPLOYING, Status.DEPLOYED],
     "release": [Status.RELEASING, Status.READY],
+    "mark_broken": [Status.BROKEN],
+    "mark_fixed": [Status.READY],
+    "rescue_mode": [Status.ENTERING_RESCUE_MODE, Status.RESCUE_MODE],
+    "exit_rescue_mode": [Status.EXITING_RESCUE_MODE, Status.READY],
 }
 LEGAL = {
     "commission": {Status.NEW, Status.FAILED_COMMISSIONING, Status.READY, Status.BROKEN},
@@ -111,6 +124,10 @@ LEGAL = {
         Status.FAILED_RELEASING,
         Status.READY,
     },
+    "mark_broken": set(Status) - {Status.NEW, Status.READY},
+    "mark_fixed": {Status.BROKEN},
+    "rescue_mode": set(Status) - {Status.RESCUE_MODE},
+    "exit_rescue_mode": {Status.RESCUE_MODE},
 }
 Failure = Response | Exception
 
@@ -121,6 +138,7 @@ class FakeMaas:
     def __init__(self, *boxes: Box, user: str = "admin", administrator: bool = True) -> None:
         self.boxes = {box.system_id: box for box in boxes}
         self.tags: set[str] = {tag for box in boxes for tag in box.tags}
+        self.tag_fields: dict[str, dict[str, str]] = {}
         self.user = user
         self.administrator = administrator
         self.requests: list[tuple[str, str]] = []
@@ -128,6 +146,7 @@ class FakeMaas:
         self.authorizations: list[str] = []
         self.before: Callable[[str, str], Failure | None] = lambda method, what: None
         self.after: Callable[[str, str], Failure | None] = lambda method, what: None
+        self.site = FakeSite()
         self._lock = threading.Lock()
 
     @property
@@ -143,7 +162,8 @@ class FakeMaas:
         with self._lock:
             parts = urlsplit(request.url)
             query = parse_qs(parts.query, keep_blank_values=True)
-            form = parse_qs((request.body or b"").decode(), keep_blank_values=True)
+            raw = request.headers.get("Content-Type") == "application/octet-stream"
+            form = {} if raw else parse_qs((request.body or b"").decode(), keep_blank_values=True)
             path = parts.path.partition("/api/2.0/")[2]
             op = query.pop("op", [None])[0]
             what = f"{path}?op={op}" if op else path
@@ -152,7 +172,8 @@ class FakeMaas:
             self.authorizations.append(request.headers["Authorization"])
             early = self.before(request.method, what)
             if early is None:
-                answer = self._answer(request.method, path, op, query, form)
+                answer = self.site.answer(request.method, path, op, query, form, request.body or b"")
+                answer = answer or self._answer(request.method, path, op, query, form)
                 early = self.after(request.method, what) or answer
             if isinstance(early, Exception):
                 raise early
@@ -166,6 +187,26 @@ class FakeMaas:
                 return good({"version": "3.7.3"})
             case "GET", ["users"], "whoami":
                 return good({"username": self.user, "is_superuser": self.administrator})
+            case "GET", ["machines"], "power_parameters":
+                return good({i: self.boxes[i].power_parameters for i in query["id"] if i in self.boxes})
+            case "POST", ["machines"], None:
+                return self._create(form)
+            case "PUT", ["machines", system_id], None:
+                self._fill(self.boxes[system_id], form)
+                return good(self.boxes[system_id].json())
+            case "POST", ["machines"], "allocate":
+                box = self.boxes[form["system_id"][0]]
+                if box.status is not Status.READY:
+                    return text(409, f"No machine with system ID {box.system_id} available.")
+                box.status, box.owner = Status.ALLOCATED, self.user
+                return good(box.json())
+            case "POST", ["machines", system_id], ("lock" | "unlock") as action:
+                self.boxes[system_id].locked = action == "lock"
+                return good(self.boxes[system_id].json())
+            case "POST", ["machines", system_id], ("power_on" | "power_off") as action:
+                if self.boxes[system_id].power_type != "manual":
+                    self.boxes[system_id].power_state = action.removeprefix("power_")
+                return good(None)
             case "GET", ["machines"], None:
                 chosen = [box for box in self.boxes.values() if _passes(box, query)]
                 answer = good([box.json() for box in chosen])
@@ -175,17 +216,25 @@ class FakeMaas:
             case "GET", ["events"], "query":
                 events = [
                     {"node": i, "level": level, "type": kind, "description": "d", "created": "Mon"}
-                    for i in query["id"]
+                    for i in query.get("id", [])
                     for level, kind in (("INFO", "Newest"), ("ERROR", "Cause"), ("ERROR", "Older"))
                 ]
                 return good({"count": len(events), "events": events})
-            case "POST", ["machines", system_id], ("commission" | "deploy" | "release") as action:
+            case "POST", ["machines", system_id], action if action in DEFAULT_PLAN:
                 return self._act(self.boxes[system_id], action, form)
             case "GET", ["tags", tag], None:
-                return good({"name": tag}) if tag in self.tags else text(404, "No Tag matches the given query.")
+                return (
+                    good(self.tag_fields.get(tag, {"name": tag}))
+                    if tag in self.tags
+                    else text(404, "No Tag matches the given query.")
+                )
             case "POST", ["tags"], None:
                 self.tags.add(form["name"][0])
+                self.tag_fields[form["name"][0]] = {name: values[0] for name, values in form.items()}
                 return good({"name": form["name"][0]})
+            case "PUT", ["tags", tag], None:
+                self.tag_fields[tag] |= {name: values[0] for name, values in form.items()}
+                return good(self.tag_fields[tag])
             case "POST", ["tags", tag], "update_nodes":
                 if tag not in self.tags:
                     return text(404, "No Tag matches the given query.")
@@ -198,9 +247,30 @@ class FakeMaas:
                 return good({"added": len(form.get("add", [])), "removed": len(form.get("remove", []))})
         return text(404, f"Unknown API endpoint: /MAAS/api/2.0/{path}.")
 
+    def _create(self, form: dict[str, list[str]]) -> Response:
+        macs = form.get("mac_addresses", [])
+        if any(box.hostname == form["hostname"][0] for box in self.boxes.values()):
+            return refused(hostname="Node with this Hostname already exists.")
+        taken = [mac for box in self.boxes.values() for mac in box.macs]
+        if set(macs) & set(taken):
+            return refused(mac_addresses=f"MAC address {macs[0]} already in use on n1.")
+        box = Box(f"new{len(self.boxes):03}", form["hostname"][0], Status.NEW, macs=macs)
+        self._fill(box, form)
+        self.boxes[box.system_id] = box
+        return good(box.json())
+
+    def _fill(self, box: Box, form: dict[str, list[str]]) -> None:
+        for name in ("pool", "zone", "description", "power_type"):
+            setattr(box, name, form.get(name, [getattr(box, name)])[0])
+        for name, values in form.items():
+            if name.startswith("power_parameters_"):
+                box.power_parameters[name.removeprefix("power_parameters_")] = values[0]
+
     def _act(self, box: Box, action: str, form: dict[str, list[str]]) -> Response:
         if box.status not in LEGAL[action]:
             return text(409, f"Can't {action} a machine that is in the '{box.status.name}' state")
+        if action == "mark_broken" and box.owner != self.user:
+            return Response(403, {}, b"")
         plan = list(box.plan.get(action, DEFAULT_PLAN[action]))
         box.become(plan.pop(0))
         box.coming = plan
@@ -213,18 +283,14 @@ class FakeMaas:
 
 
 def _passes(box: Box, query: dict[str, list[str]]) -> bool:
-    return ("id" not in query or box.system_id in query["id"]) and (
-        "hostname" not in query or box.hostname in query["hostname"]
-    )
-
-
-def good(value: Any) -> Response:
-    return Response(200, {"content-type": "application/json"}, json.dumps(value).encode())
-
-
-def text(status: int, body: str, **headers: str) -> Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status, {"content-type": "text/plain", **named}, body.encode())
+    values = {
+        "id": box.system_id,
+        "hostname": box.hostname,
+        "pool": box.pool,
+        "zone": box.zone,
+        "status": box.status.name.lower(),
+    }
+    return all(name not in query or value in query[name] for name, value in values.items())
 
 
 def broken(sent: bool = True) -> TransportError:

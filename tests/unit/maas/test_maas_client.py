@@ -207,3 +207,64 @@ def test_a_redirect_is_not_followed_and_says_where_to() -> None:
     with pytest.raises(errors.InvalidResponse, match="https://elsewhere/MAAS/"):
         client_of(script)[0].get("machines/")
     assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [text(500, "boom"), text(502, "proxy"), text(503, "busy"), broken(sent=True), Response(200, {}, b'{"id": 1')],
+)
+def test_what_may_arrive_twice_is_repeated(failure: Response | Exception) -> None:
+    for send in (
+        lambda client: client.put("machines/a/", {"pool": "gpu"}),
+        lambda client: client.post("tags/t/", "update_nodes", {"add": ["a"]}, idempotent=True),
+    ):
+        script = Script(failure, failure, good({"id": 1}))
+        client, _ = client_of(script)
+        assert send(client) == {"id": 1}
+        assert len({request.body for request in script.requests}) == 1
+
+
+def test_a_piece_of_a_file_is_never_sent_again_after_it_may_have_arrived() -> None:
+    for failure in (text(500, "boom"), text(503, "busy"), broken(sent=True)):
+        script = Script(failure)
+        client, _ = client_of(script)
+        with pytest.raises(errors.MaasError):
+            client.upload("boot-resources/9/upload/25/", b"piece")
+        assert len(script.requests) == 1
+    script = Script(broken(sent=False), text(200, "OK"))
+    client_of(script)[0].upload("boot-resources/9/upload/25/", b"piece")
+    assert [request.body for request in script.requests] == [b"piece"] * 2
+    assert script.requests[0].headers["Content-Type"] == "application/octet-stream"
+
+
+def test_a_deletion_is_left_to_its_caller_to_look_after() -> None:
+    script = Script(broken(sent=True))
+    with pytest.raises(errors.Unreachable):
+        client_of(script)[0].delete("zones/az1/")
+    assert [(request.method, request.body) for request in script.requests] == [("DELETE", None)]
+    client_of(Script(Response(204, {}, b"")))[0].delete("zones/az1/")
+
+
+def test_a_word_of_text_is_an_answer_to_a_writing_request_only() -> None:
+    client, _ = client_of(Script(text(200, "OK"), text(200, "OK")), retry=Retry(attempts=1))
+    assert client.post("maas/", "set_config", {"name": "maas_name", "value": "x"}) == "OK"
+    with pytest.raises(errors.InvalidResponse):
+        client.get("maas/")
+
+
+def test_a_maas_that_lets_requests_hang_is_given_up_in_time() -> None:
+    ticks = iter(range(0, 10_000, 120))
+    script = Script(*[broken(sent=True)] * 9)
+    client, _ = client_of(script, monotonic=lambda: float(next(ticks)), retry=Retry(attempts=9, within=300))
+    with pytest.raises(errors.Unreachable):
+        client.get("machines/")
+    assert len(script.requests) == 3
+
+
+def test_what_the_client_is_told_to_conceal_is_shown_nowhere() -> None:
+    client, _ = client_of(Script(text(400, '{"power_parameters": ["bmc-Passw0rd is too short"]}')))
+    client.conceal(["bmc-Passw0rd", "p", ""])
+    with pytest.raises(errors.BadRequest) as caught:
+        client.post("machines/", fields={"power_parameters_power_pass": "bmc-Passw0rd"})
+    assert "bmc-Passw0rd" not in f"{caught.value} {vars(caught.value)}"
+    assert "power_parameters: *** is too short" in str(caught.value)

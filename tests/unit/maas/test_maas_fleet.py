@@ -202,8 +202,8 @@ def test_a_deployment_that_never_succeeds_ends_with_maass_words(failure: Any) ->
     maas = FakeMaas(Box("a", "n1"))
     maas.before = lambda method, what: failure if what.endswith("deploy") else None
     outcome = Rig(maas).run()["n1"]
-    assert outcome.failed and "could not deploy it in 3 tries" in outcome.reason and outcome.remedy
-    assert maas.writes == ["machines/a/?op=deploy"] * 3
+    assert outcome.failed and "could not deploy it in 5 tries" in outcome.reason and outcome.remedy
+    assert maas.writes == ["machines/a/?op=deploy"] * 5
     assert actions(outcome) == []
 
 

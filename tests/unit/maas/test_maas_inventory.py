@@ -174,6 +174,11 @@ def test_what_maas_knows_is_added_to_the_roster_and_nothing_more(site: Site, ser
         "distro_series": "noble",
         "locked": False,
         "serial": "S1",
+        "description": "",
+        "networks": {"prov": ["10.20.0.1"]},
+        "bmc_address": "",
+        "power_type": "",
+        "mac_addresses": [],
     }
     assert variables["node01"]["ansible_host"] == "10.20.0.1"
     assert variables["node01"]["node_class"] == "lab"
@@ -265,12 +270,39 @@ def test_the_cache_saves_the_request_and_keeps_questions_apart(site: Site, serve
     site.write("maas.yml", CONFIG.format(url=url) + cache)
     first, second = site.listed(), site.listed()
     assert first == second
-    assert len(maas.requests) == 1
+    assert maas.counts == {"machines/": 1, "events/?op=query": 2}
     site.listed("--flush-cache")
-    assert len(maas.requests) == 2
+    assert maas.counts["machines/"] == 2
     site.write("maas.yml", CONFIG.format(url=url) + cache + "filters: {hostname: node04}\n")
     assert "maas_ready" not in site.listed()
-    assert len(maas.requests) == 3
+    assert maas.counts["machines/"] == 3
+
+
+def test_a_cache_never_shows_a_machine_as_it_was(site: Site, serve: Callable[[FakeMaas], str]) -> None:
+    maas = full_fleet()
+    maas.site.events = [{"id": 7, "node": "idone"}]
+    cache = f"cache: true\ncache_plugin: ansible.builtin.jsonfile\ncache_connection: {site.folder}/cache\n"
+    site.write("maas.yml", CONFIG.format(url=serve(maas)) + cache)
+    assert "node01" in site.listed()["maas_deployed"]["hosts"]
+    maas.boxes["idone"].become(Status.READY)
+    maas.site.events.insert(0, {"id": 8, "node": "idone"})
+    assert "node01" in site.listed()["maas_ready"]["hosts"]
+
+
+def test_bmc_addresses_and_node_classes_are_added_where_asked_for(site: Site, serve: Callable[[FakeMaas], str]) -> None:
+    maas = full_fleet()
+    maas.boxes["idone"].power_parameters = {"power_address": "10.0.1.1", "power_pass": "bmc-Passw0rd"}
+    maas.boxes["idthree"].tags = ["h100"]
+    more = "bmc_addresses: true\nnode_class_tags: {h100: dgx, gpu: other}\n"
+    site.write("maas.yml", CONFIG.format(url=serve(maas)) + more)
+    listed = site.listed()
+    variables = listed["_meta"]["hostvars"]
+    assert variables["node01"]["maas"]["bmc_address"] == "10.0.1.1"
+    assert variables["node01"]["node_class"] == "lab", "the roster wins"
+    assert variables["node03"]["node_class"] == "dgx"
+    assert "bmc-Passw0rd" not in json.dumps(listed)
+    maas.boxes["idthree"].tags = ["gpu", "h100"]
+    assert "several node classes: dgx, other" in site.failure()
 
 
 def test_maas_down(site: Site, serve: Callable[[FakeMaas], str]) -> None:

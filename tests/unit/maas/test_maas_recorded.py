@@ -56,6 +56,10 @@ def replay(exchange: dict[str, Any]) -> Any:
     method, url = exchange["request"]["method"], exchange["request"]["url"]
     path, _, query = url.partition("/api/2.0/")[2].partition("?")
     op = next((part[3:] for part in query.split("&") if part.startswith("op=")), None)
+    if method == "PUT":
+        return client.upload(path, b"piece") if "/upload/" in path else client.put(path, {})
+    if method == "DELETE":
+        return client.delete(path)
     return client.get(path, op) if method == "GET" else client.post(path, op)
 
 
@@ -69,7 +73,7 @@ def test_every_recorded_answer_becomes_a_value_or_its_error(recorded: Path) -> N
     for name, exchange in exchanges(recorded):
         status = exchange["response"]["status"]
         if status < 300:
-            if exchange["response"]["body_kind"] == "json":
+            if exchange["response"]["body_kind"] == "json" and exchange["request"]["method"] != "DELETE":
                 assert replay(exchange) == exchange["response"]["body"], name
                 seen += 1
             continue
@@ -80,8 +84,13 @@ def test_every_recorded_answer_becomes_a_value_or_its_error(recorded: Path) -> N
         assert type(error) is expected, name
         assert error.status == status, name
         assert str(status) in str(error), name
+        assert error.path.partition("?")[0] in exchange["request"]["url"], name
         if status == 401:
             assert error.body == "", name
+        elif exchange["response"]["body_kind"] == "text" and expected is not errors.Unauthorized:
+            assert error.body == exchange["response"]["body"], name
+        if status not in (400, 405):
+            assert error.remedy and str(error).endswith(error.remedy), name
         seen += 1
     assert seen > 500
 
@@ -118,6 +127,19 @@ def test_the_secret_in_a_401_is_shown_nowhere(recorded: Path) -> None:
         ("042-url-unknown-endpoint", "Is the URL that of MAAS?"),
         ("048-url-lowercase-maas", "No Such Resource"),
         ("850-norack-create-ipmi-commission", "No rack controllers can access the BMC of node norack1"),
+        ("850-norack-create-ipmi-commission", "Is a rack controller running"),
+        ("861-norack-deploy", "Is a rack controller running"),
+        ("881e-notemporal-deploy", "workflow service (Temporal) is down"),
+        ("090-fresh-machine-create-no-boot-images", "import some (maas_boot_source)"),
+        ("120-create-duplicate-mac", "match it by its serial or name"),
+        ("131-create-same-bmc-address-as-n2", "the same unique value exists (a BMC address"),
+        ("233-list-pool-unknown", "Create the resource pool first"),
+        ("243-list-unknown-filter", "Filter by what MAAS can filter by"),
+        ("374-allocate-by-name-again", "No machine that is Ready fits"),
+        ("393-deploy-series-not-imported", "Import the series or upload the image"),
+        ("550-pool-delete-in-use", "Move its machines to another pool first"),
+        ("606-vlan-dhcp-on-no-rack", "Give primary_rack"),
+        ("636-upload-wrong-sha", "upload it anew"),
     ],
 )
 def test_messages_name_the_cause(recorded: Path, name: str, part: str) -> None:

@@ -24,6 +24,7 @@ SECRET_TEXT = re.compile(r"private key|api key|password|passphrase|secret|token|
 
 # Options that only look like secrets, and why they are none.
 HARMLESS_OPTIONS = {
+    "maas_ssh_key.keys": "public keys",
     "preflight.secret_files": "paths",
     "ssh_host_certificates.hosts": "names and principals; the keys are in the result",
     "ssh_host_certificates.valid_days": "a number",
@@ -33,6 +34,7 @@ SECRET_OPTIONS = {"maas_machine.machines.user_data": "private host keys, and wha
 HARMLESS_VARIABLES = {
     "cluster_ssh_key_host": "name of a host",
     "cluster_ssh_host_authorities": "public keys",
+    "maas_config_ssh_keys": "public keys",
 }
 # What of a secret's result may be shown.
 HARMLESS_USE = re.compile(r"\.checksum\b| is (not )?(changed|skipped|defined|succeeded|failed)\b")

@@ -1,0 +1,203 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""maas_machine beyond deployment: enrolment, service, locks, power; and never what disturbs others."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Response
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine, Status
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Wanted
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import (
+    Action,
+    Goal,
+    State,
+    foresee,
+    next_step,
+)
+from ansible_collections.firstlight.cluster.plugins.modules import maas_machine
+from fake_maas import Box, FakeMaas, broken, text
+
+Run = Callable[..., dict[str, Any]]
+DEPLOYED: dict[str, Any] = {"status": Status.DEPLOYED, "owner": "admin", "osystem": "ubuntu", "distro_series": "noble"}
+
+
+def known(name: str, **more: Any) -> dict[str, Any]:
+    number = int(name[-2:])
+    return {
+        "name": name,
+        "power_type": "redfish",
+        "power_parameters": {"power_address": f"10.0.1.{number}", "power_user": "maas", "power_pass": "bmc-Passw0rd"},
+        "mac_addresses": [f"52:54:00:AA:00:{number:02}"],
+        **more,
+    }
+
+
+def test_machines_are_enrolled_once_with_everything_about_them(run: Run) -> None:
+    maas = FakeMaas()
+    machines = [known(f"node{n:02}", pool="gpu", zone="row-a", description="rack 7") for n in range(1, 6)]
+    foretold = run(maas_machine, maas, check=True, diff=True, state="enrolled", machines=machines)
+    assert maas.writes == []
+    assert foretold["machines"]["node01"]["actions"] == ["enrol"] and foretold["failed_machines"] == []
+    real = run(maas_machine, maas, diff=True, state="enrolled", machines=machines)
+    assert real["machines"]["node01"]["actions"] == ["enrol"] and real["counts"]["changed"] == 5
+    assert "bmc-Passw0rd" not in json.dumps([foretold, real])
+    assert "****" not in json.dumps(real["machines"]), "an address or user that is hidden garbles results"
+    box = next(box for box in maas.boxes.values() if box.hostname == "node03")
+    assert (box.pool, box.zone, box.description, box.status) == ("gpu", "row-a", "rack 7", Status.NEW)
+    assert box.power_parameters["power_pass"] == "bmc-Passw0rd"
+    maas.requests.clear()
+    assert run(maas_machine, maas, state="enrolled", machines=machines)["changed"] is False
+    assert maas.writes == []
+    assert maas.counts["machines/?op=power_parameters"] == 1, "one request for all"
+
+
+def test_changed_credentials_are_written_and_not_shown(run: Run) -> None:
+    maas = FakeMaas()
+    run(maas_machine, maas, state="enrolled", machines=[known("node01")])
+    machine = known("node01")
+    machine["power_parameters"]["power_pass"] = "an0ther-Passw0rd"
+    result = run(maas_machine, maas, state="enrolled", machines=[machine], diff=True)
+    assert result["machines"]["node01"]["actions"] == ["update"]
+    assert "Passw0rd" not in json.dumps(result)
+    assert next(iter(maas.boxes.values())).power_parameters["power_pass"] == "an0ther-Passw0rd"
+
+
+def test_a_machine_that_enlisted_itself_is_found_by_its_mac(run: Run) -> None:
+    maas = FakeMaas(Box("auto", "golden-cow", Status.NEW, macs=["52:54:00:aa:00:01"]))
+    result = run(maas_machine, maas, state="enrolled", machines=[known("node01")])
+    assert result["machines"]["node01"]["system_id"] == "auto"
+    assert len(maas.boxes) == 1 and maas.boxes["auto"].power_type == "redfish"
+
+
+def test_a_refused_machine_fails_alone(run: Run) -> None:
+    maas = FakeMaas()
+    why = text(400, '{"power_parameters": ["Redfish user: bmc-Passw0rd is required."]}')
+    maas.before = lambda method, what: why if (method, what) == ("POST", "machines/") and not maas.boxes else None
+    result = run(maas_machine, maas, state="enrolled", concurrency=1, machines=[known("node01")])
+    assert result["failed_machines"] == ["node01"]
+    assert "Redfish user: *** is required" in result["machines"]["node01"]["reason"]
+    assert result["machines"]["node01"]["changed"] is False and maas.writes == ["machines/"]
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_a_bring_up_through_a_storm_deploys_each_machine_once(run: Run, seed: int) -> None:
+    maas = FakeMaas()
+    chance = random.Random(seed)
+    done: Counter[str] = Counter()
+
+    def storm(method: str, what: str) -> Response | Exception | None:
+        kinds = [
+            text(500, "boom"),
+            text(502, "bad"),
+            text(503, "busy"),
+            broken(sent=True),
+            Response(200, {}, b'[{"cut'),
+        ]
+        return chance.choice(kinds) if chance.random() < 0.1 else None
+
+    original = maas._act
+
+    def act(box: Box, action: str, form: dict[str, list[str]]) -> Response:
+        answer = original(box, action, form)
+        done[f"{box.hostname}:{action}"] += answer.status == 200
+        return answer
+
+    maas.before = maas.after = storm
+    maas._act = act  # type: ignore[method-assign]
+    result = run(maas_machine, maas, concurrency=1, machines=[known(f"node{n:02}", pool="gpu") for n in range(1, 9)])
+    assert not result.get("failed"), result
+    assert sorted(box.hostname for box in maas.boxes.values()) == [f"node{n:02}" for n in range(1, 9)]
+    assert all(times == 1 for times in done.values()), done
+    assert {machine["status_name"] for machine in result["machines"].values()} == {"Deployed"}
+    assert result["failed_machines"] == []
+
+
+@pytest.mark.parametrize(
+    ("state", "before", "options", "writes", "after"),
+    [
+        ("allocated", {"status": Status.READY}, {}, ["machines/?op=allocate"], "Allocated"),
+        ("released", DEPLOYED, {"erase": "quick", "comment": "why"}, ["machines/a/?op=release"], "Ready"),
+        ("broken", {"status": Status.READY}, {}, ["machines/?op=allocate", "machines/a/?op=mark_broken"], "Broken"),
+        ("fixed", {"status": Status.BROKEN}, {}, ["machines/a/?op=mark_fixed"], "Ready"),
+        ("rescue", DEPLOYED, {}, ["machines/a/?op=rescue_mode"], "Rescue mode"),
+        ("rescue_exited", {"status": Status.RESCUE_MODE}, {}, ["machines/a/?op=exit_rescue_mode"], "Ready"),
+        ("locked", DEPLOYED, {}, ["machines/a/?op=lock"], "Deployed"),
+        ("unlocked", DEPLOYED | {"locked": True}, {}, ["machines/a/?op=unlock"], "Deployed"),
+        ("powered_off", DEPLOYED, {}, ["machines/a/?op=power_off"], "Deployed"),
+        ("powered_on", DEPLOYED | {"power_state": "off"}, {}, ["machines/a/?op=power_on"], "Deployed"),
+    ],
+)
+def test_each_state_is_reached_once_and_foretold(
+    run: Run, state: str, before: dict[str, Any], options: dict[str, Any], writes: list[str], after: str
+) -> None:
+    maas = FakeMaas(Box("a", "n1", **before))
+    machines = [{"name": "n1"}]
+    foretold = run(maas_machine, maas, check=True, state=state, machines=machines, **options)
+    assert maas.writes == []
+    result = run(maas_machine, maas, state=state, machines=machines, diff=True, **options)
+    assert result["failed_machines"] == [], result
+    assert maas.writes == writes and result["machines"]["n1"]["status_name"] == after
+    assert result["machines"]["n1"]["actions"] == foretold["machines"]["n1"]["actions"]
+    assert result["diff"]["before"] != result["diff"]["after"]
+    if "erase" in options:
+        assert {"comment": ["why"], "erase": ["true"], "quick_erase": ["true"]} in maas.forms
+    maas.requests.clear()
+    assert run(maas_machine, maas, state=state, machines=machines)["changed"] is False
+    assert maas.writes == []
+
+
+DISTURBING = {Action.COMMISSION, Action.DEPLOY, Action.RELEASE, Action.MARK_BROKEN, Action.RESCUE, Action.POWER_OFF}
+
+
+def machine(status: Status, **more: Any) -> Machine:
+    return Machine("a", "n1", int(status), status.name, power_state="on", **more)
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("status", list(Status))
+def test_no_state_disturbs_what_is_in_service_locked_or_anothers(state: State, status: Status) -> None:
+    goal = Goal(state, "me", in_service_tag="in_service")
+    host = Wanted("n1")
+    serving = machine(Status.DEPLOYED, owner="me", tags=("in_service",))
+    assert next_step(serving, host, goal).action not in DISTURBING
+    locked = next_step(machine(status, owner="me", locked=True), host, goal).action
+    assert not locked.writes or locked is Action.UNLOCK
+    if status not in (Status.NEW, Status.COMMISSIONING, Status.FAILED_COMMISSIONING, Status.TESTING):
+        assert not next_step(machine(status, owner="alice"), host, goal).action.writes
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("power", ["on", "off", "unknown"])
+def test_every_path_ends(state: State, status: Status, power: str) -> None:
+    start = Machine("a", "n1", int(status), status.name, power_state=power, owner="me")
+    steps = foresee(start, Wanted("n1"), Goal(state, "me")).steps
+    assert len(steps) <= 5 and steps[-1].action in (Action.DONE, Action.REFUSE, Action.WAIT, Action.EXIT_RESCUE)
+    assert all(step.reason and step.remedy for step in steps if step.action is Action.REFUSE)
+
+
+def test_an_allocated_machine_is_not_powered_on_since_that_would_deploy_it(run: Run) -> None:
+    maas = FakeMaas(Box("a", "n1", Status.ALLOCATED, owner="admin", power_state="off"))
+    result = run(maas_machine, maas, state="powered_on", machines=[{"name": "n1"}])
+    assert "would deploy an allocated one" in result["machines"]["n1"]["reason"] and maas.writes == []
+
+
+def test_a_request_without_effect_is_not_repeated_for_ever(run: Run) -> None:
+    maas = FakeMaas(Box("a", "n1", **DEPLOYED, power_type="manual"))
+    result = run(maas_machine, maas, state="powered_off", machines=[{"name": "n1"}])
+    assert "power_off had no effect" in result["machines"]["n1"]["reason"]
+    assert maas.writes == ["machines/a/?op=power_off"]
+
+
+def test_pool_and_zone_of_a_locked_machine_are_left_alone(run: Run) -> None:
+    maas = FakeMaas(Box("a", "n1", **DEPLOYED, locked=True))
+    result = run(maas_machine, maas, state="enrolled", machines=[{"name": "n1", "pool": "gpu"}])
+    assert "Its pool cannot be set: it is locked" in result["machines"]["n1"]["reason"] and maas.writes == []
