@@ -15,13 +15,12 @@ from typing import Any
 import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.findings import Finding, Verdict
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle import ledger_file
-from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger import (
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger import open_copy, open_ledger
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_file import LedgerError
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_model import (
     Batch,
-    LedgerError,
     LockHeldError,
     StateChange,
-    open_copy,
-    open_ledger,
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.states import State
 
@@ -130,7 +129,7 @@ def test_a_newer_schema_is_refused_and_left_alone(path: str) -> None:
     newer.commit()
     newer.close()
     for opener in (open_ledger, open_copy):
-        with pytest.raises(LedgerError, match=r"has schema 2, this version of firstlight\.cluster knows 1"):
+        with pytest.raises(LedgerError, match=r"has schema 3, this version of firstlight\.cluster knows 2"):
             opener(path)
 
 

@@ -51,7 +51,7 @@ def test_record_and_read(call: Call) -> None:
     assert (read["nodes"]["node02"]["class"], read["nodes"]["node02"]["serial"]) == ("h100", "S2")
     assert [each["check"] for each in read["findings"]["node02"]] == ["gpu.count"]
     assert read["history"]["node01"][0]["to_state"] == "in_service"
-    assert read["export"]["schema"] == 1
+    assert read["export"]["schema"] == 2
     only = call(ledger_info, nodes=["node01"])
     assert list(only["nodes"]) == ["node01"]
     assert only["findings"] == {}
@@ -107,7 +107,7 @@ def test_two_operators(call: Call) -> None:
     assert second["failed"] is True
     assert "alice@ctl" in second["msg"]
     assert first["locks"][1]["expires"] in second["msg"]
-    assert second["held"][0]["node"] == "node02"
+    assert second["held"]["node02"]["owner"] == "alice@ctl"
     assert call(ledger_info)["nodes"] == {}
     assert (
         call(ledger, run="run2", operator="bob@ctl", lock=["node02"], dead_runs=["run1"])["locks"][0]["run"] == "run2"
