@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.lifecycle.controller import ended_runs, operator
+from ..module_utils.lifecycle.controller import ended_runs, operator, playbook_of
 from ..module_utils.lifecycle.run import RunDirectory
 
 
@@ -29,9 +29,11 @@ class ActionModule(ActionBase):
             # The command `ansible` opens no run; backup, restore and export need none.
             pass
         else:
-            known |= {"run": run.run, "dead_runs": ended_runs(run)}
+            known |= {"run": run.run, "playbook": playbook_of(run), "dead_runs": ended_runs(run)}
         arguments = {**known, **self._task.args}
         return {
             **result,
+            "run": arguments.get("run", ""),
+            "operator": arguments["operator"],
             **self._execute_module(module_name="firstlight.cluster.ledger", module_args=arguments, task_vars=task_vars),
         }

@@ -165,7 +165,7 @@ class CallbackModule(CallbackBase):
         self._heads = [host.name for host in groups[HEADS].get_hosts()] if HEADS in groups else []
         if self._run:
             write_json(self._run.path / "nodes.json", self._nodes)
-            record_process(self._run)
+            record_process(self._run, self._playbook)
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
         self._task_ended.set()
@@ -207,8 +207,8 @@ class CallbackModule(CallbackBase):
             self._display.display(f"  {line}")
         if self._held and not checking:
             self._display.display(
-                f"  {_few(sorted(self._held))}: the run ended before it gave them back. From here any run may take them; "
-                "from another controller when the lock expires."
+                f"  {_few(sorted(self._held))}: the run ended before it gave them back. From here any run may take "
+                "them; from another controller when the lock expires."
             )
         self._display.display(f"Report: {path}")
         if page:

@@ -39,7 +39,7 @@ options:
     description: Phase that judged. Needed with O(states), O(findings), O(passed), O(actions) and O(parts).
     type: str
   playbook:
-    description: Playbook of the run.
+    description: Playbook of the run. Inside a playbook it is known.
     type: str
     default: ''
   operator:
@@ -91,8 +91,8 @@ options:
   parts:
     description:
       - What was read of the nodes' parts, by node and kind (C(system), C(gpu), C(hca), C(disk)). Each kind has
-        C(parts), a list of dictionaries with C(slot), C(component), C(serial), C(uid) (UUID or GUID), C(model) and C(firmware),
-        and C(complete), whether all of its parts could be read. Only then a part that is not there is gone.
+        C(parts), a list of dictionaries with C(slot), C(component), C(serial), C(uid) (UUID or GUID), C(model) and
+        C(firmware), and C(complete), whether all of its parts could be read. Only then a part that is not there is gone.
       - A kind that could not be read at all must be left out.
     type: dict
     default: {}
@@ -222,6 +222,15 @@ unlocked:
   returned: success
   type: list
   elements: str
+run:
+  description: Id of the run that wrote; empty outside a playbook.
+  returned: always
+  type: str
+operator:
+  description: Who wrote.
+  returned: always
+  type: str
+  sample: alice@controller
 drained:
   description: Nodes that were drained by an action of this ledger and not undrained since.
   returned: success
@@ -272,8 +281,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledge
 
 def write(ledger: Ledger, batch: Batch, params: dict[str, Any]) -> dict[str, Any]:
     """Locks first: what another run holds is not written to."""
-    for run in params["dead_runs"]:
-        ledger.release_locks(None, run=run)
+    ledger.forget_locks(params["dead_runs"])
     locks, held = [], {}
     if params["lock"]:
         skip = params["when_held"] == "skip"

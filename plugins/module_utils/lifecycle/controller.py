@@ -29,9 +29,18 @@ def operator() -> str:
     return f"{getpass.getuser()}@{platform.node()}"
 
 
-def record_process(run: RunDirectory) -> None:
+def record_process(run: RunDirectory, playbook: str) -> None:
     """Write down which process the run is, so that a later run can tell whether it still is."""
-    write_json(run.path / PROCESS, {**_place(), "pid": os.getpid(), "started": _started(os.getpid())})
+    process = {**_place(), "pid": os.getpid(), "started": _started(os.getpid()), "playbook": playbook}
+    write_json(run.path / PROCESS, process)
+
+
+def playbook_of(run: RunDirectory) -> str:
+    """The playbook that the run was begun with; empty where that was not written down."""
+    try:
+        return str(json.loads((run.path / PROCESS).read_text(encoding="utf-8"))["playbook"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def ended_runs(run: RunDirectory) -> list[str]:

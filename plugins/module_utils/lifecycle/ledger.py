@@ -108,21 +108,19 @@ class Ledger:
         owner: str,
         run: str,
         seconds: float,
-        dead_runs: Iterable[str] = (),
         skip_held: bool = False,
     ) -> list[Lock]:
         """Hold all of `nodes` for `run`, or none of them; with `skip_held` those that no other run holds.
 
-        A lock of the same run is renewed; one that has expired, or whose run is known to be dead (a
-        controller knows which of its own runs have ended), is taken over. Raises LockHeldError otherwise.
+        A lock of the same run is renewed, one that has expired is taken over. Raises LockHeldError otherwise.
         """
         moment = self._clock()
         now, expires = _text(moment), _text(moment + datetime.timedelta(seconds=seconds))
-        names, free = sorted(set(nodes)), {run, *dead_runs}
+        names = sorted(set(nodes))
         with self._transaction():
             present = {lock.node: lock for lock in self.locks()}
             held = [
-                lock for name in names if (lock := present.get(name)) and lock.run not in free and lock.expires > now
+                lock for name in names if (lock := present.get(name)) and lock.run != run and lock.expires > now
             ]
             if held:
                 if not skip_held:
@@ -152,6 +150,11 @@ class Ledger:
         """Take over the content of another ledger of the present schema; what was there is gone."""
         with explained(self._path):
             copy_into(content, self._db)
+
+    def forget_locks(self, runs: Iterable[str]) -> None:
+        """Free what runs hold that are known to be over; a controller knows which of its own are."""
+        with self._transaction():
+            self._db.executemany("DELETE FROM locks WHERE run = ?", [(run,) for run in runs])
 
     def _record_run(self, batch: Batch, now: str) -> None:
         self._db.execute(

@@ -210,8 +210,11 @@ def test_an_expired_lock_and_one_of_a_killed_run_are_taken_over(path: str) -> No
     clock = Clock()
     with open_ledger(path, clock=clock) as ledger:
         ledger.acquire_locks(["node01", "node02"], owner="alice", run="run1", seconds=60)
-        (taken,) = ledger.acquire_locks(["node01"], owner="alice", run="run2", seconds=60, dead_runs=["run1"])
+        ledger.acquire_locks(["node03"], owner="alice", run="run0", seconds=60)
+        ledger.forget_locks(["run0", "run9"])
+        (taken,) = ledger.acquire_locks(["node03"], owner="alice", run="run2", seconds=60)
         assert taken.run == "run2"
+        assert {lock.node for lock in ledger.locks()} == {"node01", "node02", "node03"}
         clock.now += datetime.timedelta(seconds=120)
         assert ledger.locks(active=True) == []
         (taken,) = ledger.acquire_locks(["node02"], owner="bob", run="run3", seconds=60)
