@@ -165,7 +165,6 @@ class CallbackModule(CallbackBase):
         self._heads = [host.name for host in groups[HEADS].get_hosts()] if HEADS in groups else []
         if self._run:
             write_json(self._run.path / "nodes.json", self._nodes)
-            record_process(self._run, self._playbook)
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
         self._task_ended.set()
@@ -241,6 +240,9 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_task_start(self, task: t.Any, is_conditional: bool) -> None:
         self._task_ended.set()
+        if self._run and task.action in LEDGER_ACTIONS and "lock" in task.args:
+            # Before the first lock is taken: a run that is killed from here on must be known to be over.
+            record_process(self._run, self._playbook)
         if not self._phases or not self._run:
             return
         self._phases[-1].task = task.get_name()
