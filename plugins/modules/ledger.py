@@ -92,7 +92,7 @@ options:
     description:
       - What was read of the nodes' parts, by node and kind (C(system), C(gpu), C(hca), C(disk)). Each kind has
         C(parts), a list of dictionaries with C(slot), C(component), C(serial), C(uid) (UUID or GUID), C(model) and
-        C(firmware), and C(complete), whether all of its parts could be read. Only then a part that is not there is gone.
+        C(firmware), and C(complete), whether all of its parts could be read. Only then what is not there is gone.
       - A kind that could not be read at all must be left out.
     type: dict
     default: {}

@@ -119,9 +119,7 @@ class Ledger:
         names = sorted(set(nodes))
         with self._transaction():
             present = {lock.node: lock for lock in self.locks()}
-            held = [
-                lock for name in names if (lock := present.get(name)) and lock.run != run and lock.expires > now
-            ]
+            held = [lock for name in names if (lock := present.get(name)) and lock.run != run and lock.expires > now]
             if held:
                 if not skip_held:
                     raise LockHeldError(held)

@@ -31,16 +31,14 @@ def record_parts(
     actions: list[Action] = []
     changed = False
     for kind, reading in sorted(readings.items()):
+        identified = [(_identity(db, kind, part), part) for part in reading.parts]
         here = {
             row["serial"]: row
             for row in db.execute(
                 "SELECT * FROM stays WHERE node = ? AND kind = ? AND gone_at IS NULL", (node, kind)
             ).fetchall()
         }
-        seen: set[str] = set()
-        for part in reading.parts:
-            serial = _identity(db, kind, part)
-            seen.add(serial)
+        for serial, part in identified:
             _know(db, kind, serial, part, now)
             stay = here.get(serial)
             if stay and (stay["slot"], stay["firmware"]) == (part.slot, part.firmware or stay["firmware"]):
@@ -52,6 +50,7 @@ def record_parts(
             changed = True
             actions += _arrive(db, batch.run, node, kind, serial, part, now)
         if reading.complete:
+            seen = {serial for serial, _part in identified}
             gone = [(now, row["id"]) for serial, row in here.items() if serial not in seen]
             db.executemany("UPDATE stays SET gone_at = ? WHERE id = ?", gone)
             changed = changed or bool(gone)

@@ -150,9 +150,8 @@ def test_a_part_that_could_not_be_read_is_not_gone_and_its_return_is_no_swap(led
     assert len(part_history(ledger, "B")[0]["stays"]) == 2
     show(ledger, "run5", "node02", gpu(0, "A"))
     show(ledger, "run6", "node02", gpu(0, "A"), gpu(1, "C"))
-    assert told(ledger, "node02") == [("part_swapped", "gpu 0000:01:00.0: B -> C")], (
-        "although nothing was there between"
-    )
+    # Nothing was there between the two.
+    assert told(ledger, "node02") == [("part_swapped", "gpu 0000:01:00.0: B -> C")]
 
 
 def test_a_part_that_tells_its_serial_number_only_sometimes_is_one_part(ledger: Ledger) -> None:
