@@ -10,6 +10,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.lifecycle.controller import ended_runs, operator, playbook_of
+from ..module_utils.lifecycle.ledger_options import ARGUMENT_SPEC
 from ..module_utils.lifecycle.run import RunDirectory
 
 
@@ -22,6 +23,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
+        # What is misspelt fails before anything is sent; the module reads the options itself.
+        self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         known: dict[str, t.Any] = {"operator": operator()}
         try:
             run = RunDirectory.current()

@@ -257,7 +257,6 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger import (
-    DEFAULT_PATH,
     Ledger,
     open_copy,
     open_ledger,
@@ -276,7 +275,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledge
     Lock,
     LockHeldError,
 )
-from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_options import batch_of
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_options import ARGUMENT_SPEC, batch_of
 
 
 def write(ledger: Ledger, batch: Batch, params: dict[str, Any]) -> dict[str, Any]:
@@ -336,38 +335,7 @@ def _by_node(locks: list[Lock]) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path", "default": DEFAULT_PATH},
-            "run": {"type": "str"},
-            "phase": {"type": "str"},
-            "playbook": {"type": "str", "default": ""},
-            "operator": {"type": "str", "default": ""},
-            "states": {"type": "dict", "default": {}},
-            "findings": {"type": "dict", "default": {}},
-            "passed": {"type": "dict", "default": {}, "no_log": False},
-            "actions": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "node": {"type": "str", "required": True},
-                    "action": {"type": "str", "required": True},
-                    "detail": {"type": "str", "default": ""},
-                },
-            },
-            "parts": {"type": "dict", "default": {}},
-            "lock": {"type": "list", "elements": "str", "default": []},
-            "when_held": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
-            "unlock": {"type": "list", "elements": "str", "default": []},
-            "unlock_all": {"type": "bool", "default": False},
-            "lock_seconds": {"type": "float", "default": 14400},
-            "dead_runs": {"type": "list", "elements": "str", "default": []},
-            "backup": {"type": "path"},
-            "backup_keep": {"type": "int", "default": 30},
-            "restore": {"type": "path"},
-            "export": {"type": "path"},
-            "export_format": {"type": "str", "choices": ["json", "csv"], "default": "json"},
-        },
+        argument_spec=ARGUMENT_SPEC,
         supports_check_mode=True,
     )
     params = module.params

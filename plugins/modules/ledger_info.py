@@ -177,11 +177,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger import (
-    DEFAULT_PATH,
     Ledger,
     open_copy,
 )
-from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_file import LedgerError
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_file import DEFAULT_PATH, LedgerError
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_history import (
     compare_parts,
     part_history,

@@ -18,13 +18,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..findings import Finding, Verdict
-from .ledger_file import BUSY_SECONDS, connect, connect_copy, copy_into, explained, understood
+from .ledger_file import BUSY_SECONDS, DEFAULT_PATH, connect, connect_copy, copy_into, explained, understood
 from .ledger_model import Batch, Lock, LockHeldError, Recorded, StateChange, Transition
 from .ledger_parts import record_actions, record_parts
 from .ledger_schema import MIGRATIONS
 from .states import State, decide
 
-DEFAULT_PATH = "/var/lib/firstlight/ledger.db"
 TABLES = ("runs", "nodes", "transitions", "findings", "passes", "locks", "parts", "stays", "readings", "actions")
 
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from .ledger_schema import MIGRATIONS
 
+DEFAULT_PATH = "/var/lib/firstlight/ledger.db"
 BUSY_SECONDS = 30.0
 _COPY_ATTEMPTS = 20
 _MAGIC = b"SQLite format 3\0"

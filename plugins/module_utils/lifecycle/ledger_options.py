@@ -10,8 +10,43 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from ..findings import Finding
+from .ledger_file import DEFAULT_PATH
 from .ledger_model import Action, Batch, Part, Reading, StateChange
 from .states import State, Step
+
+# The module's options, for itself and for the action plugin of its name.
+ARGUMENT_SPEC: dict[str, Any] = {
+    "path": {"type": "path", "default": DEFAULT_PATH},
+    "run": {"type": "str"},
+    "phase": {"type": "str"},
+    "playbook": {"type": "str", "default": ""},
+    "operator": {"type": "str", "default": ""},
+    "states": {"type": "dict", "default": {}},
+    "findings": {"type": "dict", "default": {}},
+    "passed": {"type": "dict", "default": {}, "no_log": False},
+    "actions": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "node": {"type": "str", "required": True},
+            "action": {"type": "str", "required": True},
+            "detail": {"type": "str", "default": ""},
+        },
+    },
+    "parts": {"type": "dict", "default": {}},
+    "lock": {"type": "list", "elements": "str", "default": []},
+    "when_held": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
+    "unlock": {"type": "list", "elements": "str", "default": []},
+    "unlock_all": {"type": "bool", "default": False},
+    "lock_seconds": {"type": "float", "default": 14400},
+    "dead_runs": {"type": "list", "elements": "str", "default": []},
+    "backup": {"type": "path"},
+    "backup_keep": {"type": "int", "default": 30},
+    "restore": {"type": "path"},
+    "export": {"type": "path"},
+    "export_format": {"type": "str", "choices": ["json", "csv"], "default": "json"},
+}
 
 _T = TypeVar("_T")
 _STATE_KEYS = {"state", "reason", "step", "class", "serial", "until"}

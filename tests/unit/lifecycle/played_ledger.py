@@ -91,7 +91,7 @@ def furnish(played: Played) -> Site:
     for real in (ROOT / "plugins/module_utils/lifecycle").glob("*.py"):
         place = plugins / "module_utils/lifecycle" / real.name
         text = real.read_text(encoding="utf-8")
-        if real.name == "ledger.py":
+        if real.name == "ledger_file.py":
             assert text.count('DEFAULT_PATH = "/var/lib/firstlight/ledger.db"') == 1
             text = text.replace('"/var/lib/firstlight/ledger.db"', repr(site.path))
         place.write_text(text, encoding="utf-8")

@@ -45,7 +45,8 @@ MODULES = {
     "maas_machine": """
 failed = SCENARIO["undeployed"]
 answer(machines={
-    each["name"]: {"failed": each["name"] in failed, "reason": "no power", "status_name": "Deployed", "event": ""}
+    each["name"]: {"failed": each["name"] in failed, "changed": each["name"] != "fit2", "reason": "no power",
+                   "status_name": "Deployed", "event": ""}
     for each in ARGUMENTS["machines"]
 })""",
     "maas_tag": "answer()",
@@ -297,6 +298,18 @@ def test_the_ledger_hears_how_far_each_node_came(site: Run) -> None:
             assert site.ledger[node][phase] == "set_aside"
             assert "in_service" not in site.ledger[node].values()
     assert not site.ledger.keys() & {"held", "later"}
+
+
+def test_the_ledger_hears_whom_the_run_deployed(site: Run) -> None:
+    (call,) = [call for call in site.told("ledger") if call.get("phase") == "provision"]
+    deployed = {action["node"] for action in call["actions"] if action["action"] == "deployed"}
+    assert deployed == {*NODES} - {"undeployed", "fit2", "held", "later"}
+
+
+def test_the_ledger_hears_of_the_parts_that_were_read(site: Run) -> None:
+    parts = {node: kinds for call in site.told("ledger") for node, kinds in call.get("parts", {}).items()}
+    assert set(parts) == FIT | {"sick", "mute", "alone", "together"}
+    assert [part["component"] for part in parts["fit1"]["gpu"]["parts"]] == [f"gpu:{slot}" for slot in range(8)]
 
 
 def test_maas_hears_who_is_in_service_and_who_no_longer_is(site: Run) -> None:
