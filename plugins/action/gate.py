@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-import getpass
-import platform
+import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.catalog.checks import expected_checks
+from ..module_utils.lifecycle.controller import LAST_PHASE, operator
 from ..module_utils.lifecycle.gate import Judgement, judge_node
+from ..module_utils.lifecycle.ledger_options import readings_to_dict
+from ..module_utils.lifecycle.parts import parts_of
 from ..module_utils.lifecycle.run import Gate, RunDirectory
 
 
@@ -73,14 +75,29 @@ class ActionModule(ActionBase):
             **gate.to_dict(),
             "reasons": {name: judged[name].reasons for name in sorted(gate.set_aside)},
             "run": run.run,
-            "operator": f"{getpass.getuser()}@{platform.node()}",
+            "operator": operator(),
             "machines": {name: _machine(name, variables["hostvars"][name]) for name in judged},
             "states": _states(gate, arguments["state"], variables["hostvars"]),
             "findings": {
                 name: [finding.to_dict() for finding in judgement.findings] for name, judgement in judged.items()
             },
             "passes": {name: judgement.passes for name, judgement in judged.items()},
+            "parts": _parts(run, phase, judged, variables["hostvars"]) if arguments["node_health"] else {},
+            "last": os.environ.get(LAST_PHASE) == phase,
         }
+
+
+def _parts(
+    run: RunDirectory, phase: str, names: t.Iterable[str], hostvars: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> dict[str, dict[str, t.Any]]:
+    """The parts that the nodes showed in this phase; of a node that was not read, nothing."""
+    found: dict[str, dict[str, t.Any]] = {}
+    for name in names:
+        gpus = hostvars[name]["node_class_data"]["hardware"].get("gpus") or {}
+        readings = parts_of(run.observation(name, phase, "node_health"), gpus.get("pci_addresses") or ())
+        if readings:
+            found[name] = readings_to_dict(readings)
+    return found
 
 
 def _states(

@@ -45,6 +45,7 @@ from ansible.plugins.callback import CallbackBase
 
 from ..module_utils.catalog.checks import finding
 from ..module_utils.findings import Verdict
+from ..module_utils.lifecycle.controller import LAST_PHASE, record_process
 from ..module_utils.lifecycle.report import ADMITTED, build_report, passed_words
 from ..module_utils.lifecycle.run import ENVIRONMENT, RunDirectory, replacing, write_json
 from ..plugin_utils.report_page import render
@@ -56,6 +57,7 @@ LONG_ACTIONS = ("firstlight.cluster.maas_machine",)
 PROGRESS = "progress.log"
 # Characters of a failed task's message that the report keeps; the log of the run has the rest.
 MESSAGE_LIMIT = 4000
+LEDGER_ACTIONS = ("firstlight.cluster.ledger", "ansible_collections.firstlight.cluster.plugins.action.ledger")
 GATE_ACTIONS = ("firstlight.cluster.gate", "ansible_collections.firstlight.cluster.plugins.action.gate")
 
 
@@ -115,6 +117,7 @@ class CallbackModule(CallbackBase):
         self._heads: list[str] = []
         self._phases: list[Phase] = []
         self._failures: dict[str, Failure] = {}
+        self._held: set[str] = set()
         self._terminal = sys.stdout.isatty()
         self._task_ended = threading.Event()
 
@@ -127,6 +130,8 @@ class CallbackModule(CallbackBase):
         self._run = RunDirectory.create(artifacts, datetime.datetime.now(datetime.timezone.utc))
         # Workers are forked from here and find the run in their environment.
         os.environ[ENVIRONMENT] = str(self._run.path)
+        named = [play.get_vars().get("firstlight_phase") for play in playbook.get_plays()]
+        os.environ[LAST_PHASE] = str(next((name for name in reversed(named) if name), ""))
 
     def v2_playbook_on_play_start(self, play: t.Any) -> None:
         variables = play.get_variable_manager()
@@ -199,6 +204,11 @@ class CallbackModule(CallbackBase):
         self._display.display(f"\n{self._playbook}: {told or 'no node'} of {summary['total']}{mode}")
         for line in reasons(report):
             self._display.display(f"  {line}")
+        if self._held and not checking:
+            self._display.display(
+                f"  {_few(sorted(self._held))}: the run ended before it gave them back. From here any run may take "
+                "them; from another controller when the lock expires."
+            )
         self._display.display(f"Report: {path}")
         if page:
             self._display.display(f"Page: {page}")
@@ -230,6 +240,9 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_task_start(self, task: t.Any, is_conditional: bool) -> None:
         self._task_ended.set()
+        if self._run and task.action in LEDGER_ACTIONS and "lock" in task.args:
+            # Before the first lock is taken: a run that is killed from here on must be known to be over.
+            record_process(self._run, self._playbook)
         if not self._phases or not self._run:
             return
         self._phases[-1].task = task.get_name()
@@ -256,6 +269,9 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_ok(self, result: t.Any) -> None:
         self._note(result)
+        if result.task.action in LEDGER_ACTIONS:
+            self._held |= {lock["node"] for lock in result.result.get("locks") or ()}
+            self._held -= set(result.result.get("unlocked") or ())
         if result.task.action not in GATE_ACTIONS or not self._phases:
             return
         phase = self._phases[-1]

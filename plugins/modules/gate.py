@@ -94,6 +94,14 @@ states:
   description: What M(firstlight.cluster.ledger) is to say of each node that was judged.
   returned: always
   type: dict
+parts:
+  description: What M(firstlight.cluster.ledger) is to say of each node's parts, as they were observed in this phase.
+  returned: always
+  type: dict
+last:
+  description: Whether the playbook ends with this phase, so that its nodes are given back.
+  returned: always
+  type: bool
 operator:
   description: Who runs the playbook, and from where.
   returned: always

@@ -9,8 +9,9 @@ module: node_observation
 short_description: Read a node without judging it
 version_added: 0.1.0
 description:
-  - Reads GPUs, HCAs, kernel log, file systems, systemd, Docker, clock and memory of a node in one pass, every source
-    in a process of its own with a deadline. A source that hangs, crashes or is missing costs what it would have told.
+  - Reads GPUs, HCAs, disks, kernel log, file systems, systemd, Docker, clock and memory of a node in one pass, every
+    source in a process of its own with a deadline. A source that hangs, crashes or is missing costs what it would have
+    told.
   - M(firstlight.cluster.node_health) judges what this module reads; there is seldom a reason to use it alone.
 options:
   mounts:

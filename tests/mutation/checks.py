@@ -22,6 +22,8 @@ COLLECTIVE = ("tests/unit/collective",)
 BOOT = ("tests/unit/redfish/test_triage.py",)
 GATE = ("tests/unit/run/test_gate.py",)
 PHASES = ("tests/unit/run/test_phases.py",)
+LOCKS = ("tests/unit/lifecycle/test_run_lock.py", "-k", "leaves_out")
+QUARANTINE = ("tests/unit/lifecycle/test_quarantine.py", "-k", "given_back or scheduler")
 STRANGERS = ("tests/unit/run/test_strangers.py",)
 
 # Check -> verdicts that its judge has besides pass, and the tests of that judge.
@@ -48,6 +50,10 @@ JUDGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "phase.task": ("fail", PHASES),
     "phase.complete": ("unknown", GATE),
     "lifecycle.quarantined": ("fail", PHASES),
+    "lifecycle.held": ("fail", LOCKS),
+    "lifecycle.released": ("unknown", QUARANTINE),
+    "lifecycle.drained": ("fail", QUARANTINE),
+    "lifecycle.undrained": ("warn", QUARANTINE),
     "provision.deploy": ("fail", PHASES),
     "roster.unknown_machine": ("warn", STRANGERS),
     "fabric.discovery": ("unknown", FABRIC_ACTION),

@@ -162,8 +162,8 @@ MUTANTS = [
         "gate: tag stays",
         "tasks/gate.yml",
         "who was set aside keeps the tag in MAAS",
-        'machines_absent: "{{ __gate.set_aside | map',
-        'machines_absent: "{{ [] | map',
+        'machines_absent: "{{ __gate.set_aside | difference',
+        'machines_absent: "{{ [] | difference',
     ),
     _mutant(
         "gate: ledger hears nothing",

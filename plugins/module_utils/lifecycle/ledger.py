@@ -14,83 +14,17 @@ import contextlib
 import datetime
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..findings import Finding, Verdict
-from .ledger_file import BUSY_SECONDS, MIGRATIONS, LedgerError, connect, connect_copy, explained, understood
-from .states import State, Step, decide
+from .ledger_file import BUSY_SECONDS, DEFAULT_PATH, connect, connect_copy, copy_into, explained, understood
+from .ledger_model import Batch, Lock, LockHeldError, Recorded, StateChange, Transition
+from .ledger_parts import record_actions, record_parts
+from .ledger_schema import MIGRATIONS
+from .states import State, decide
 
-DEFAULT_PATH = "/var/lib/firstlight/ledger.db"
-_EXPORTED = ("runs", "nodes", "transitions", "findings", "passes", "locks")
-
-
-class LockHeldError(LedgerError):
-    """Nodes are held by another run. `held` has what the ledger says about each."""
-
-    def __init__(self, held: Sequence[Lock]) -> None:
-        self.held = list(held)
-        lines = ", ".join(f"{lock.node} by {lock.owner} (run {lock.run}) until {lock.expires}" for lock in held)
-        super().__init__(f"held by another run: {lines}. Wait for that run to end, or for the lock to expire.")
-
-
-@dataclass(frozen=True)
-class StateChange:
-    """A wish for one node. Without a reason, the first finding of the batch that keeps the node out is it."""
-
-    node: str
-    state: State
-    reason: str = ""
-    step: Step = Step.FORWARD
-    node_class: str | None = None
-    serial: str | None = None
-    until: str | None = None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one phase of a run has to say, written at once.
-
-    `passed` are passes by node, check and component; they need no more than their names.
-    """
-
-    run: str
-    phase: str
-    playbook: str = ""
-    operator: str = ""
-    states: Sequence[StateChange] = ()
-    findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
-    passed: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Transition:
-    """A node that moved."""
-
-    node: str
-    before: str | None
-    after: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Lock:
-    """Who holds a node, in which run, until when (UTC)."""
-
-    node: str
-    owner: str
-    run: str
-    acquired: str
-    expires: str
-
-
-@dataclass
-class Recorded:
-    """What came of a batch: who moved, and whose wish was refused and why. Everything else is written."""
-
-    transitions: list[Transition] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
+TABLES = ("runs", "nodes", "transitions", "findings", "passes", "locks", "parts", "stays", "readings", "actions")
 
 
 def utc_now() -> datetime.datetime:
@@ -161,26 +95,34 @@ class Ledger:
                     for component in components
                 ],
             )
+            for node, readings in batch.parts.items():
+                record_parts(self._db, batch, node, readings, now)
+            record_actions(self._db, batch, batch.actions, now)
         return result
 
     def acquire_locks(
-        self, nodes: Iterable[str], *, owner: str, run: str, seconds: float, dead_runs: Iterable[str] = ()
+        self,
+        nodes: Iterable[str],
+        *,
+        owner: str,
+        run: str,
+        seconds: float,
+        skip_held: bool = False,
     ) -> list[Lock]:
-        """Hold all of `nodes` for `run`, or none of them.
+        """Hold all of `nodes` for `run`, or none of them; with `skip_held` those that no other run holds.
 
-        A lock of the same run is renewed; one that has expired, or whose run is known to be dead (a
-        controller knows which of its own runs were killed), is taken over. Raises LockHeldError otherwise.
+        A lock of the same run is renewed, one that has expired is taken over. Raises LockHeldError otherwise.
         """
         moment = self._clock()
         now, expires = _text(moment), _text(moment + datetime.timedelta(seconds=seconds))
-        names, free = sorted(set(nodes)), {run, *dead_runs}
+        names = sorted(set(nodes))
         with self._transaction():
             present = {lock.node: lock for lock in self.locks()}
-            held = [
-                lock for name in names if (lock := present.get(name)) and lock.run not in free and lock.expires > now
-            ]
+            held = [lock for name in names if (lock := present.get(name)) and lock.run != run and lock.expires > now]
             if held:
-                raise LockHeldError(held)
+                if not skip_held:
+                    raise LockHeldError(held)
+                names = sorted(set(names).difference(lock.node for lock in held))
             locks = [
                 Lock(name, owner, run, present[name].acquired, expires)
                 if name in present and present[name].run == run
@@ -201,6 +143,16 @@ class Ledger:
             self._db.executemany("DELETE FROM locks WHERE node = ? AND run = ?", [(node, run) for node in mine])
         return mine
 
+    def replace_with(self, content: sqlite3.Connection) -> None:
+        """Take over the content of another ledger of the present schema; what was there is gone."""
+        with explained(self._path):
+            copy_into(content, self._db)
+
+    def forget_locks(self, runs: Iterable[str]) -> None:
+        """Free what runs hold that are known to be over; a controller knows which of its own are."""
+        with self._transaction():
+            self._db.executemany("DELETE FROM locks WHERE run = ?", [(run,) for run in runs])
+
     def _record_run(self, batch: Batch, now: str) -> None:
         self._db.execute(
             """INSERT INTO runs (run, playbook, operator, first_at, last_at) VALUES (?, ?, ?, ?, ?)
@@ -219,7 +171,8 @@ class Ledger:
             decision = decide(current, change.state, change.step)
             refused = decision.refused
             if decision.moves and (lock := others.get(change.node)):
-                refused = f"it is held by {lock.owner} (run {lock.run}) until {lock.expires}"
+                result.held[change.node] = lock
+                continue
             if refused:
                 result.refused[change.node] = refused
                 continue
@@ -266,15 +219,21 @@ class Ledger:
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """Every node by name: state, since, run, reason, operator, until, class, serial, proved_run, proved_at."""
-        rows = self._rows("SELECT * FROM nodes ORDER BY node")
+        rows = self.rows("SELECT * FROM nodes ORDER BY node")
         return {row.pop("node"): row for row in rows}
 
     def history(self, node: str) -> list[dict[str, Any]]:
         """The transitions of one node, oldest first."""
-        return self._rows(
+        return self.rows(
             """SELECT from_state, to_state, at, run, phase, reason, operator
                FROM transitions WHERE node = ? ORDER BY id""",
             (node,),
+        )
+
+    def actions(self, node: str) -> list[dict[str, Any]]:
+        """What was done to one node, oldest first."""
+        return self.rows(
+            "SELECT action, at, run, phase, operator, detail FROM actions WHERE node = ? ORDER BY id", (node,)
         )
 
     def open_findings(self) -> dict[str, list[dict[str, Any]]]:
@@ -283,7 +242,7 @@ class Ledger:
         A finding is closed by a later pass of the same check on the same component, or by a later run
         that took the node through every gate.
         """
-        rows = self._rows(
+        rows = self.rows(
             """SELECT f.node, f.run, f.phase, f.at, f.content FROM findings f
                LEFT JOIN nodes n ON n.node = f.node
                LEFT JOIN passes p ON p.node = f.node AND p.check_id = f.check_id AND p.component = f.component
@@ -305,23 +264,32 @@ class Ledger:
 
     def locks(self, *, active: bool = False) -> list[Lock]:
         """All locks, or those that have not expired."""
-        locks = [Lock(**row) for row in self._rows("SELECT * FROM locks ORDER BY node")]
+        locks = [Lock(**row) for row in self.rows("SELECT * FROM locks ORDER BY node")]
         now = self._now()
         return [lock for lock in locks if not active or lock.expires > now]
+
+    def columns(self) -> dict[str, list[str]]:
+        """The columns of every table, in the order in which the table has them."""
+        return {
+            table: [row["name"] for row in self.rows("SELECT name FROM pragma_table_info(?) ORDER BY cid", (table,))]
+            for table in TABLES
+        }
 
     def export(self) -> dict[str, Any]:
         """Everything, as JSON values: the schema's version and each table as a list of rows."""
         with self._transaction("DEFERRED"):
             tables = {
                 table: [dict(row) for row in self._db.execute(f"SELECT * FROM {table} ORDER BY 1, 2")]
-                for table in _EXPORTED
+                for table in TABLES
             }
         with understood(self._path):
-            for row in tables["findings"]:
-                row["content"] = json.loads(row["content"])
+            for table, column in (("findings", "content"), ("readings", "kinds")):
+                for row in tables[table]:
+                    row[column] = json.loads(row[column])
         return {"schema": len(MIGRATIONS), **tables}
 
-    def _rows(self, query: str, parameters: Sequence[str] = ()) -> list[dict[str, Any]]:
+    def rows(self, query: str, parameters: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """What a query gives, for questions that this class does not answer itself."""
         with explained(self._path):
             return [dict(row) for row in self._db.execute(query, parameters)]
 
@@ -335,6 +303,10 @@ class Ledger:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+
+    def now(self) -> datetime.datetime:
+        """The time by the ledger's clock."""
+        return self._clock()
 
     def _now(self) -> str:
         return _text(self._clock())

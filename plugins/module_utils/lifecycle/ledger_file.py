@@ -1,11 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ledger's file: its tables as the steps that make them, opening it, and reading it without a trace.
-
-`PRAGMA user_version` is the number of steps that a database has been through. A step that was released
-is never edited; a change is a new one at the end. Times are UTC text that sorts (`2026-01-02T03:04:05.678901Z`).
-"""
+"""The ledger's file: opening it, bringing it to the present schema, and reading it without a trace."""
 
 from __future__ import annotations
 
@@ -17,6 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from .ledger_schema import MIGRATIONS
+
+DEFAULT_PATH = "/var/lib/firstlight/ledger.db"
 BUSY_SECONDS = 30.0
 _COPY_ATTEMPTS = 20
 _MAGIC = b"SQLite format 3\0"
@@ -24,40 +23,6 @@ _MAGIC = b"SQLite format 3\0"
 
 class LedgerError(Exception):
     """The ledger cannot be used; the message names the file and what to do."""
-
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE runs (
-            run TEXT PRIMARY KEY, playbook TEXT NOT NULL, operator TEXT NOT NULL,
-            first_at TEXT NOT NULL, last_at TEXT NOT NULL
-        ) WITHOUT ROWID""",
-        # `proved_run`, `proved_at`: the last time that a run found the node fit and put it, or left it, in service.
-        """CREATE TABLE nodes (
-            node TEXT PRIMARY KEY, state TEXT NOT NULL, since TEXT NOT NULL, run TEXT NOT NULL, reason TEXT NOT NULL,
-            operator TEXT NOT NULL, until TEXT, class TEXT, serial TEXT, proved_run TEXT, proved_at TEXT
-        ) WITHOUT ROWID""",
-        """CREATE TABLE transitions (
-            id INTEGER PRIMARY KEY, node TEXT NOT NULL, from_state TEXT, to_state TEXT NOT NULL, at TEXT NOT NULL,
-            run TEXT NOT NULL, phase TEXT NOT NULL, reason TEXT NOT NULL, operator TEXT NOT NULL
-        )""",
-        "CREATE INDEX transitions_of_node ON transitions (node, id)",
-        """CREATE TABLE findings (
-            run TEXT NOT NULL, node TEXT NOT NULL, phase TEXT NOT NULL, check_id TEXT NOT NULL, component TEXT NOT NULL,
-            at TEXT NOT NULL, verdict TEXT NOT NULL, content TEXT NOT NULL,
-            PRIMARY KEY (run, node, phase, check_id, component)
-        ) WITHOUT ROWID""",
-        "CREATE INDEX findings_of_node ON findings (node, check_id, component, at)",
-        # The last pass of each check on each component; a pass is too common to keep every one.
-        """CREATE TABLE passes (
-            node TEXT NOT NULL, check_id TEXT NOT NULL, component TEXT NOT NULL, run TEXT NOT NULL, at TEXT NOT NULL,
-            PRIMARY KEY (node, check_id, component)
-        ) WITHOUT ROWID""",
-        """CREATE TABLE locks (
-            node TEXT PRIMARY KEY, owner TEXT NOT NULL, run TEXT NOT NULL, acquired TEXT NOT NULL, expires TEXT NOT NULL
-        ) WITHOUT ROWID""",
-    ),
-)
 
 
 def connect(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
@@ -106,6 +71,17 @@ def connect_copy(path: str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Conne
         _check(memory, path)
         _migrate(memory, path)
     return memory
+
+
+def copy_into(content: sqlite3.Connection, target: sqlite3.Connection, busy_seconds: float = BUSY_SECONDS) -> None:
+    """Replace a database by another in one step, waiting for others that use it no longer than `busy_seconds`."""
+    deadline = time.monotonic() + busy_seconds
+
+    def watch(_status: int, _remaining: int, _total: int) -> None:
+        if time.monotonic() > deadline:
+            raise sqlite3.OperationalError("database is locked")
+
+    content.backup(target, progress=watch)
 
 
 @contextlib.contextmanager

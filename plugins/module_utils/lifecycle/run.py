@@ -142,6 +142,15 @@ class RunDirectory:
         """All findings about `node`, of one phase or of all."""
         return [item.finding for item in self._recorded(self.path / "nodes" / node, phase)]
 
+    def observation(self, node: str, phase: str, source: str) -> dict[str, Any]:
+        """What `source` read of `node` in `phase`; empty where it read nothing, or its file cannot be read."""
+        try:
+            file = self.path / "nodes" / node / f"{phase}.{source}{_OBSERVATION}"
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
     def recorded(self, node: str) -> list[Recorded]:
         """All findings about `node`, each with its evidence."""
         return self._recorded(self.path / "nodes" / node, None)

@@ -15,6 +15,7 @@ from typing import Any
 from .clock import read_clock
 from .docker import read_docker
 from .fabric_manager import read_fabric_manager
+from .hardware import read_hardware
 from .host import read_host
 from .infiniband import read_infiniband
 from .kernel_log import read_kernel_log
@@ -51,6 +52,7 @@ def readers(sources: Sources, deadline: float) -> dict[str, Callable[[], Any]]:
         "docker": lambda: read_docker(timeout=deadline / 3),
         "clock": read_clock,
         "host": lambda: read_host(root / "proc"),
+        "hardware": lambda: read_hardware(root / "sys"),
     }
     for mount in sources.mounts:
         found[f"storage:{mount}"] = _storage_reader(mount, root)

@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.findings import Finding, Verdict
-from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger import (
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger import Ledger, open_ledger
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_file import LedgerError
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_model import (
     Batch,
-    Ledger,
-    LedgerError,
     LockHeldError,
     StateChange,
-    open_ledger,
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.states import State, Step
 
@@ -211,8 +210,11 @@ def test_an_expired_lock_and_one_of_a_killed_run_are_taken_over(path: str) -> No
     clock = Clock()
     with open_ledger(path, clock=clock) as ledger:
         ledger.acquire_locks(["node01", "node02"], owner="alice", run="run1", seconds=60)
-        (taken,) = ledger.acquire_locks(["node01"], owner="alice", run="run2", seconds=60, dead_runs=["run1"])
+        ledger.acquire_locks(["node03"], owner="alice", run="run0", seconds=60)
+        ledger.forget_locks(["run0", "run9"])
+        (taken,) = ledger.acquire_locks(["node03"], owner="alice", run="run2", seconds=60)
         assert taken.run == "run2"
+        assert {lock.node for lock in ledger.locks()} == {"node01", "node02", "node03"}
         clock.now += datetime.timedelta(seconds=120)
         assert ledger.locks(active=True) == []
         (taken,) = ledger.acquire_locks(["node02"], owner="bob", run="run3", seconds=60)
@@ -245,7 +247,7 @@ def test_a_run_without_the_lock_does_not_move_the_node(path: str) -> None:
     with open_ledger(path, clock=Clock()) as ledger:
         ledger.acquire_locks(["node01"], owner="alice", run="run1", seconds=600)
         result = ledger.record(batch("run2", [to("node01", State.SET_ASIDE)]))
-        assert "alice" in result.refused["node01"]
+        assert result.held["node01"].owner == "alice"
         assert result.transitions == []
         assert ledger.record(batch("run1", [to("node01", State.SET_ASIDE)])).refused == {}
 
@@ -258,7 +260,7 @@ def test_export_has_everything(path: str) -> None:
         ledger.record(batch("run1", [to("node01", State.SET_ASIDE)], findings={"node01": [fail()]}))
         ledger.acquire_locks(["node01"], owner="alice", run="run1", seconds=60)
         exported = ledger.export()
-    assert exported["schema"] == 1
+    assert exported["schema"] == 2
     assert {
         table: len(exported[table]) for table in ("runs", "nodes", "transitions", "findings", "locks")
     } == dict.fromkeys(("runs", "nodes", "transitions", "findings", "locks"), 1)

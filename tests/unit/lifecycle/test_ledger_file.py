@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import sqlite3
@@ -15,15 +16,17 @@ from typing import Any
 import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.findings import Finding, Verdict
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle import ledger_file
-from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger import (
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger import open_copy, open_ledger
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_file import LedgerError
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_model import (
+    Action,
     Batch,
-    LedgerError,
     LockHeldError,
+    Part,
+    Reading,
     StateChange,
-    open_copy,
-    open_ledger,
 )
-from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.states import State
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.states import State, Step
 
 
 @pytest.fixture
@@ -57,6 +60,8 @@ def _write_many(path: str, writer: int, barrier: Any) -> None:
                     phase=f"phase{number}",
                     states=[StateChange(node, State.SET_ASIDE), StateChange("shared", State.SET_ASIDE)],
                     findings={"shared": [fail(component=f"gpu:{writer}-{number}")]},
+                    actions=[Action("shared", "bmc_reset", f"{writer}-{number}")],
+                    parts={node: {"gpu": Reading([Part("slot", "gpu:0", f"S-{node}")], True)}},
                 )
             )
 
@@ -89,6 +94,45 @@ def test_processes_that_write_at_once_lose_nothing(path: str) -> None:
         assert len(ledger.history("shared")) == 1
         assert len(ledger.export()["findings"]) == 60
         assert len(ledger.export()["transitions"]) == 61
+        assert len(ledger.actions("shared")) == len(ledger.export()["parts"]) == len(ledger.export()["stays"]) == 60
+
+
+def _take_turns(path: str, run: str, barrier: Any) -> None:
+    """Each holds the node by turns; who holds it is the only one to move it."""
+    barrier.wait(30)
+    for number in range(15):
+        while True:
+            with open_ledger(path) as ledger:
+                try:
+                    ledger.acquire_locks(["node01"], owner=run, run=run, seconds=600)
+                except LockHeldError:
+                    continue
+                moves = [(State.DEPLOYED, Step.BACKWARD), (State.IN_SERVICE, Step.FORWARD)]
+                if not ledger.nodes():
+                    moves.reverse()
+                for state, step in moves:
+                    result = ledger.record(
+                        Batch(run=run, phase=f"{state.value}{number}", states=[StateChange("node01", state, step=step)])
+                    )
+                    assert not result.held and not result.refused
+                if ledger.nodes()["node01"]["state"] != State.IN_SERVICE.value:
+                    ledger.record(
+                        Batch(run=run, phase=f"again{number}", states=[StateChange("node01", State.IN_SERVICE)])
+                    )
+                ledger.release_locks(None, run=run)
+            break
+
+
+def test_two_runs_that_want_one_node_have_it_by_turns_and_never_at_once(path: str) -> None:
+    _run_together(_take_turns, [(path, "alice"), (path, "bob")])
+    with open_ledger(path) as ledger:
+        history = ledger.history("node01")
+        assert ledger.locks() == []
+    for earlier, after in itertools.pairwise(history):
+        assert after["from_state"] == earlier["to_state"]
+        if after["to_state"] == State.IN_SERVICE.value:
+            assert after["run"] == earlier["run"], "what one began, the other did not end"
+    assert {each["run"] for each in history} == {"alice", "bob"}
 
 
 def test_of_operators_who_ask_at_once_one_gets_all_and_the_others_hear_of_it(path: str) -> None:
@@ -130,7 +174,7 @@ def test_a_newer_schema_is_refused_and_left_alone(path: str) -> None:
     newer.commit()
     newer.close()
     for opener in (open_ledger, open_copy):
-        with pytest.raises(LedgerError, match=r"has schema 2, this version of firstlight\.cluster knows 1"):
+        with pytest.raises(LedgerError, match=r"has schema 3, this version of firstlight\.cluster knows 2"):
             opener(path)
 
 

@@ -51,7 +51,7 @@ def test_record_and_read(call: Call) -> None:
     assert (read["nodes"]["node02"]["class"], read["nodes"]["node02"]["serial"]) == ("h100", "S2")
     assert [each["check"] for each in read["findings"]["node02"]] == ["gpu.count"]
     assert read["history"]["node01"][0]["to_state"] == "in_service"
-    assert read["export"]["schema"] == 1
+    assert read["export"]["schema"] == 2
     only = call(ledger_info, nodes=["node01"])
     assert list(only["nodes"]) == ["node01"]
     assert only["findings"] == {}
@@ -107,13 +107,13 @@ def test_two_operators(call: Call) -> None:
     assert second["failed"] is True
     assert "alice@ctl" in second["msg"]
     assert first["locks"][1]["expires"] in second["msg"]
-    assert second["held"][0]["node"] == "node02"
+    assert second["held"]["node02"]["owner"] == "alice@ctl"
     assert call(ledger_info)["nodes"] == {}
     assert (
         call(ledger, run="run2", operator="bob@ctl", lock=["node02"], dead_runs=["run1"])["locks"][0]["run"] == "run2"
     )
     call(ledger, run="run2", unlock=["node01", "node02"])
-    assert list(call(ledger_info)["locks"]) == ["node01"]
+    assert call(ledger_info)["locks"] == {}, "run1 is over, so node01 is free as well"
 
 
 @pytest.mark.parametrize(
@@ -149,3 +149,109 @@ def test_a_damaged_ledger_is_named(call: Call, path: str) -> None:
     for result in (call(ledger, run="r"), call(ledger_info)):
         assert result["failed"] is True
         assert path in result["msg"]
+
+
+PARTS = {
+    "node02": {"gpu": {"complete": True, "parts": [{"slot": "s1", "component": "gpu:1", "serial": "A", "uid": "U"}]}}
+}
+
+
+def test_parts_and_actions_are_written_and_told(call: Call) -> None:
+    actions = [{"node": "node02", "action": "drained", "detail": "a GPU"}]
+    first = call(ledger, run="run1", phase="health", states={"node02": "set_aside"}, parts=PARTS, actions=actions)
+    assert first["drained"] == ["node02"]
+    swapped = {"node02": {"gpu": {"complete": True, "parts": [{"slot": "s1", "component": "gpu:1", "serial": "B"}]}}}
+    assert call(ledger, run="run2", phase="health", parts=swapped)["changed"] is False
+    read = call(
+        ledger_info,
+        history=True,
+        parts=True,
+        part="A",
+        compare={"node": "node02", "before": "run1", "after": None},
+        repeat={"times": 1, "days": 1},
+        weeks=1,
+        roster=["node01", "node02"],
+    )
+    assert [action["action"] for action in read["actions"]["node02"]] == ["drained", "part_swapped"]
+    assert [part["serial"] for part in read["parts"]["node02"]] == ["B"]
+    assert [stay["node"] for stay in read["part"][0]["stays"]] == ["node02"]
+    assert [part["serial"] for part in read["comparison"]["removed"]] == ["A"]
+    assert [entry["node"] for entry in read["repeat"]["nodes"]] == ["node02"]
+    assert (read["weeks"][0]["nodes"], read["weeks"][0]["rate"]) == (2, 0.5)
+
+
+def test_a_comparison_that_cannot_be_made_is_named(call: Call) -> None:
+    result = call(ledger_info, compare={"node": "node02", "before": "run1"})
+    assert result["failed"] is True
+    assert "node02: no reading of its parts" in result["msg"]
+
+
+def test_held_nodes_can_be_left_out(call: Call) -> None:
+    call(ledger, run="run1", operator="alice@ctl", lock=["node01"])
+    args = {"run": "run2", "operator": "bob@ctl", "lock": ["node01", "node02"], "phase": "x", "when_held": "skip"}
+    states = {"node01": "set_aside", "node02": "set_aside"}
+    result = call(ledger, **args, states=states)
+    assert not result.get("failed")
+    assert [lock["node"] for lock in result["locks"]] == ["node02"]
+    assert (list(result["held"]), result["held"]["node01"]["owner"]) == (["node01"], "alice@ctl")
+    assert list(call(ledger_info)["nodes"]) == ["node02"]
+    refused = call(ledger, run="run3", phase="x", states=states)
+    assert refused["failed"] is True
+    assert "node01: it is held by alice@ctl (run run1)" in refused["msg"]
+    assert call(ledger, run="run2", unlock_all=True)["unlocked"] == ["node02"]
+    assert list(call(ledger_info)["locks"]) == ["node01"]
+
+
+def test_check_mode_takes_no_lock(call: Call, path: str) -> None:
+    told = call(ledger, run="run1", operator="alice@ctl", lock=["node01"], _ansible_check_mode=True)
+    assert [lock["node"] for lock in told["locks"]] == ["node01"]
+    assert not Path(path).exists()
+    call(ledger, run="run1", operator="alice@ctl", lock=["node01"])
+    told = call(ledger, run="run2", lock=["node01"], when_held="skip", _ansible_check_mode=True)
+    assert list(told["held"]) == ["node01"]
+    assert [lock["run"] for lock in call(ledger_info)["locks"].values()] == ["run1"]
+
+
+def test_backup_restore_and_export(call: Call, path: str, tmp_path: Path) -> None:
+    call(ledger, run="run1", phase="admit", states={"node01": "in_service"})
+    folder, out = str(tmp_path / "backups"), str(tmp_path / "out")
+    assert call(ledger, backup=folder, _ansible_check_mode=True)["changed"] is True
+    assert not Path(folder).exists()
+    made = call(ledger, backup=folder)
+    [copy] = made["files"]
+    assert made["changed"] is True
+    call(ledger, run="run2", phase="admit", states={"node02": "in_service"})
+    assert call(ledger, restore=copy, _ansible_check_mode=True)["replaced"] == ""
+    assert sorted(call(ledger_info)["nodes"]) == ["node01", "node02"]
+    replaced = call(ledger, restore=copy)["replaced"]
+    assert Path(replaced).exists()
+    assert list(call(ledger_info)["nodes"]) == ["node01"]
+    for check in (True, False):
+        exported = call(ledger, export=out, export_format="csv", _ansible_check_mode=check)
+        assert exported["changed"] is True
+        assert str(tmp_path / "out" / "stays.csv") in exported["files"]
+        assert Path(out).exists() is not check
+    assert call(ledger, export=out, export_format="csv")["changed"] is False
+    refused = call(ledger, restore=str(tmp_path / "nothing.db"))
+    assert refused["failed"] is True
+    assert "there is no backup of a ledger" in refused["msg"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"lock": ["n1"]}, "run: is needed"),
+        ({"run": "r", "actions": [{"node": "n1", "action": "drained"}]}, "phase: is needed"),
+        ({"run": "r", "phase": "p", "actions": [{"node": "n1", "action": "Was drained"}]}, "actions[0].action"),
+        ({"run": "r", "phase": "p", "parts": {"n1": {"gpu": []}}}, "parts.n1: gpu: must be"),
+        ({"run": "r", "phase": "p", "parts": {"n1": {"gpu": {"parts": [{"slot": "s"}]}}}}, "`serial` or `uid`"),
+        ({"run": "r", "phase": "p", "parts": {"n1": {"gpu": {"parts": [{"slto": "s"}]}}}}, "unknown key slto"),
+        ({"run": "r", "phase": "p", "parts": {"n1": "x"}}, "parts.n1"),
+        ({"backup_keep": 0, "backup": "/nowhere"}, "backup_keep"),
+    ],
+)
+def test_bad_parts_actions_and_copies_are_named(call: Call, path: str, args: dict[str, Any], words: str) -> None:
+    result = call(ledger, **args)
+    assert result["failed"] is True
+    assert words in result["msg"]
+    assert not Path(path).exists()

@@ -45,11 +45,12 @@ MODULES = {
     "maas_machine": """
 failed = SCENARIO["undeployed"]
 answer(machines={
-    each["name"]: {"failed": each["name"] in failed, "reason": "no power", "status_name": "Deployed", "event": ""}
+    each["name"]: {"failed": each["name"] in failed, "changed": each["name"] != "fit2", "reason": "no power",
+                   "status_name": "Deployed", "event": ""}
     for each in ARGUMENTS["machines"]
 })""",
     "maas_tag": "answer()",
-    "ledger": "answer()",
+    "ledger": "answer(held={}, drained=[], locks=[], unlocked=[])",
     "ledger_info": 'answer(nodes=SCENARIO["ledger"])',
     "ib_netdiscover": """
 failed = SCENARIO["no_discovery"]
@@ -164,7 +165,7 @@ class Run:
         """State by node that the ledger was told last."""
         states: dict[str, dict[str, str]] = {}
         for call in self.told("ledger"):
-            for node, state in call["states"].items():
+            for node, state in call.get("states", {}).items():
                 states.setdefault(node, {})[call["phase"]] = state["state"]
         return states
 
@@ -299,6 +300,18 @@ def test_the_ledger_hears_how_far_each_node_came(site: Run) -> None:
     assert not site.ledger.keys() & {"held", "later"}
 
 
+def test_the_ledger_hears_whom_the_run_deployed(site: Run) -> None:
+    (call,) = [call for call in site.told("ledger") if call.get("phase") == "provision"]
+    deployed = {action["node"] for action in call["actions"] if action["action"] == "deployed"}
+    assert deployed == {*NODES} - {"undeployed", "fit2", "held", "later"}
+
+
+def test_the_ledger_hears_of_the_parts_that_were_read(site: Run) -> None:
+    parts = {node: kinds for call in site.told("ledger") for node, kinds in call.get("parts", {}).items()}
+    assert set(parts) == FIT | {"sick", "mute", "alone", "together"}
+    assert [part["component"] for part in parts["fit1"]["gpu"]["parts"]] == [f"gpu:{slot}" for slot in range(8)]
+
+
 def test_maas_hears_who_is_in_service_and_who_no_longer_is(site: Run) -> None:
     present, absent = set[str](), set[str]()
     for call in site.told("maas_tag"):
@@ -389,7 +402,7 @@ def test_admit_alone_admits_nobody(played: Played) -> None:
     run = played.run("admit", arguments=("--limit", "fit1"))
     assert run.status == 2, run.output
     assert "took nobody through" in run.output
-    assert not run.told("ledger") and not run.told("maas_tag")
+    assert not run.ledger and not run.told("maas_tag")
 
 
 def test_a_run_that_left_a_phase_out_admits_nobody(played: Played) -> None:
