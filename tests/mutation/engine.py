@@ -114,7 +114,12 @@ def run_scenario(tree: Path, role: str) -> tuple[bool, str]:
     """Whether converge and verify of the role's scenario succeed on a new lab; if not, what failed first."""
     if not (tree / "molecule" / role / "molecule.yml").is_file():
         return False, f"there is no scenario {role}"
-    environment = {**os.environ, "LAB_NAME": LAB_NAME, "PYTEST_ADDOPTS": "-x"}
+    # Molecule keeps its state in the home directory, under the name of the scenario alone.
+    home = tree.parent / "home"
+    home.mkdir(exist_ok=True)
+    # In a narrow frame the name of the test that failed would be broken.
+    environment = {**os.environ, "HOME": str(home), "COLUMNS": "300", "PYTEST_ADDOPTS": "-x"}
+    environment["LAB_NAME"] = f"{LAB_NAME}{tree.parent.name}"
     molecule = str(Path(sys.executable).with_name("molecule"))
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
 
@@ -209,17 +214,11 @@ def try_all(root: Path, mutants: Sequence[Mutant], work: Path, trees: int | None
         print(f"{outcome.outcome:14} {outcome.name} ({outcome.seconds:.0f} s) {outcome.by}", flush=True)
         return outcome
 
-    # By what tests them; of the roles one lab at a time.
+    # By what tests them.
     selections = {(mutant.tests, mutant.role): mutant for mutant in mutants}
-    baseline: dict[tuple[tuple[str, ...], str], tuple[bool, str]] = {}
-    outcomes: dict[Mutant, Outcome] = {}
-    for workers, roles in ((count, False), (1, True)):
-        with ThreadPoolExecutor(workers) as pool:
-            these = {key: mutant for key, mutant in selections.items() if bool(mutant.role) is roles}
-            baseline.update(zip(these, pool.map(sound, these.values()), strict=True))
-            chosen = [mutant for mutant in mutants if bool(mutant.role) is roles]
-            outcomes.update(zip(chosen, pool.map(one, chosen), strict=True))
-    return [outcomes[mutant] for mutant in mutants]
+    with ThreadPoolExecutor(count) as pool:
+        baseline = dict(zip(selections, pool.map(sound, selections.values()), strict=True))
+        return list(pool.map(one, mutants))
 
 
 def table(outcomes: Iterable[Outcome]) -> str:

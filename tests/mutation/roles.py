@@ -4,7 +4,7 @@
 """For every role a broken task, that its Molecule scenario must notice.
 
 Each mutant gets a lab of its own, as what one has left on a machine could hide what the next one does. Only
-converge and verify run: they are what a scenario says of a role's behaviour. One lab at a time.
+converge and verify run: they are what a scenario says of a role's behaviour.
 """
 
 from __future__ import annotations
