@@ -126,7 +126,7 @@ def _up(lab: Lab, chosen: argparse.Namespace) -> None:
 
 def _down(lab: Lab, chosen: argparse.Namespace) -> None:
     if os.geteuid() != 0:
-        raise LabError("`lab down` needs root, as `lab up` did: run it with sudo")
+        raise LabError("`python -m lab down` needs root, as `python -m lab up` did: run it with sudo")
     with exclusive(lab):
         clear(lab)
     print(f"lab {lab.name}: down, nothing is left of it")

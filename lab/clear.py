@@ -49,7 +49,7 @@ def leftovers(lab: Lab) -> list[str]:
 
 @contextlib.contextmanager
 def exclusive(lab: Lab) -> Iterator[None]:
-    """Keep a second `lab up` or `lab down` of the same lab away; the lock goes with the process.
+    """Keep a second `python -m lab up` or `python -m lab down` of the same lab away; the lock goes with the process.
 
     :raises LabError: another one is at work.
     """
@@ -60,7 +60,9 @@ def exclusive(lab: Lab) -> Iterator[None]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise LabError(f"another `lab up` or `lab down` of {lab.name!r} is at work: wait for it") from None
+                raise LabError(
+                    f"another `python -m lab up` or `python -m lab down` of {lab.name!r} is at work: wait for it"
+                ) from None
             if not _is_current(lab, descriptor):
                 continue
             try:

@@ -106,9 +106,7 @@ class Engine:
         for directory in (self.directory, self.lab.runtime):
             shutil.rmtree(directory, ignore_errors=True)
             if directory.exists():
-                raise LabError(
-                    f"{directory} cannot be removed: see what holds it (`fuser -vm {directory}`), then `lab down`"
-                )
+                raise LabError(f"{directory} cannot be removed: see `fuser -vm {directory}`, then `python -m lab down`")
 
     def _remove_cgroups(self) -> None:
         root = Path("/sys/fs/cgroup")
@@ -120,7 +118,9 @@ class Engine:
                     with contextlib.suppress(OSError):
                         Path(directory).rmdir()
             if time.monotonic() > deadline:
-                raise LabError(f"processes remain in {left[0]}: see {left[0]}/cgroup.procs, end them, then `lab down`")
+                raise LabError(
+                    f"processes remain in {left[0]}: see {left[0]}/cgroup.procs, end them, then `python -m lab down`"
+                )
             time.sleep(0.05)
 
     # -- disks --------------------------------------------------------------------------------

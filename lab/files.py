@@ -48,7 +48,9 @@ def read_json(path: Path, default: Any = None) -> Any:
     except FileNotFoundError:
         return default
     except ValueError as error:
-        raise LabError(f"{path}: not JSON ({error}); `lab down` removes this lab, `lab up` makes it anew") from error
+        raise LabError(
+            f"{path}: not JSON ({error}); `python -m lab down` removes this lab, `python -m lab up` makes it anew"
+        ) from error
 
 
 def append_json_line(path: Path, value: Any) -> None:

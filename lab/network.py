@@ -50,7 +50,7 @@ def plan(lab: Lab) -> Network:
     for subnet in subnets[first:] + subnets[:first]:
         if not any(subnet.overlaps(other) for other in taken):
             return Network(str(subnet), str(subnet[1]), f"fl{lab.tag}")
-    raise LabError(f"the host uses every network of {POOL}; remove labs that are not needed (`lab down`)")
+    raise LabError(f"the host uses every network of {POOL}; remove labs that are not needed (`python -m lab down`)")
 
 
 def create(lab: Lab, site: Site) -> None:
@@ -131,7 +131,7 @@ def _mark(lab: Lab, link: str) -> None:
 
 
 def _links(lab: Lab) -> list[str]:
-    """Links named and marked as this lab's, or named so and not yet marked (a killed `lab up`)."""
+    """Links named and marked as this lab's, or named so and not yet marked (a killed `python -m lab up`)."""
     return [
         link["ifname"]
         for link in _show("link")

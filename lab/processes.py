@@ -109,7 +109,9 @@ def end(lab: Lab, pids: Iterable[int]) -> None:
             waiting = [pid for pid in waiting if _is_ours(lab, pid)]
             time.sleep(0.02)
     if waiting:
-        raise LabError(f"process {waiting[0]} of the lab does not end; see /proc/{waiting[0]}/stack, then `lab down`")
+        raise LabError(
+            f"process {waiting[0]} of the lab does not end; see /proc/{waiting[0]}/stack, then `python -m lab down`"
+        )
 
 
 def _all_pids() -> list[int]:

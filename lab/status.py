@@ -48,7 +48,9 @@ def table(status: dict[str, Any]) -> str:
     dead = [part for part, process in status["processes"].items() if not process["running"]]
     if status["machines"]:
         if dead:
-            lines.append(f"not running: {', '.join(dead)} (`lab logs PART` shows why)")
+            lines.append(
+                f"not running: {', '.join(dead)} (`python -m lab logs PART` shows why, `up` starts them again)"
+            )
         lines.append(f"{'machine':<10} {'address':<15} {'power':<6} {'state':<14} faults")
         for name, machine in status["machines"].items():
             having = _faults(machine["faults"])

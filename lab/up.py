@@ -36,10 +36,14 @@ Say = Callable[[str], None]
 def up(lab: Lab, say: Say) -> None:
     """Bring `lab` up. Remains of an earlier one that was killed are cleared first.
 
-    :raises LabError: it is up already, the host cannot carry it, or a part did not come up.
+    Of a lab that is up, simulators that have ended are started again, and nothing else is done.
+
+    :raises LabError: the host cannot carry it, or a part did not come up.
     """
     with exclusive(lab):
-        refuse_second(lab)
+        if is_up(lab):
+            _start_what_ended(lab, say)
+            return
         preflight.check(lab)
         clear(lab)
         say("node image and package repositories (built once, kept in .lab/cache)")
@@ -69,12 +73,18 @@ def up(lab: Lab, say: Say) -> None:
         files.write_json(lab.description, description)
 
 
-def refuse_second(lab: Lab) -> None:
-    """:raises LabError: this lab is up, at least in part."""
-    if lab.description.exists() and any(processes.pid_of(lab, part) for part in processes.PARTS):
-        raise LabError(
-            f"the lab {lab.name!r} is up already; `python -m lab down` takes it down, LAB_NAME names another"
-        )
+def is_up(lab: Lab) -> bool:
+    """Whether this lab is up, at least in part. After a restart of the host only remains of it are there."""
+    return lab.description.exists() and any(processes.pid_of(lab, part) for part in processes.PARTS)
+
+
+def _start_what_ended(lab: Lab, say: Say) -> None:
+    ended = [part for part in processes.PARTS if not processes.pid_of(lab, part)]
+    for part in ended:
+        say(f"{part} had ended and is started again")
+        processes.start(lab, part, machines.load(lab.directory))
+    if not ended:
+        say("is up already; `python -m lab down` takes it down, LAB_NAME names another")
 
 
 def heads(site: Site) -> list[Machine]:

@@ -46,7 +46,7 @@ from ansible.plugins.callback import CallbackBase
 from ..module_utils.catalog.checks import finding
 from ..module_utils.findings import Verdict
 from ..module_utils.lifecycle.controller import LAST_PHASE, record_process
-from ..module_utils.lifecycle.report import ADMITTED, build_report, passed_words
+from ..module_utils.lifecycle.report import ADMITTED, UNJUDGED, build_report, passed_words
 from ..module_utils.lifecycle.run import ENVIRONMENT, RunDirectory, replacing, write_json
 from ..plugin_utils.report_page import render
 
@@ -194,7 +194,7 @@ class CallbackModule(CallbackBase):
         page = self._write_page(self._run, report)
         _point_at(self._run.path.parent / "latest", self._run.path.name)
         summary = report["summary"]
-        labels = {ADMITTED: passed_words([phase.name for phase in self._phases])[1]}
+        labels = {ADMITTED: passed_words([phase.name for phase in self._phases])[1], UNJUDGED: "not judged"}
         told = ", ".join(
             f"{summary[key]} {labels.get(key, key.replace('_', ' '))}"
             for key in summary

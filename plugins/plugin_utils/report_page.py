@@ -23,7 +23,7 @@ import jinja2
 
 from ..module_utils.catalog.checks import CHECKS
 from ..module_utils.findings import Verdict, worst
-from ..module_utils.lifecycle.report import passed_words
+from ..module_utils.lifecycle.report import ADMITTED, STATES, UNJUDGED, passed_words
 
 TEMPLATE = Path(__file__).with_name("report_page.html.j2")
 # In the order in which the page shows them; who they are is said in catalog/checks.py.
@@ -40,6 +40,7 @@ SIGNS = {
     "set_aside": "✕",
     "unreachable": "?",
     "deferred": "…",
+    "unjudged": "·",
     "fail": "✕",
     "unknown": "?",
     "warn": "!",
@@ -342,23 +343,18 @@ def _headline(document: Mapping[str, Any], became: str) -> tuple[str, str]:
     total, out, deferred = summary["total"], summary["set_aside"] + summary["unreachable"], summary["deferred"]
     if not total:
         return "No node was in this run", "neutral" if completed else "bad"
-    if not completed and all(_unjudged(node) for node in document["nodes"].values()):
+    if not completed and summary["unjudged"] == total:
         last = document["phases"][-1]["name"] if document["phases"] else "the beginning"
         return f"Stopped in {last}: no node was judged", "bad"
     if out:
         return f"{_of(out, total)} out", "bad"
     if not completed:
-        return "The run failed; no node is out", "bad"
+        unjudged = f", {summary['unjudged']} not judged" if summary["unjudged"] else ""
+        return f"The run failed; no node is out{unjudged}", "bad"
     if document["check_mode"] or deferred:
         told = f"{deferred} of {total} not deployed yet" if deferred else "nothing was changed"
         return f"Check mode: {told}", "neutral"
     return f"{_of(total, total)} {became}", "good"
-
-
-def _unjudged(node: Mapping[str, Any]) -> bool:
-    """Whether the report itself had to say why the node is set aside, because nothing else did."""
-    bad = [item for item in node["findings"] if not Verdict(item["verdict"]).allocatable]
-    return node["state"] in OUT and all(item["check"] == "phase.complete" and not item["files"] for item in bad)
 
 
 def _of(count: int, total: int) -> str:
@@ -370,7 +366,7 @@ def _of(count: int, total: int) -> str:
 
 
 def _counts(summary: Mapping[str, int], passed: str) -> list[Count]:
-    labels = {"admitted": passed, "set_aside": "set aside", "unreachable": "unreachable", "deferred": "deferred"}
+    labels = {state: state.replace("_", " ") for state in STATES} | {ADMITTED: passed, UNJUDGED: "not judged"}
     total = max(summary["total"], 1)
     return [
         Count(state, label, SIGNS[state], summary[state], round(100 * summary[state] / total, 3))
@@ -556,7 +552,7 @@ class _Told:
     def rows(self) -> list[NodeRow]:
         """Nodes that there is something to say of: the bad ones first, then by name. After the sections were made."""
         nodes = {name: node for name, node in self._nodes.items() if name in self._rows}
-        states = ("unreachable", "set_aside", "deferred", "admitted")
+        states = ("unreachable", "set_aside", "unjudged", "deferred", "admitted")
         return [
             NodeRow(
                 anchor=node_anchor(name),

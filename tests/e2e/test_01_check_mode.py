@@ -35,6 +35,8 @@ def files_of_the_clone() -> dict[str, float]:
 
 def test_check_mode_defers_four_nodes_and_touches_nothing(lab: LabSession, artifacts: Path) -> None:
     machines = lab.status()["machines"]
+    # The head answers before its first boot has come to its end, which writes files too.
+    lab.ssh("head01", "cloud-init status --wait || true")
     head, clone = files_of_the_head(lab), files_of_the_clone()
     services = lab.ssh(
         "head01", "systemctl list-units --all --plain --no-legend --type=service | awk '{print $1, $3, $4}'"
@@ -44,7 +46,7 @@ def test_check_mode_defers_four_nodes_and_touches_nothing(lab: LabSession, artif
     run = lab.playbook("site.yml", "--check", "--diff")
 
     assert run.returncode == 0, run.output[-6000:]
-    assert run.report["summary"] == {"total": 4, "admitted": 0, "set_aside": 0, "unreachable": 0, "deferred": 4}
+    assert {state: count for state, count in run.report["summary"].items() if count} == {"total": 4, "deferred": 4}
     assert [run.state(node) for node in NODES] == ["deferred"] * 4
     assert len(lab.requests("maas", writing=True)) + len(lab.requests("bmc", writing=True)) == written
     assert lab.status()["machines"] == machines

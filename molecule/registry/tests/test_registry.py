@@ -25,13 +25,18 @@ def status(machine: Machine, options: str, url: str) -> str:
     return machine.run(f"curl --silent --output /dev/null --write-out '%{{http_code}}' {TRUST} {options} {url}")
 
 
+def served(machine: Machine) -> str:
+    """The certificate that the registry shows, as PEM."""
+    return machine.run("openssl s_client -connect head01:5443 </dev/null 2>/dev/null | openssl x509")
+
+
 def test_the_service_runs_and_starts_with_the_machine(machine: Machine) -> None:
     assert machine.host.service("docker-registry").is_running and machine.host.service("docker-registry").is_enabled
     assert machine.host.package("docker-registry").is_installed
 
 
 def test_it_answers_under_its_name_with_the_sites_certificate(machine: Machine, scenario: Scenario) -> None:
-    certificate = machine.run("openssl s_client -connect head01:5443 </dev/null 2>/dev/null | openssl x509")
+    certificate = served(machine)
     given = scenario.lab["pki"]["server"]["head01"]["certificate_file"]
     with open(given, encoding="utf-8") as stream:  # noqa: PTH123
         assert certificate.strip() == stream.read().strip()
@@ -108,6 +113,24 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
     }
     again = scenario.converge()
     assert (again.returncode, again.changes) == (0, []), again.tail
+
+
+def test_a_certificate_that_was_renewed_is_served(machine: Machine, scenario: Scenario) -> None:
+    """Of the same key, so that nothing but the certificate is another."""
+    before = served(machine)
+    renewed = machine.run(
+        f"openssl req -x509 -new -key {DIRECTORY}/tls.key -days 2 -subj /CN=renewed -addext subjectAltName=DNS:head01"
+    )
+    run = scenario.converge(
+        variables={"registry_tls_certificate": renewed + "\n", "registry_ca_certificate": renewed + "\n"}
+    )
+    assert run.returncode == 0, run.tail
+    assert served(machine).strip() == renewed.strip()
+
+    back = scenario.converge()
+
+    assert back.returncode == 0, back.tail
+    assert served(machine) == before
 
 
 def test_a_certificate_and_a_key_that_do_not_belong_together_are_refused(machine: Machine, scenario: Scenario) -> None:

@@ -369,13 +369,16 @@ def finding(
 
     `remedy` replaces the catalogue's where the judge knows better. Raises KeyError for an id that the
     catalogue does not have. A finding that passes carries no remedy: there is nothing to do. One that is
-    unknown for lack of a reading has the probe to mend, not yet the part; where it is no single part that did
-    not answer, who runs the software begins.
+    unknown for lack of a reading has the probe to mend, not yet the part: who runs the software begins. Where a
+    single GPU did not answer it goes to whom a lost GPU goes, so that one dead GPU calls one owner.
     """
     entry = CHECKS[check]
     advice, owner = entry.remedy if remedy is None else remedy, entry.owner
     if remedy is None and verdict is Verdict.UNKNOWN and entry.reads:
-        owner = "software" if component == "host" else owner
+        if component == "host":
+            owner = "software"
+        elif component.startswith("gpu:"):
+            owner = CHECKS["gpu.count"].owner
         advice = f"Find out why this could not be read (from {', '.join(entry.reads)}), mend that and judge again."
     return Finding(
         check=check,

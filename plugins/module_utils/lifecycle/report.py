@@ -12,7 +12,6 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..catalog.checks import finding
 from ..findings import SCHEMA_VERSION, Finding, Verdict
 from .run import Recorded, RunDirectory
 
@@ -20,7 +19,8 @@ ADMITTED = "admitted"
 SET_ASIDE = "set_aside"
 UNREACHABLE = "unreachable"
 DEFERRED = "deferred"
-STATES = (ADMITTED, SET_ASIDE, UNREACHABLE, DEFERRED)
+UNJUDGED = "unjudged"
+STATES = (ADMITTED, SET_ASIDE, UNREACHABLE, DEFERRED, UNJUDGED)
 
 
 def passed_words(phases: Sequence[str]) -> tuple[str, str]:
@@ -36,7 +36,8 @@ def node_state(node: str, gates: Sequence[Mapping[str, Any]], findings: Sequence
     """How `node` came out. `gates` in the order in which they were passed.
 
     Only the last gate of a run can admit, and only when the run came to its end, or failed after it had
-    concluded; whatever was not judged to the end is set aside, because it is not known to be fit.
+    concluded. A node of which nothing bad is known and that was not judged to the end is unjudged: not known to be
+    fit, and left as it was.
     """
     if any(node in gate["deferred"] for gate in gates):
         return DEFERRED
@@ -45,19 +46,8 @@ def node_state(node: str, gates: Sequence[Mapping[str, Any]], findings: Sequence
         return UNREACHABLE if lost else SET_ASIDE
     if gates and node in gates[-1]["passed"] and (completed or gates[-1]["final"]):
         return ADMITTED
-    return SET_ASIDE
-
-
-def _unfinished(stopped_in: str) -> Recorded:
-    """Why a node is not known to be fit of which nothing bad was told; no file holds it."""
-    told = finding(
-        "phase.complete",
-        "host",
-        Verdict.UNKNOWN,
-        f"the run stopped in phase {stopped_in} before this node was judged",
-        remedy="Mend what stopped the run, then run the playbook again.",
-    )
-    return Recorded(told, stopped_in, ())
+    # Bad news keeps a node out also where no gate has judged it: it is quarantined, or the run stopped before the gate.
+    return UNJUDGED if all(finding.verdict.allocatable for finding in findings) else SET_ASIDE
 
 
 def _told(recorded: Recorded) -> dict[str, Any]:
@@ -84,14 +74,11 @@ def build_report(
     """
     decided = run.gates()
     gates = [decided[phase["name"]] for phase in phases if phase["name"] in decided]
-    stopped_in = str(phases[-1]["name"]) if phases else "start"
     entries: dict[str, dict[str, Any]] = {}
     for name, known in nodes.items():
         recorded = run.recorded(name)
         state = node_state(name, gates, [item.finding for item in recorded], completed)
         worse = [item for item in recorded if item.finding.verdict is not Verdict.PASS]
-        if state is SET_ASIDE and all(item.finding.verdict.allocatable for item in worse):
-            worse.append(_unfinished(stopped_in))
         entries[name] = {
             "state": state,
             "class": str(known.get("class") or ""),

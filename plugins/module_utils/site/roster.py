@@ -10,10 +10,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..documents.problems import KeyPath, Problem, did_you_mean, key_of
+from ..documents.problems import KeyPath, Problem, did_you_mean, key_of, nearest
 from ..documents.schema import Fault, faults, load
 from .hosts_file import Entry, HostsFile
 
+# How alike a variable must be to a key that is not there to be taken for it misspelt: `stat` is, `status` is not.
+_MISSPELT = 0.83
 KEYS = ("serial_number", "bmc_address", "node_class", "rack", "unit", "state")
 # A fault that so many nodes share is one problem, not so many.
 _TOLD_ONE_BY_ONE = 3
@@ -97,12 +99,20 @@ def _entry_faults(
 ) -> Iterator[Fault]:
     # The schema speaks of a whole roster; this host is one of it. What it has besides may be a misspelt key.
     words = {key: value for key, value in variables.items() if _near_a_key(key)}
+    missing = set()
     for fault in faults({name: {**words, **entry}}, schema):
+        missing |= set(fault.path) if fault.missing else set()
         yield Fault(fault.path[1:], fault.message, fault.remedy, fault.missing)
+    for word in words:
+        meant = nearest(word, KEYS, _MISSPELT)
+        # That a key is missing is said above, with what may be meant to be it.
+        if meant and meant not in entry and meant not in missing:
+            message = f"is no key of the roster (did you mean {meant!r}?)"
+            yield Fault((word,), message, "correct it; give a variable of your own a name that is less alike")
 
 
 def _near_a_key(name: str) -> bool:
-    return name not in KEYS and bool(did_you_mean(name, KEYS))
+    return name not in KEYS and bool(nearest(name, KEYS))
 
 
 def _class_fault(entry: dict[str, Any], known: Collection[str]) -> list[Fault]:

@@ -72,13 +72,21 @@ def test_a_refusal_of_maas_is_told_in_its_words(
     assert (lab.directory / "maas.key").read_text().strip().rpartition(":")[2] not in str(caught.value)
 
 
-def test_a_second_up_is_refused_only_while_the_lab_runs(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    up.refuse_second(lab)
+def test_a_second_up_starts_what_has_ended_and_nothing_else(
+    lab: Lab, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not up.is_up(lab)
     files.write_json(lab.description, {})
-    up.refuse_second(lab)  # the host was restarted: remains, not a lab
-    monkeypatch.setattr(processes, "pid_of", lambda one, part: 7 if part == "maas" else None)
-    with pytest.raises(LabError, match="lab down"):
-        up.refuse_second(lab)
+    assert not up.is_up(lab), "the host was restarted: remains, not a lab"
+    running = {"maas", "ntp"}
+    monkeypatch.setattr(processes, "pid_of", lambda one, part: 7 if part in running else None)
+    monkeypatch.setattr(processes, "start", lambda one, part, of: running.add(part))
+    said: list[str] = []
+    up.up(lab, said.append)
+    assert said == ["bmc had ended and is started again", "upstream had ended and is started again"]
+    assert running == set(processes.PARTS)
+    up.up(lab, said.append)
+    assert said[-1].startswith("is up already")
 
 
 def test_the_description_has_every_path_absolute_and_every_address_in_the_lab(lab: Lab, site: Site) -> None:

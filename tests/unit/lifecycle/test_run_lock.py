@@ -107,4 +107,4 @@ def test_a_state_that_another_run_forbids_meanwhile_stops_only_who_holds_nodes(s
     assert run.status == 2, run.output
     assert "fit2: another run took over since this run's lock expired: bob@elsewhere" in run.output
     assert site.states() == {"fit1": "configured"}, "what could be written is written, and fit2 is left alone"
-    assert run.report["nodes"]["fit2"]["state"] == "set_aside"
+    assert run.report["nodes"]["fit2"]["state"] == "unjudged"

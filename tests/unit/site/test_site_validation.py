@@ -106,6 +106,7 @@ def test_a_planned_node_needs_no_serial(judge: Make) -> None:
         ({"node_class": None}, "gpu_nodes.hosts.node02.node_class: is missing. Remedy: add it: Name of a node class"),
         ({"rack": None}, "gpu_nodes.hosts.node02.rack: is missing"),
         ({"unit": None}, "gpu_nodes.hosts.node02.unit: is missing"),
+        ({"stat": "planned"}, "node02.stat: is no key of the roster (did you mean 'state'?). Remedy: correct it"),
         ({"rack": None, "rak": "r1"}, "node02.rack: is missing (is it what is written as 'rak'?)"),
         (
             {"unit": "3"},
