@@ -13,6 +13,7 @@ from .engine import Mutant
 
 # Of roles that configure no host, and so have no scenario: their tests run the role against a simulated server.
 BMC = ("tests/unit/redfish/test_role.py",)
+MAAS_CONFIG = ("tests/unit/maas/test_maas_config_role.py",)
 
 
 def _beside(role: str, name: str, file: str, what: str, old: str, new: str, tests: tuple[str, ...]) -> Mutant:
@@ -52,6 +53,24 @@ MUTANTS = [
         'restart: "{{ bmc_restart }}"',
         "restart: true",
         BMC,
+    ),
+    _beside(
+        "maas_config",
+        "settings",
+        "maas_config/tasks/main.yml",
+        "the region keeps its settings",
+        "when: maas_config_settings | length > 0",
+        _NEVER,
+        MAAS_CONFIG,
+    ),
+    _beside(
+        "maas_config",
+        "networks",
+        "maas_config/tasks/main.yml",
+        "networks and DHCP are not set up",
+        "when: maas_config_networks | length > 0",
+        _NEVER,
+        MAAS_CONFIG,
     ),
     _mutant(
         "base_os",
