@@ -93,7 +93,8 @@ def explained(path: str) -> Iterator[None]:
         if "locked" in str(error) or "busy" in str(error):
             raise LedgerError(f"{path}: another process keeps it locked; find out which (fuser {path}).") from error
         raise LedgerError(f"{path}: {error}. Check the file's owner and mode and the space on its disk.") from error
-    except sqlite3.DatabaseError as error:
+    # What SQLite says of the damage may hold some of it, which is no text.
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise LedgerError(f"{path}: damaged ({error}). Put it aside and restore the last backup.") from error
     except OSError as error:
         raise LedgerError(f"{path}: {error.strerror}. Use become, or name another path.") from error

@@ -296,6 +296,15 @@ def _host(random: Random, machine: Machine) -> None:
         "proc/sys/kernel/osrelease": f"6.1.0-{random.randrange(20, 40)}-amd64",
         "proc/sys/kernel/hostname": f"node{random.randrange(1, 512):03d}",
         "proc/self/mountinfo": "\n".join(_mountinfo(random, machine)),
+        "sys/class/dmi/id/product_serial": f"FL{random.randrange(10**8):08d}",
+        "sys/class/dmi/id/sys_vendor": random.choice(["Dell Inc.", "Supermicro"]),
+        "sys/class/dmi/id/product_name": "PowerEdge XE9680",
+        "sys/class/dmi/id/bios_version": f"2.{random.randrange(10)}.1",
+        "sys/block/nvme0n1/removable": "0",
+        "sys/block/nvme0n1/wwid": f"eui.{random.getrandbits(64):016x}",
+        "sys/block/nvme0n1/device/serial": f"S{random.getrandbits(32):08X}      ",
+        "sys/block/nvme0n1/device/model": "SAMSUNG MZQL27T6HBLA-00A07              ",
+        "sys/block/nvme0n1/device/firmware_rev": "GDC5902Q",
     }
 
 
@@ -394,6 +403,15 @@ class Tree:
         if not names:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
         return (self / name for name in names)
+
+    def exists(self) -> bool:
+        return self._path in self._files or self.is_dir()
+
+    def is_dir(self) -> bool:
+        return any(path.startswith(f"{self._path}/") for path in self._files)
+
+    def resolve(self) -> Tree:
+        return self
 
     def read_bytes(self) -> bytes:
         if self._path not in self._files:

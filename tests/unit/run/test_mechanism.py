@@ -118,7 +118,14 @@ def test_only_what_was_proved_goes_on_and_each_other_has_its_reason(site: Path) 
     returncode, output, report = run(site)
     assert returncode == 0, output
     assert report["stopped_by"] == [], "what was rescued or ignored did not stop the run"
-    assert report["summary"] == {"total": 4, "admitted": 1, "set_aside": 1, "unreachable": 2, "deferred": 0}
+    assert report["summary"] == {
+        "total": 4,
+        "admitted": 1,
+        "set_aside": 1,
+        "unreachable": 2,
+        "deferred": 0,
+        "unjudged": 0,
+    }
     states = {name: node["state"] for name, node in report["nodes"].items()}
     assert states == {"fit": "admitted", "broken": "set_aside", "dead": "unreachable", "lost": "unreachable"}
     (reason,) = report["nodes"]["broken"]["findings"]
@@ -134,7 +141,14 @@ def test_only_what_was_proved_goes_on_and_each_other_has_its_reason(site: Path) 
 def test_a_limit_is_the_whole_world_of_a_run(site: Path) -> None:
     returncode, output, report = run(site, "--limit", "broken")
     assert returncode == 0, output
-    assert report["summary"] == {"total": 1, "admitted": 0, "set_aside": 1, "unreachable": 0, "deferred": 0}
+    assert report["summary"] == {
+        "total": 1,
+        "admitted": 0,
+        "set_aside": 1,
+        "unreachable": 0,
+        "deferred": 0,
+        "unjudged": 0,
+    }
 
 
 def test_a_run_in_which_every_node_fails_is_reported(site: Path) -> None:
@@ -158,7 +172,7 @@ def test_a_run_that_stops_reports_nobody_fit(site: Path) -> None:
     (site / "play.yml").write_text(stopping + PLAYBOOK, encoding="utf-8")
     returncode, output, report = run(site)
     assert returncode == 2, output
-    assert report["summary"]["set_aside"] == 4
+    assert report["summary"]["unjudged"] == 4
     (stop,) = report["stopped_by"]
     assert stop == {
         "phase": "preflight",
