@@ -270,7 +270,7 @@ def _delete(module: AnsibleModule, client: Client, result: dict[str, Any]) -> No
 def _diff(before: list[str], actions: list[str]) -> dict[str, Any]:
     after = set(before)
     for action in actions:
-        verb, _, name = action.partition(":")
+        verb, _colon, name = action.partition(":")
         if verb == "upload":
             after.add(name.removeprefix("custom/"))
         else:

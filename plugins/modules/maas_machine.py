@@ -339,10 +339,11 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.fleet impo
     Progress,
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Problem
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Goal, State
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Goal
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import whoami
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.results import diff, foretell, result
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.tags import TAG_COMMENT, apply_tag, plan_tag
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.transitions import State
 
 MORE: dict[str, dict[str, Any]] = {
     "user_data": {"type": "str", "no_log": True},

@@ -31,8 +31,9 @@ from .errors import (
 )
 from .machines import Machine
 from .matching import Problem, Wanted
-from .planning import Action, Goal, next_step, shows_effect
+from .planning import Goal, next_step, shows_effect
 from .requests import latest_events, read_machines
+from .transitions import Action
 
 
 @dataclass(frozen=True)

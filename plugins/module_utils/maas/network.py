@@ -118,7 +118,7 @@ def plan_networks(fabrics: Sequence[Mapping[str, Any]], there: Networks) -> list
         if there.fabric(name) is None:
             fields: dict[str, Value] = {"name": name}
             changes.append(Change("fabric", name, None, fields, Write("POST", "fabrics/", fields)))
-    spaces = {str(vlan["space"]) for _, vlan in _vlans(fabrics) if vlan.get("space")} - set(there.spaces)
+    spaces = {str(vlan["space"]) for _fabric, vlan in _vlans(fabrics) if vlan.get("space")} - set(there.spaces)
     changes += [
         Change("space", space, None, {"name": space}, Write("POST", "spaces/", {"name": space}))
         for space in sorted(spaces)

@@ -19,9 +19,9 @@ from .transitions import (
     DEPLOY_FAILED,
     RELEASE_FAILED,
     TABLE,
+    Action,
+    State,
 )
-from .transitions import Action as Action
-from .transitions import State as State
 
 
 @dataclass(frozen=True)

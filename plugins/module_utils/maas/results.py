@@ -11,7 +11,8 @@ from typing import Any
 from .fleet import Outcome
 from .machines import Machine
 from .matching import Problem, Wanted
-from .planning import Action, Goal, foresee
+from .planning import Goal, foresee
+from .transitions import Action
 
 _FACTS = ("system_id", "status", "status_name", "serial", "addresses", "primary_address")
 _SHOWN = ("osystem", "distro_series", "owner", "pool", "zone", "description")

@@ -163,7 +163,7 @@ class Client:
 
     def get(self, path: str) -> Resource:
         """The resource at `path`; raises NotFound and others of RedfishError."""
-        for _ in range(_MOST_REDIRECTS):
+        for _redirect in range(_MOST_REDIRECTS):
             answer = self._send("GET", path)
             if answer.status not in (301, 302, 307, 308):
                 return Resource(path, self._object(answer, "GET", path), answer.headers.get("etag", ""))

@@ -20,8 +20,9 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.fleet impo
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Status
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Wanted
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Goal, State
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Goal
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import find, list_machines
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.transitions import State
 from fake_maas import KEY, URL, Box, Clock, FakeMaas, broken, text
 
 FAILS = [Status.DEPLOYING, Status.FAILED_DEPLOYMENT]

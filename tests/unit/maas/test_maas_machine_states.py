@@ -15,13 +15,8 @@ import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Response
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine, Status
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Wanted
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import (
-    Action,
-    Goal,
-    State,
-    foresee,
-    next_step,
-)
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Goal, foresee, next_step
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.transitions import Action, State
 from ansible_collections.firstlight.cluster.plugins.modules import maas_machine
 from fake_maas import Box, FakeMaas, broken, text
 

@@ -10,13 +10,8 @@ from typing import Any
 import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine, Status
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Wanted
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import (
-    Action,
-    Goal,
-    State,
-    foresee,
-    next_step,
-)
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Goal, foresee, next_step
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.transitions import Action, State
 
 HOST = Wanted("node01", serial="S1")
 GOALS = {
