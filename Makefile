@@ -49,8 +49,11 @@ test-collection: $(VENV) ## the collection built, installed and used elsewhere, 
 	@$(PYTEST) tests/collection -m "not lab"
 
 test-roles: host-packages ## every role of a host in its molecule scenario, one after another (under 20 minutes)
+	@mkdir -p artifacts/molecule
 	@for role in $$(ls roles | grep -vx -e common -e bmc -e maas_config); do \
-	    molecule test -s $$role || { echo "test-roles: the scenario of $$role failed" >&2; exit 1; }; \
+	    molecule test -s $$role 2>&1 | tee artifacts/molecule/$$role.log && continue; \
+	    sed 's/\x1b\[[0-9;]*m//g' artifacts/molecule/$$role.log | grep -aE '│ (E |FAILED|fatal|\[ERROR\])' | tail -n 40 >&2; \
+	    echo "test-roles: the scenario of $$role failed: artifacts/molecule/$$role.log" >&2; exit 1; \
 	done
 
 test: test-packages test-fast test-sanity test-collection ## the gate: all of these, the lab from bring-up to re-admission, every role (under an hour)

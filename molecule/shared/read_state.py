@@ -17,8 +17,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-# Other file systems, what a running system writes by itself, where Ansible puts what it removes again, and what
-# systemctl writes beside its own links for who may come back from it.
+# Other file systems, what a running system writes by itself or by its timers, where Ansible puts what it removes again,
+# and what systemctl writes beside its own links for who may come back from it.
 PASSED_OVER = {
     *(f"/etc/rc{level}.d" for level in "0123456S"),
     "/dev",
@@ -27,6 +27,7 @@ PASSED_OVER = {
     "/run",
     "/sys",
     "/tmp",
+    "/var/backups",
     "/var/lib/chrony",
     "/var/lib/containerd",
     "/var/lib/docker",
