@@ -90,8 +90,8 @@ findings:
       evidence: {}
 parts:
   description:
-    - The parts that the node showed, by kind, as O(firstlight.cluster.ledger#module:parts) takes them. A kind that could
-      not be read is left out, so that it is empty for a node that did not answer.
+    - The parts that the node showed, by kind, as O(firstlight.cluster.ledger#module:parts) takes them. A kind that
+      could not be read is left out, so that it is empty for a node that did not answer.
   returned: always
   type: dict
 observation:
