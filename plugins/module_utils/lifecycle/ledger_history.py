@@ -45,8 +45,8 @@ def compare_parts(ledger: Ledger, node: str, before: str, after: str) -> dict[st
     `before` and `after` are runs or times (UTC): of a run `before` takes the first reading and `after` the last, so
     that one run can be compared with itself; of a time the last one until then. Returns the two readings (`run`,
     `phase`, `at`), the `kinds` that both read in full, `unread` kinds, and `added`, `removed`, `moved` (within the
-    node), `updated` (firmware). `told` says all of it in words, and what was found out in between of kinds that one of
-    the two readings could not read in full. Raises LedgerError where there is no such reading.
+    node), `updated` (firmware). `told` says all of it in words, with what was found out in between. Raises
+    LedgerError where there is no such reading.
     """
     first, last = _reading(ledger, node, before, "ASC"), _reading(ledger, node, after, "DESC")
     kinds = sorted(set(first["kinds"]) & set(last["kinds"]))
@@ -156,7 +156,7 @@ def _in_words(compared: dict[str, Any], details: list[str]) -> list[str]:
             if not any(part["serial"] in detail.split() for detail in details):
                 came = f" from {part['slot_before']}" if change == "moved" else ""
                 words.append(f"{part['kind']} {part['slot']}: {part['serial']} {change}{came}")
-    return words
+    return [*words, *(f"{kind}: not read in full both times" for kind in compared["unread"])]
 
 
 def _reading(ledger: Ledger, node: str, moment: str, order: str) -> dict[str, Any]:

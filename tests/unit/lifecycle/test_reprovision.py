@@ -92,7 +92,7 @@ def actions(site: Site, node: str) -> list[tuple[str, str]]:
 def machines(run: Run, state: str) -> list[list[str]]:
     """The machines of each call that asked MAAS for `state`."""
     calls = [call for call in run.told("maas_machine") if call["state"] == state]
-    return [[machine["name"] for machine in call["machines"]] for call in calls]
+    return [sorted(machine["name"] for machine in call["machines"]) for call in calls]
 
 
 def with_gpu(serial: str) -> str:
