@@ -247,7 +247,7 @@ def test_a_node_that_does_not_answer_is_released_all_the_same(site: Site) -> Non
     ("firmware", "arguments", "told"),
     [
         ([], LOG_IN, "the class asks for nothing of the BMC"),
-        (["BIOS"], (), "left out: the inventory has no bmc_address, bmc_user and bmc_password for it"),
+        (["BIOS"], (), "left out: the inventory has no address of its BMC, or no log-in there"),
         (["BIOS"], LOG_IN, "BIOS and firmware were compared with the class"),
     ],
 )
