@@ -93,6 +93,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("node", metavar="NODE")
     command.set_defaults(run=_heal)
 
+    command = commands.add_parser("swap", help="exchange a GPU of a node for another part, which has no fault")
+    command.add_argument("node", metavar="NODE")
+    command.add_argument("--gpu", type=int, required=True, metavar="N", help="which one")
+    command.set_defaults(run=_swap)
+
     command = commands.add_parser("ssh", help="log in to a machine, or run a command there")
     command.add_argument("node", metavar="NODE")
     command.add_argument("command", nargs=argparse.REMAINDER, metavar="CMD")
@@ -164,6 +169,11 @@ def _fault(lab: Lab, chosen: argparse.Namespace) -> None:
 def _heal(lab: Lab, chosen: argparse.Namespace) -> None:
     healed = faults.heal(lab, chosen.node)
     print(f"{chosen.node}: healed of {', '.join(healed)}" if healed else f"{chosen.node}: had no fault")
+
+
+def _swap(lab: Lab, chosen: argparse.Namespace) -> None:
+    before, after = faults.swap_gpu(lab, chosen.node, chosen.gpu)
+    print(f"{chosen.node}: GPU {chosen.gpu} with serial number {before} was exchanged for {after}")
 
 
 def _ssh(lab: Lab, chosen: argparse.Namespace) -> None:

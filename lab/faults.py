@@ -17,6 +17,7 @@ from lab.engine import Engine
 from lab.errors import LabError
 from lab.fault_kinds import KINDS, Kind, Target
 from lab.site import Lab
+from lab.vendor import gpus
 
 
 def kinds() -> list[dict[str, Any]]:
@@ -116,6 +117,26 @@ def heal(lab: Lab, node: str) -> list[str]:
             _save(lab, faults)
             healed.append(kind.name)
     return healed
+
+
+def swap_gpu(lab: Lab, node: str, number: int) -> tuple[str, str]:
+    """Exchange a GPU of a node for another part, which has none of its faults; the serial numbers of both.
+
+    :raises LabError: no such node or GPU.
+    """
+    target = _target(lab, node)
+    if not 0 <= number < target.machine.gpus:
+        raise LabError(f"--gpu {number}: {node} takes 0 to {target.machine.gpus - 1}")
+    with _changing(lab) as faults:
+        for fault in [one for one in faults.get(node, ()) if one["parameters"] == {"gpu": number}]:
+            _kind(fault["kind"]).heal(target, fault["parameters"])
+            faults[node].remove(fault)
+            _save(lab, faults)
+        state = gpus.read(target.directory)
+        before = str(state[number]["serial"])
+        state[number].update(gpus.successor(state[number]))
+        gpus.write(target.directory, state)
+    return before, str(state[number]["serial"])
 
 
 def _kind(name: str) -> Kind:

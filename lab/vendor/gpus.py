@@ -71,13 +71,20 @@ def healthy(count: int, serial_prefix: str) -> list[dict[str, Any]]:
     return [_healthy(index, serial_prefix) for index in range(count)]
 
 
+def successor(gpu: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that tell the part which replaces `gpu` from it; always the same for the same part."""
+    return _identity(f"after {gpu['serial']}")
+
+
+def _identity(name: str) -> dict[str, Any]:
+    digits = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 10**10
+    return {"uuid": f"GPU-{uuid.uuid5(uuid.NAMESPACE_URL, 'firstlight:' + name)}", "serial": f"165{digits:010d}"}
+
+
 def _healthy(index: int, serial_prefix: str) -> dict[str, Any]:
-    identity = f"{serial_prefix}/gpu/{index}"
-    digits = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") % 10**10
     bus = _BUSES[index] if index < len(_BUSES) else _BUSES[-1] + 1 + index - len(_BUSES)
     return {
-        "uuid": f"GPU-{uuid.uuid5(uuid.NAMESPACE_URL, 'firstlight:' + identity)}",
-        "serial": f"165{digits:010d}",
+        **_identity(f"{serial_prefix}/gpu/{index}"),
         "pci": f"00000000:{bus:02X}:00.0",
         "pci_device_id": 0x233010DE,
         "pci_subsystem_id": 0x16C110DE,

@@ -16,6 +16,8 @@ from ansible.plugins.action import ActionBase
 from ..module_utils.catalog.checks import expected_checks, finding
 from ..module_utils.findings import Finding, Verdict, missing_checks, worst
 from ..module_utils.judge.node import judge
+from ..module_utils.lifecycle.ledger_options import readings_to_dict
+from ..module_utils.lifecycle.parts import parts_of
 from ..module_utils.lifecycle.run import RunDirectory
 
 _SPEC = {
@@ -54,12 +56,14 @@ class ActionModule(ActionBase):
                 "Remedy: give the content of a node class file; preflight.yml checks those of the inventory."
             )
         findings, observation = self._judge(arguments, variables)
+        gpus = node_class["hardware"].get("gpus") or {}
         notable = [item.to_dict() for item in findings if item.verdict is not Verdict.PASS]
         result: dict[str, t.Any] = {
             "changed": False,
             "verdict": worst(item.verdict for item in findings).value,
             "passed": len(findings) - len(notable),
             "findings": notable,
+            "parts": readings_to_dict(parts_of(observation or {}, gpus.get("pci_addresses") or ())),
         }
         try:
             run = RunDirectory.current()

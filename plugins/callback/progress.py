@@ -52,6 +52,7 @@ from ..plugin_utils.report_page import render
 
 NODES = "gpu_nodes"
 HEADS = "head_nodes"
+LEFT_OUT = "left_out"
 # Tasks that may take an hour without a result, and the file of the run to which they add a line when there is news.
 LONG_ACTIONS = ("firstlight.cluster.maas_machine",)
 PROGRESS = "progress.log"
@@ -141,6 +142,7 @@ class CallbackModule(CallbackBase):
             return
         if not self._nodes:
             self._read_inventory(inventory, variables)
+        self._leave_out(inventory)
         if not self._phases or self._phases[-1].name != name:
             self._close_phase()
             self._phases.append(Phase(name))
@@ -164,6 +166,14 @@ class CallbackModule(CallbackBase):
             }
         self._heads = [host.name for host in groups[HEADS].get_hosts()] if HEADS in groups else []
         if self._run:
+            write_json(self._run.path / "nodes.json", self._nodes)
+
+    def _leave_out(self, inventory: t.Any) -> None:
+        """Forget the nodes that the run chose not to be about, when it was told its nodes otherwise than by a limit."""
+        group = inventory.groups.get(LEFT_OUT)
+        strangers = self._nodes.keys() & {host.name for host in group.get_hosts()} if group else set()
+        if strangers and self._run:
+            self._nodes = {name: known for name, known in self._nodes.items() if name not in strangers}
             write_json(self._run.path / "nodes.json", self._nodes)
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:

@@ -152,6 +152,7 @@ comparison:
     - What changed between the readings C(before) and C(after). C(added) parts have C(came_from) and C(removed) ones
       C(went_to), the other place where the ledger knows them last; C(moved) have C(slot_before), C(updated) have
       C(firmware_before). C(unread) are kinds that only one of the two read in full; nothing is said of them.
+    - C(told) is all of it in words, one line for each change.
   returned: when O(compare) is set
   type: dict
 repeat:

@@ -88,6 +88,12 @@ findings:
       remedy: Look at the switch port at the other end; clean and reseat the transceiver, then replace the cable.
       owner: network
       evidence: {}
+parts:
+  description:
+    - The parts that the node showed, by kind, as O(firstlight.cluster.ledger#module:parts) takes them. A kind that
+      could not be read is left out, so that it is empty for a node that did not answer.
+  returned: always
+  type: dict
 observation:
   description: What was read, raw, by reader.
   returned: where no run is open

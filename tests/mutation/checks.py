@@ -24,6 +24,7 @@ GATE = ("tests/unit/run/test_gate.py",)
 PHASES = ("tests/unit/run/test_phases.py",)
 LOCKS = ("tests/unit/lifecycle/test_run_lock.py", "-k", "leaves_out")
 QUARANTINE = ("tests/unit/lifecycle/test_quarantine.py", "-k", "given_back or scheduler")
+REPAIR = ("tests/unit/lifecycle/test_reprovision.py",)
 STRANGERS = ("tests/unit/run/test_strangers.py",)
 
 # Check -> verdicts that its judge has besides pass, and the tests of that judge.
@@ -54,6 +55,9 @@ JUDGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "lifecycle.released": ("unknown", QUARANTINE),
     "lifecycle.drained": ("fail", QUARANTINE),
     "lifecycle.undrained": ("warn", QUARANTINE),
+    "repair.evidence": ("warn", REPAIR),
+    "repair.release": ("fail", REPAIR),
+    "repair.parts": ("warn", REPAIR),
     "provision.deploy": ("fail", PHASES),
     "roster.unknown_machine": ("warn", STRANGERS),
     "fabric.discovery": ("unknown", FABRIC_ACTION),

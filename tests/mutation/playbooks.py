@@ -10,6 +10,9 @@ from .engine import Mutant
 ALL = ("tests/unit/run/test_phases.py",)
 
 
+REPAIR = "tests/unit/lifecycle/test_reprovision.py"
+
+
 def _played(words: str) -> tuple[str, ...]:
     return (*ALL, "-k", words)
 
@@ -226,5 +229,61 @@ MUTANTS = [
         "'warn' if ansible_check_mode else 'unknown'",
         "'pass'",
         _played("discovered"),
+    ),
+    _mutant(
+        "reprovision: in service let in",
+        "tasks/untouchable.yml",
+        "who has users is taken from them unasked",
+        " and not reprovision_in_service | bool",
+        " and false",
+        (REPAIR, "-k", "refused_before"),
+    ),
+    _mutant(
+        "reprovision: held let in",
+        "tasks/untouchable.yml",
+        "who another run works on does not stop the run",
+        "run %s until %s' % (__lock.owner, __lock.run, __lock.expires) if __lock\n",
+        "run %s until %s' % (__lock.owner, __lock.run, __lock.expires) if false\n",
+        (REPAIR, "-k", "refused_before"),
+    ),
+    _mutant(
+        "reprovision: everybody",
+        "begin.yml",
+        "who was not named is provisioned anew, too",
+        "hosts: gpu_nodes:!left_out",
+        "hosts: gpu_nodes",
+        (REPAIR, "-k", "still_bad_is"),
+    ),
+    _mutant(
+        "reprovision: tag stays",
+        "tasks/withdraw.yml",
+        "MAAS calls a node in service that is not",
+        "machines_absent:",
+        "machines_present:",
+        (REPAIR, "-k", "in_service_is_taken"),
+    ),
+    _mutant(
+        "reprovision: old verdicts",
+        "tasks/capture.yml",
+        "what a node was like before counts as what it is",
+        "    phase: before\n    node_class",
+        "    phase: capture\n    node_class",
+        (REPAIR, "-k", "does_not_answer"),
+    ),
+    _mutant(
+        "reprovision: BMC passes",
+        "reprovision.yml",
+        "a BMC that fails costs the node its disks all the same",
+        "    - name: Judge whose BIOS and firmware are as wanted\n      ansible.builtin.import_tasks: tasks/gate.yml\n",
+        "    - name: Nothing\n      ansible.builtin.meta: noop\n",
+        (REPAIR, "-k", "bmc_is_asked"),
+    ),
+    _mutant(
+        "reprovision: not put off",
+        "reprovision.yml",
+        "check mode goes on with the system that is to go",
+        "'deferred' if ansible_check_mode and",
+        "'deferred' if false and",
+        (REPAIR, "-k", "check_mode"),
     ),
 ]

@@ -45,13 +45,14 @@ def compare_parts(ledger: Ledger, node: str, before: str, after: str) -> dict[st
     `before` and `after` are runs or times (UTC): of a run `before` takes the first reading and `after` the last, so
     that one run can be compared with itself; of a time the last one until then. Returns the two readings (`run`,
     `phase`, `at`), the `kinds` that both read in full, `unread` kinds, and `added`, `removed`, `moved` (within the
-    node), `updated` (firmware). Raises LedgerError where there is no such reading.
+    node), `updated` (firmware). `told` says all of it in words, with what was found out in between. Raises
+    LedgerError where there is no such reading.
     """
     first, last = _reading(ledger, node, before, "ASC"), _reading(ledger, node, after, "DESC")
     kinds = sorted(set(first["kinds"]) & set(last["kinds"]))
     old, new = (_snapshot(ledger, node, reading["at"], kinds) for reading in (first, last))
     common = sorted(old.keys() & new.keys())
-    return {
+    compared: dict[str, Any] = {
         "node": node,
         "before": {key: first[key] for key in ("run", "phase", "at")},
         "after": {key: last[key] for key in ("run", "phase", "at")},
@@ -68,6 +69,12 @@ def compare_parts(ledger: Ledger, node: str, before: str, after: str) -> dict[st
             if old[key]["firmware"] != new[key]["firmware"]
         ],
     }
+    found_out = ledger.rows(
+        """SELECT detail FROM actions WHERE node = ? AND action IN ('part_swapped', 'firmware_changed')
+           AND at > ? AND at <= ? GROUP BY detail ORDER BY MIN(id)""",
+        (node, first["at"], last["at"]),
+    )
+    return {**compared, "told": _in_words(compared, [row["detail"] for row in found_out])}
 
 
 def repeat_offenders(ledger: Ledger, times: int, days: float) -> dict[str, list[dict[str, Any]]]:
@@ -139,6 +146,17 @@ def drained(ledger: Ledger) -> list[str]:
            ORDER BY node"""
     )
     return [row["node"] for row in rows]
+
+
+def _in_words(compared: dict[str, Any], details: list[str]) -> list[str]:
+    """One line for each change. A part that `details` (of the ledger's actions) name is not told twice."""
+    words = list(details)
+    for change in ("added", "removed", "moved"):
+        for part in compared[change]:
+            if not any(part["serial"] in detail.split() for detail in details):
+                came = f" from {part['slot_before']}" if change == "moved" else ""
+                words.append(f"{part['kind']} {part['slot']}: {part['serial']} {change}{came}")
+    return [*words, *(f"{kind}: not read in full both times" for kind in compared["unread"])]
 
 
 def _reading(ledger: Ledger, node: str, moment: str, order: str) -> dict[str, Any]:

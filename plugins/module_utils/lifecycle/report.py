@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..findings import SCHEMA_VERSION, Finding, Verdict
-from .run import Recorded, RunDirectory
+from .run import BEFORE, Recorded, RunDirectory
 
 ADMITTED = "admitted"
 SET_ASIDE = "set_aside"
@@ -76,7 +76,7 @@ def build_report(
     gates = [decided[phase["name"]] for phase in phases if phase["name"] in decided]
     entries: dict[str, dict[str, Any]] = {}
     for name, known in nodes.items():
-        recorded = run.recorded(name)
+        recorded = [item for item in run.recorded(name) if item.phase != BEFORE]
         state = node_state(name, gates, [item.finding for item in recorded], completed)
         worse = [item for item in recorded if item.finding.verdict is not Verdict.PASS]
         entries[name] = {

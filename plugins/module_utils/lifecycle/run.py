@@ -30,6 +30,8 @@ from ..findings import SCHEMA_VERSION, Finding, Verdict
 
 ENVIRONMENT = "FIRSTLIGHT_RUN_DIRECTORY"
 _OBSERVATION = ".observation.json"
+# The phase in which a node is read as it was before a repair: evidence, and no verdict on what it is by the end.
+BEFORE = "before"
 
 
 def new_run_id(now: datetime.datetime) -> str:

@@ -221,3 +221,24 @@ def test_fault_file_is_where_it_is_looked_for(lab: Lab, world: World) -> None:
     faults.inject(lab, "node01", "gpu-missing", {"gpu": 3})
     (entry,) = files.read_json(Path(lab.directory, "faults.json"))["node01"]
     assert (entry["kind"], entry["parameters"]) == ("gpu-missing", {"gpu": 3})
+
+
+def test_a_swapped_gpu_is_another_part_without_its_faults(lab: Lab, world: World) -> None:
+    directory = lab.machine_directory("node02")
+    whole = gpus.read(directory)
+    for kind in ("gpu-missing", "ecc-uncorrected"):
+        faults.inject(lab, "node02", kind, {"gpu": 3})
+    faults.inject(lab, "node02", "ecc-uncorrected", {"gpu": 5})
+    before, after = faults.swap_gpu(lab, "node02", 3)
+    state = gpus.read(directory)
+    assert before == whole[3]["serial"] != after == state[3]["serial"]
+    assert state[3] == {**whole[3], "serial": after, "uuid": state[3]["uuid"]}
+    assert state[3]["uuid"] != whole[3]["uuid"]
+    assert [(fault["kind"], fault["parameters"]) for fault in faults.of(lab.directory)["node02"]] == [
+        ("ecc-uncorrected", {"gpu": 5})
+    ]
+    assert faults.heal(lab, "node02") == ["ecc-uncorrected"]
+    assert gpus.read(directory)[3]["serial"] == after, "what was exchanged stays"
+    assert faults.swap_gpu(lab, "node02", 3)[1] not in (before, after)
+    with pytest.raises(LabError, match="--gpu 8: node02 takes 0 to 7"):
+        faults.swap_gpu(lab, "node02", 8)

@@ -196,7 +196,33 @@ def test_two_readings_compared(ledger: Ledger, clock: Clock) -> None:
             "0000:03:00.0",
         )
     same = compare_parts(ledger, "node02", "run2", "run2")
-    assert [same[key] for key in ("added", "removed", "moved", "updated")] == [[], [], [], []]
+    assert [same[key] for key in ("added", "removed", "moved", "updated", "told")] == [[], [], [], [], []]
+    assert compared["told"] == [
+        "gpu 0000:00:00.0: A -> C",
+        "gpu 0000:02:00.0: C -> A",
+        "gpu 0000:01:00.0: B -> D",
+    ]
+
+
+def test_what_came_and_went_without_a_successor_is_told(ledger: Ledger) -> None:
+    show(ledger, "run1", "node02", gpu(0, "A"), gpu(1, "B"))
+    show(ledger, "run2", "node02", gpu(1, "A"), gpu(2, "C"))
+    show(ledger, "run3", "node02", gpu(3, "A"), gpu(2, "C"))
+    assert compare_parts(ledger, "node02", "run1", "run2")["told"] == [
+        "gpu 0000:01:00.0: B -> A",
+        "gpu 0000:02:00.0: C added",
+    ]
+    assert compare_parts(ledger, "node02", "run2", "run3")["told"] == ["gpu 0000:03:00.0: A moved from 0000:01:00.0"]
+    show(ledger, "run4", "node02", gpu(3, "A"))
+    assert compare_parts(ledger, "node02", "run3", "run4")["told"] == ["gpu 0000:02:00.0: C removed"]
+
+
+def test_an_exchange_is_told_although_the_old_part_could_not_be_read(ledger: Ledger) -> None:
+    show(ledger, "run1", "node02", gpu(0, "A"), gpu(1, "B"))
+    ledger.record(Batch(run="run2", phase="health", parts={"node02": {"gpu": Reading([gpu(0, "A")], False)}}))
+    show(ledger, "run3", "node02", gpu(0, "A"), gpu(1, "C"))
+    told = compare_parts(ledger, "node02", "run2", "run3")["told"]
+    assert told == ["gpu 0000:01:00.0: B -> C", "gpu: not read in full both times"]
 
 
 def test_one_run_that_reads_before_and_after_is_compared_with_itself(ledger: Ledger) -> None:
