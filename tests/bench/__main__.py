@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import fabric, health, inventory, site
+from tests.bench import deployment, fabric, health, inventory, site
 from tests.bench.figures import Report
 from tests.e2e.session import ROOT, LabSession
 
@@ -29,12 +29,13 @@ def main() -> int:
     report = Report(artifacts)
     session = LabSession(NAME, artifacts / NAME)
     with tempfile.TemporaryDirectory() as name:
-        folders = [Path(name) / part for part in ("site", "nodes", "replayed", "inventory")]
+        folders = [Path(name) / part for part in ("site", "nodes", "replayed", "inventory", "deployment")]
         for folder in folders:
             folder.mkdir()
-        for_site, for_nodes, for_replayed, for_inventory = folders
+        for_site, for_nodes, for_replayed, for_inventory, for_deployment = folders
         report.begin()
         report.add(fabric.discover_and_compare())
+        deployment.of_many_machines(for_deployment, report)
         shutil.rmtree(session.artifacts, ignore_errors=True)
         session.artifacts.mkdir(parents=True)
         # What a killed bench may have left.

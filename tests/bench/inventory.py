@@ -103,9 +103,9 @@ def multiplied(state: dict[str, Any], roster: list[tuple[str, dict[str, Any]]]) 
 
 
 @contextmanager
-def served(region: Path) -> Iterator[str]:
+def served(region: Path, *options: str) -> Iterator[str]:
     """A MAAS of its own on a free port of loopback; its URL."""
-    command = [sys.executable, "-m", "lab.maas", "--lab", str(region), "--listen", "127.0.0.1", "--port", "0"]
+    command = [sys.executable, "-m", "lab.maas", "--lab", str(region), "--listen", "127.0.0.1", "--port", "0", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as server:
         try:

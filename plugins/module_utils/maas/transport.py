@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -62,23 +63,32 @@ class OpenUrl:
         except Exception as error:
             raise _explained(error, request.timeout) from error
 
+    @cached_property
+    def _urls(self) -> Any:
+        # Reading the system's authorities takes longer than a request: once is enough.
+        context = urls.make_context(
+            cafile=self.ca_file,
+            validate_certs=self.validate_certs,
+            client_cert=self.client_cert,
+            client_key=self.client_key,
+        )
+        return urls.Request(
+            context=context,
+            use_proxy=self.use_proxy,
+            http_agent=self.agent,
+            follow_redirects="none",
+            use_netrc=False,
+            force=True,
+        )
+
     def _open(self, request: Request) -> Any:
         try:
-            return urls.open_url(
+            return self._urls.open(
+                request.method,
                 request.url,
-                method=request.method,
                 data=request.body,
                 headers=dict(request.headers),
                 timeout=request.timeout,
-                validate_certs=self.validate_certs,
-                ca_path=self.ca_file,
-                client_cert=self.client_cert,
-                client_key=self.client_key,
-                use_proxy=self.use_proxy,
-                http_agent=self.agent,
-                follow_redirects="none",
-                use_netrc=False,
-                force=True,
             )
         except HTTPError as answer:
             return answer  # any status is an answer; the client judges it

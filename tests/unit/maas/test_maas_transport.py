@@ -13,8 +13,10 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible.module_utils import urls
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Request, TransportError
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.transport import OpenUrl
 from cryptography import x509
@@ -118,6 +120,15 @@ def test_the_environments_proxy_is_left_out(serve: Callable[..., Server], monkey
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9/")
     monkeypatch.delenv("no_proxy", raising=False)
     assert OpenUrl()(get(serve(answer(200, b"x")).url)).body == b"x"
+
+
+def test_the_systems_authorities_are_read_once(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+    make_context = urls.make_context
+    monkeypatch.setattr(urls, "make_context", lambda **given: made.append(given) or make_context(**given))
+    transport, url = OpenUrl(), serve(answer(200, b"x")).url
+    assert [transport(get(url)).body for _request in range(3)] == [b"x"] * 3
+    assert len(made) == 1
 
 
 def test_nobody_listening() -> None:
