@@ -13,9 +13,10 @@ from tests.e2e.session import LabSession
 
 
 def test_a_second_up_says_that_the_lab_is_up(lab: LabSession) -> None:
-    done = lab.lab("up", check=False)
-    assert done.returncode != 0
-    assert "down" in done.stderr
+    before = lab.status()
+    done = lab.lab("up")
+    assert "is up already" in done.stdout and "python -m lab down" in done.stdout
+    assert lab.status() == before
 
 
 def test_the_host_is_unchanged_while_the_lab_runs(lab: LabSession, host_before: dict[str, Any]) -> None:
