@@ -39,7 +39,10 @@ class RequestLog:
     def add(
         self, method: str, target: str, status: int, user_agent: str, op: str | None, fault: str | None = None
     ) -> None:
-        """Append a request; `op` as far as it is in the query or a form, `fault` where one was injected."""
+        """Append a request: `status` is what came of it, even where `fault` kept the answer back; 0: nobody looked.
+
+        `op` as far as it is in the query or a form.
+        """
         path, _, query = target.partition("?")
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -85,10 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             base_url = f"http://{headers.get('host', '')}"
             response = self.server.api.handle(self.command, self.path, headers, body, base_url)
-        if way == "lost":
-            response = None
         self.server.log.add(self.command, self.path, response.status if response else 0, agent, op, way)
-        if response is None:
+        if response is None or way == "lost":
             self._reset()
             return
         if way == "truncate":

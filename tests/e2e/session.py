@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,16 @@ class LabSession:
         match = re.search(r"^Report: (.+)$", output, re.MULTILINE)
         report = json.loads(Path(match[1]).read_text(encoding="utf-8")) if match else {}
         return PlaybookRun(returncode, output, report)
+
+    def release(self, *arguments: str) -> None:
+        """Give the machines back to MAAS, with `--limit` some of them."""
+        released = self.playbook("tests/e2e/release.yml", *arguments)
+        assert released.returncode == 0, released.output[-4000:]
+
+    def deployments(self, since: int = 0) -> Counter[str]:
+        """How often each machine was told to be deployed and was, after the first `since` times."""
+        asked = self.requests("maas", method="POST", op="deploy", status=200)
+        return Counter(entry["path"] for entry in asked[since:])
 
     def kill_playbook_when(self, condition: Callable[[], bool], playbook: str, *arguments: str) -> None:
         """SIGKILL the controller, forks and all, as soon as `condition` holds."""

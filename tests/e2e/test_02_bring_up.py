@@ -5,44 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import NODES
 from tests.e2e.session import LabSession
-
-# Gives every machine back to MAAS, in service or not: the lab as it was before its first bring-up.
-RELEASE = [
-    {
-        "hosts": "gpu_nodes",
-        "gather_facts": False,
-        "tasks": [
-            {
-                "firstlight.cluster.maas_machine": {
-                    "url": "{{ maas_url }}",
-                    "api_key_file": "{{ maas_api_key_file }}",
-                    "state": "released",
-                    "in_service_tag": "",
-                    "poll_interval": 1,
-                    "machines": "{{ groups['gpu_nodes'] | map('community.general.dict_kv', 'name') | list }}",
-                },
-                "run_once": True,
-                "delegate_to": "localhost",
-                "register": "released",
-                "failed_when": "released.failed_machines | default(['all']) | length > 0",
-            }
-        ],
-    }
-]
-
-
-def deployments(lab: LabSession, since: int = 0) -> Counter[str]:
-    """How often each machine was asked to be deployed, after the first `since` requests of that kind."""
-    asked = lab.requests("maas", method="POST", op="deploy", status=200)
-    return Counter(entry["path"] for entry in asked[since:])
 
 
 def test_one_run_admits_every_node(lab: LabSession, valid_report: Any) -> None:
@@ -51,8 +18,8 @@ def test_one_run_admits_every_node(lab: LabSession, valid_report: Any) -> None:
     valid_report.validate(run.report)
     assert run.report["summary"]["admitted"] == run.report["summary"]["total"] == 4
     assert [run.state(node) for node in NODES] == ["admitted"] * 4
-    assert set(deployments(lab).values()) == {1}
-    assert len(deployments(lab)) == 4
+    assert set(lab.deployments().values()) == {1}
+    assert len(lab.deployments()) == 4
 
 
 def test_a_second_run_changes_nothing(lab: LabSession) -> None:
@@ -123,13 +90,10 @@ def test_admission_alone_judges_nobody(lab: LabSession) -> None:
     assert set(health.changed.values()) == {0}, "admission alone took nodes out of service"
 
 
-def test_killed_while_provisioning(lab: LabSession, artifacts: Path) -> None:
-    playbook = artifacts / "release.yml"
-    playbook.write_text(json.dumps(RELEASE), encoding="utf-8")
-    released = lab.playbook(str(playbook))
-    assert released.returncode == 0, released.output[-4000:]
-    before = deployments(lab).total()
-    lab.kill_playbook_when(lambda: len(deployments(lab, before)) >= 2, "site.yml")
+def test_killed_while_provisioning(lab: LabSession) -> None:
+    lab.release()
+    before = lab.deployments().total()
+    lab.kill_playbook_when(lambda: len(lab.deployments(before)) >= 2, "site.yml")
 
 
 def test_killed_while_configuring(lab: LabSession) -> None:
@@ -144,6 +108,6 @@ def test_the_next_run_admits_every_node(lab: LabSession) -> None:
     assert run.returncode == 0, run.output[-8000:]
     assert run.report["summary"]["admitted"] == 4
     # Each was deployed at the first bring-up, and once more in spite of two kills.
-    assert sorted(deployments(lab).values()) == [2, 2, 2, 2]
+    assert sorted(lab.deployments().values()) == [2, 2, 2, 2]
     for node in NODES:
         assert lab.ssh(node, "dpkg --audit") == ""

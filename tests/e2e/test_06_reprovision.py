@@ -119,6 +119,7 @@ def test_a_node_that_is_still_bad_is_not_admitted(lab: LabSession) -> None:
     assert states == {**dict.fromkeys(OTHERS, "in_service"), "node02": "set_aside"}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("in_service")
 def test_a_node_that_does_not_answer_is_provisioned_anew_and_a_killed_run_converges(lab: LabSession) -> None:
     """node02 hangs: its sshd is gone. The first run is killed as soon as MAAS was asked to deploy it."""
@@ -131,6 +132,7 @@ def test_a_node_that_does_not_answer_is_provisioned_anew_and_a_killed_run_conver
     assert ledger(lab)["locks"] == {}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("in_service")
 def test_several_at_once_are_one_release_and_one_deployment_each(lab: LabSession) -> None:
     releases, deployments = asked(lab, "release"), asked(lab, "deploy")

@@ -132,11 +132,12 @@ def test_requests_are_counted_by_kind(world: World) -> None:
     assert kind_of("GET", "/MAAS/api/2.0/events/?op=query&limit=5") == "GET /MAAS/api/2.0/events/ query"
 
 
-def test_a_fault_is_in_the_log(world: World) -> None:
-    _inject(world, ways=["lost"], share=1)
+@pytest.mark.parametrize(("way", "status"), [("lost", 200), ("reset", 0)])
+def test_a_fault_is_in_the_log_and_what_was_carried_out(world: World, way: str, status: int) -> None:
+    _inject(world, ways=[way], share=1)
     assert _fate(world, "GET", "tags/") == "reset"
     line = (world.directory / "log" / "maas-requests.jsonl").read_text(encoding="utf-8").splitlines()[-1]
-    assert (json.loads(line)["fault"], json.loads(line)["status"]) == ("lost", 0)
+    assert (json.loads(line)["fault"], json.loads(line)["status"]) == (way, status)
 
 
 # -- `lab fault maas KIND` -------------------------------------------------------------------------------------------
