@@ -155,6 +155,18 @@ def test_check_mode_puts_off_what_would_be_enrolled(racks: Played) -> None:
     assert states == {"fit2": "deferred", "undeployed": "set_aside", "sick": "set_aside"}, run.output
 
 
+def test_a_forgotten_recorder_keeps_a_node_out(racks: Played) -> None:
+    path = racks.folder / "collections/ansible_collections/firstlight/cluster/playbooks/tasks/enrol.yml"
+    text = path.read_text(encoding="utf-8")
+    tasks = [task for task in yaml.safe_load(text) if "how the machine came out" not in task["name"]]
+    path.write_text(yaml.safe_dump(tasks), encoding="utf-8")
+    try:
+        run = racks.run("provision", arguments=("--limit", "fit2"), **SCENARIO)
+    finally:
+        path.write_text(text, encoding="utf-8")
+    assert run.gates["enrol"]["set_aside"] == ["fit2"], run.output
+
+
 def test_a_role_that_fails_before_the_bmc_was_asked_is_told(racks: Played) -> None:
     run = racks.run("provision", arguments=("--limit", "fit2", "-e", "bmc_request_timeout=soon"), **SCENARIO)
     assert run.gates["enrol"]["set_aside"] == ["fit2"], run.output
