@@ -34,7 +34,8 @@ enrols = ARGUMENTS["state"] == "enrolled"
 checking = ARGUMENTS["_ansible_check_mode"]
 def became(each):
     new = "power_type" in each
-    failed = each["name"] in SCENARIO["refused"] if enrols else each["name"] in SCENARIO["unknown"] and not new
+    unknown = SCENARIO["unknown"] + SCENARIO["new"] * checking
+    failed = each["name"] in SCENARIO["refused"] if enrols else each["name"] in unknown and not new
     there = {} if failed or checking and new else {"status_name": "New" if enrols else "Deployed", "event": ""}
     return {"failed": failed, "changed": not failed, "reason": "MAAS says no", "actions": ["enrol"], **there}
 answer(machines={each["name"]: became(each) for each in ARGUMENTS["machines"]})
@@ -58,6 +59,7 @@ SCENARIO = {
     "bmc": {"sick": "Unauthorized", "mute": "Unreachable", "alone": "Untrusted", "together": "InvalidResponse"},
     "refused": ["uncabled"],
     "unknown": ["undeployed", "unconfigured"],
+    "new": ["fit2"],
 }
 LIMIT = ("--limit", ",".join(NODES))
 
