@@ -35,7 +35,10 @@ checking = ARGUMENTS["_ansible_check_mode"]
 def became(each):
     new = "power_type" in each
     unknown = SCENARIO["unknown"] + SCENARIO["new"] * checking
-    failed = each["name"] in SCENARIO["refused"] if enrols else each["name"] in unknown and not new
+    if enrols:
+        failed = not new or each["name"] in SCENARIO["refused"]
+    else:
+        failed = not new and each["name"] in unknown
     there = {} if failed or checking and new else {"status_name": "New" if enrols else "Deployed", "event": ""}
     return {"failed": failed, "changed": not failed, "reason": "MAAS says no", "actions": ["enrol"], **there}
 answer(machines={each["name"]: became(each) for each in ARGUMENTS["machines"]})
@@ -134,6 +137,12 @@ def test_who_could_not_be_enrolled_is_set_aside_with_the_cause_and_no_other(site
         "together": {"provision.enrol": "InvalidResponse it is"},
         "uncabled": {"provision.enrol": "MAAS says no"},
     }
+
+
+def test_the_ledger_hears_who_was_enrolled(site: Run) -> None:
+    calls = {call["phase"]: call for call in site.told("ledger") if call.get("actions")}
+    assert [(action["node"], action["action"]) for action in calls["enrol"]["actions"]] == [("fit2", "enrolled")]
+    assert site.ledger["sick"] == {"enrol": "set_aside"}
 
 
 def test_the_password_is_nowhere(site: Run) -> None:
