@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("lists", nargs="*", type=Path, metavar="FILE", help="a file that names further packages")
     command.set_defaults(run=_packages)
     command = commands.add_parser("up", help="make the lab; its nodes stay powered off, known to MAAS")
+    command.add_argument("--bare", action="store_true", help="leave MAAS without them: provision enrols them")
     command.set_defaults(run=_up)
     command = commands.add_parser("down", help="take everything of the lab away")
     command.set_defaults(run=_down)
@@ -118,7 +119,7 @@ def _packages(lab: Lab, chosen: argparse.Namespace) -> None:
 
 def _up(lab: Lab, chosen: argparse.Namespace) -> None:
     try:
-        up(lab, lambda text: print(f"lab {lab.name}: {text}", flush=True))
+        up(lab, lambda text: print(f"lab {lab.name}: {text}", flush=True), bare=chosen.bare)
     except (_Stopped, LabError, BuildError, FabricError):
         if not lab.description.exists():
             left = leftovers(lab)

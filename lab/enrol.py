@@ -1,7 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person does once in MAAS's web interface: tell it which machines there are."""
+"""What a person does once in MAAS's web interface, or provision by the BMCs: tell MAAS which machines there are."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Making a lab, from nothing to powered-off nodes that MAAS knows of and a head node that answers."""
+"""Making a lab, from nothing to powered-off nodes, that MAAS knows of or not yet, and a head node that answers."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ _HEAD_SECONDS = 120.0
 Say = Callable[[str], None]
 
 
-def up(lab: Lab, say: Say) -> None:
+def up(lab: Lab, say: Say, *, bare: bool = False) -> None:
     """Bring `lab` up. Remains of an earlier one that was killed are cleared first.
 
-    Of a lab that is up, simulators that have ended are started again, and nothing else is done.
+    MAAS knows its nodes, or, where the racks are `bare`, no machine at all. Of a lab that is up, simulators that have
+    ended are started again, and nothing else is done.
 
     :raises LabError: the host cannot carry it, or a part did not come up.
     """
@@ -62,7 +63,8 @@ def up(lab: Lab, say: Say) -> None:
         enrol.create_key(lab.directory / "maas.key")
         for part in processes.PARTS:
             processes.start(lab, part, site)
-        enrol.enrol(site, lab.directory / "maas.key")
+        if not bare:
+            enrol.enrol(site, lab.directory / "maas.key")
         say("head node")
         description = _describe(lab, site)
         for machine in heads(site):

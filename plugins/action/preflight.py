@@ -66,6 +66,8 @@ OPTIONAL = {
         "base_os_apt_repositories",
         "base_os_ca_certificates",
         "base_os_hosts",
+        "bmc_password",
+        "bmc_user",
         "container_runtime_registries",
     ),
     "head_nodes": ("base_os_apt_repositories", "base_os_ca_certificates", "base_os_hosts"),
@@ -77,6 +79,8 @@ OWN = (
     *("base_os_", "cluster_ssh_", "common_", "container_runtime_", "file_mirror_", "gpu_driver_", "nccl_", "registry_"),
     *("bmc_", "fabric_", "maas_", "maas_config_"),
 )
+# What a machine is enrolled by that MAAS does not know.
+LOG_IN = ("bmc_address", "bmc_user", "bmc_password")
 # A variable that every inventory has from the common file; without it dozens of defaults are missing.
 COMMON = "maas_in_service_tag"
 # Lists of public ssh keys: the host CA's, and those that may log in on the nodes.
@@ -126,6 +130,7 @@ class ActionModule(ActionBase):
             *_version_problems(),
             *_site_problems(variables),
             *_variable_problems(variables),
+            *_machine_problems(variables),
             *_url_problems(variables),
             *(_plan_problems(Path(arguments["cable_plan"])) if arguments["cable_plan"] else ()),
             *(problem for name in arguments["secret_files"] if name for problem in _secret_problems(Path(name))),
@@ -216,6 +221,24 @@ def _variable_problems(variables: dict[str, t.Any]) -> t.Iterator[Problem]:
             yield from _complaints(known, names, remedy, filled=True)
         remedy = "correct it, or create what it names; see docs/secrets.md for what comes from the vault"
         yield from _complaints(known, OPTIONAL.get(group, ()), remedy, filled=False)
+
+
+def _machine_problems(variables: dict[str, t.Any]) -> t.Iterator[Problem]:
+    """A roster of which nothing could be deployed: its machines are not in MAAS, and nobody can tell MAAS of them."""
+    everything = (variables["hostvars"][host] for host in variables["groups"].get("gpu_nodes", ()))
+    nodes = [theirs for theirs in everything if theirs.get("state") != "planned"]
+    if not nodes or any("maas" in theirs for theirs in nodes):
+        return
+    if not any("maas_problem" in theirs for theirs in nodes):
+        remedy = "write the file beside hosts.yml, as docs/bring_up.md shows it"
+        yield Problem("inventory", "maas.yml", "nobody asks MAAS which of these machines it knows", remedy)
+    elif not any(all(name in theirs for name in LOG_IN) for theirs in nodes):
+        message = f"MAAS knows none of these {len(nodes)} machines, and none has {', '.join(LOG_IN)} to be enrolled by"
+        remedy = (
+            "give these, or enlist the machines in MAAS; if they are there, correct url and filters of maas.yml, "
+            "and serial numbers and names of the roster"
+        )
+        yield Problem("inventory", "gpu_nodes.hosts", message, remedy)
 
 
 def _url_problems(variables: dict[str, t.Any]) -> t.Iterator[Problem]:

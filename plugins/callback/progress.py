@@ -143,10 +143,14 @@ class CallbackModule(CallbackBase):
         if not self._nodes:
             self._read_inventory(inventory, variables)
         self._leave_out(inventory)
+        present = {host.name for host in inventory.get_hosts(play.hosts)}
+        if not present:
+            # Nobody takes part, such as in enrolling where MAAS knows every machine.
+            return
         if not self._phases or self._phases[-1].name != name:
             self._close_phase()
             self._phases.append(Phase(name))
-        hosts = {host.name for host in inventory.get_hosts(play.hosts)} & set(self._nodes)
+        hosts = present & set(self._nodes)
         phase = self._phases[-1]
         if phase.nodes_in is None and hosts:
             phase.nodes_in = len(hosts)

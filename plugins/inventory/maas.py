@@ -19,8 +19,8 @@ description:
   - Sets the variable C(maas) for each host that matches, with C(system_id), C(hostname), C(fqdn), C(status),
     C(status_name), C(power_state), C(addresses) (lists by subnet), C(networks) (the same by the subnet's name),
     C(primary_address), C(bmc_address), C(mac_addresses), C(power_type), C(tags), C(pool), C(zone), C(description),
-    C(owner), C(osystem), C(distro_series), C(locked) and C(serial); and C(maas_problem), with C(reason) and C(remedy),
-    for each host that does not.
+    C(owner), C(osystem), C(distro_series), C(locked) and C(serial); and C(maas_problem), with C(reason), C(remedy) and
+    C(missing), for each host that does not. C(missing) is true where MAAS has nothing that could be its machine.
   - With a cache MAAS is still asked one small question, whether its event log has grown. Only if it has not is the
     cache used, so that a machine which was released or deployed since is never shown as it was.
   - Sets C(ansible_host) to the machine's address, if the machine is deployed and the roster does not set it.
@@ -227,7 +227,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for name, machine in matching.found.items():
             self._describe(name, machine)
         for name, problem in matching.problems.items():
-            self._set(name, "maas_problem", {"reason": problem.reason, "remedy": problem.remedy})
+            told = {"reason": problem.reason, "remedy": problem.remedy, "missing": problem.missing}
+            self._set(name, "maas_problem", told)
         unknown = [
             {key: machine.as_vars()[key] for key in ("system_id", "hostname", "serial", "status_name")}
             for machine in matching.unknown

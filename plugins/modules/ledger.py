@@ -80,7 +80,8 @@ options:
         required: true
       action:
         description:
-          - What was done, in lower case, as V(drained), V(undrained), V(deployed), V(released), V(bmc_reset).
+          - What was done, in lower case, as V(drained), V(undrained), V(enrolled), V(deployed), V(released),
+            V(bmc_reset).
           - V(part_swapped) and V(firmware_changed) are added by themselves when O(parts) shows them.
         type: str
         required: true

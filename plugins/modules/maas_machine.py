@@ -62,7 +62,8 @@ options:
         description:
           - How MAAS switches the machine, such as V(redfish) or V(ipmi).
           - A host with a power type that MAAS does not know is created, except where it is wanted V(released) or the
-            like. It is matched by O(machines[].mac_addresses), too, since machines may have enlisted themselves.
+            like. It is matched by O(machines[].mac_addresses), too, since machines may have enlisted themselves; one
+            that is found so and is still new gets the name of the host.
         type: str
       power_parameters:
         description:

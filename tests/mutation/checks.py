@@ -22,6 +22,7 @@ COLLECTIVE = ("tests/unit/collective",)
 BOOT = ("tests/unit/redfish/test_triage.py",)
 GATE = ("tests/unit/run/test_gate.py",)
 PHASES = ("tests/unit/run/test_phases.py",)
+ENROLMENT = ("tests/unit/run/test_enrolment.py",)
 LOCKS = ("tests/unit/lifecycle/test_run_lock.py", "-k", "leaves_out")
 QUARANTINE = ("tests/unit/lifecycle/test_quarantine.py", "-k", "given_back or scheduler")
 REPAIR = ("tests/unit/lifecycle/test_reprovision.py",)
@@ -58,6 +59,7 @@ JUDGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "repair.evidence": ("warn", REPAIR),
     "repair.release": ("fail", REPAIR),
     "repair.parts": ("warn", REPAIR),
+    "provision.enrol": ("fail", ENROLMENT),
     "provision.deploy": ("fail", PHASES),
     "roster.unknown_machine": ("warn", STRANGERS),
     "fabric.discovery": ("unknown", FABRIC_ACTION),

@@ -11,6 +11,7 @@ ALL = ("tests/unit/run/test_phases.py",)
 
 
 REPAIR = "tests/unit/lifecycle/test_reprovision.py"
+ENROLMENT = "tests/unit/run/test_enrolment.py"
 
 
 def _played(words: str) -> tuple[str, ...]:
@@ -25,6 +26,46 @@ def _mutant(name: str, file: str, what: str, old: str, new: str, tests: tuple[st
 
 
 MUTANTS = [
+    _mutant(
+        "enrol: all are asked",
+        "provision.yml",
+        "the BMC is asked of a machine that MAAS has, and cannot tell from another",
+        "'unenrolled' if maas_problem.missing | default(false) and",
+        "'unenrolled' if",
+        (ENROLMENT, "-k", "each_is_told_once"),
+    ),
+    _mutant(
+        "enrol: no checks",
+        "provision.yml",
+        "the gate expects nothing",
+        "gate_checks: [provision.enrol]",
+        "gate_checks: []",
+        (ENROLMENT, "-k", "forgotten"),
+    ),
+    _mutant(
+        "enrol: all go on",
+        "provision.yml",
+        "who was not enrolled is deployed all the same",
+        "    - name: Judge which machines MAAS knows\n      ansible.builtin.import_tasks: tasks/gate.yml\n",
+        "    - name: Nothing\n      ansible.builtin.meta: noop\n",
+        (ENROLMENT, "-k", "set_aside_with_the_cause"),
+    ),
+    _mutant(
+        "enrol: refused passes",
+        "tasks/enrol.yml",
+        "a machine that MAAS refused passes",
+        "{{ 'fail' if __machine.failed else 'pass' }}",
+        "pass",
+        (ENROLMENT, "-k", "set_aside_with_the_cause"),
+    ),
+    _mutant(
+        "enrol: not foretold",
+        "templates/machines.yml.j2",
+        "check mode does not know what would be enrolled",
+        "{% for key, value in (hostvars[node].bmc_machine | default({})).items() if key != 'name' %}",
+        "{% for key, value in {}.items() %}",
+        (ENROLMENT, "-k", "check_mode"),
+    ),
     _mutant(
         "provision: no checks",
         "provision.yml",

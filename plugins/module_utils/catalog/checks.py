@@ -287,6 +287,14 @@ _OTHER = (
         "compare",
     ),
     Check(
+        "provision.enrol",
+        "The machine was made known to MAAS by what its BMC tells",
+        (),
+        "software",
+        "Correct bmc_address, log-in or serial number of the node; or enlist the machine in MAAS by hand.",
+        "provision",
+    ),
+    Check(
         "provision.deploy",
         "MAAS deployed the node",
         (),

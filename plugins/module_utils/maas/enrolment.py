@@ -16,7 +16,7 @@ from typing import Any
 
 from .client import Client, Value
 from .errors import InvalidResponse, MaasError, ServerError, Unauthorized, Unavailable, Unreachable
-from .machines import Machine
+from .machines import Machine, Status
 from .matching import Matching, Problem, Wanted
 from .reconcile import Write, differing
 from .requests import IDS_PER_REQUEST, find
@@ -61,15 +61,27 @@ class Spec:
     def _power(self) -> dict[str, Value]:
         return {f"power_parameters_{name}": value for name, value in self.power_parameters.items()}
 
-    def update(self, machine: Machine, parameters: Mapping[str, Any]) -> dict[str, Value]:
+    def update(self, host: Wanted, machine: Machine, parameters: Mapping[str, Any]) -> dict[str, Value]:
         """The fields of a machine that differ; with any of power all of it, since MAAS checks it as a whole."""
         now = {name: getattr(machine, name) for name in ("pool", "zone", "description")}
         changes = differing({"pool": self.pool, "zone": self.zone, "description": self.description}, now)
+        if self.enrols and _named_by_maas(host, machine):
+            changes["hostname"] = host.name
         known = {name: _text(value) for name, value in parameters.items()}
         other = any(_text(value) != known.get(name, "") for name, value in self.power_parameters.items())
         if self.power_type is not None and (self.power_type != machine.power_type or other):
             changes |= {"power_type": self.power_type, **self._power()}
         return changes
+
+
+def _named_by_maas(host: Wanted, machine: Machine) -> bool:
+    """True of a machine that enlisted itself: only its MAC addresses tell whose it is, and its name is made up.
+
+    Without its own name nobody would find it again who does not ask its BMC for the addresses.
+    """
+    known = host.system_id == machine.system_id or (host.serial and host.serial == machine.serial)
+    named = host.name.lower() in (machine.hostname.lower(), machine.fqdn.lower())
+    return machine.status == Status.NEW and not known and not named
 
 
 def _text(value: Any) -> str:
@@ -193,7 +205,7 @@ def _plan(
                 after = {"mac_addresses": list(spec.mac_addresses), **_shown(spec.creation(host.name))}
                 todo[host.name] = (write, "enrol", {}, after)
             continue
-        changes = spec.update(machine, parameters.get(machine.system_id, {}))
+        changes = spec.update(host, machine, parameters.get(machine.system_id, {}))
         if not changes:
             continue
         if machine.locked or (machine.owner and machine.owner != user):

@@ -119,8 +119,8 @@ def _match_one(
         )
         return Problem(
             f"No machine of MAAS is named {host.name}{f' or has {known_by}' if known_by else ''}.",
-            "Enlist it in MAAS (its BMC reachable, PXE on its network), correct name and serial in the roster,"
-            " or set its state to planned.",
+            "Enlist it in MAAS, or give bmc_address, bmc_user and bmc_password, by which provision enrols it;"
+            " correct name and serial in the roster, or set its state to planned.",
             missing=True,
         )
     return serial_problem(host, candidates[0]) or candidates[0]

@@ -108,7 +108,7 @@ def test_logs(capfd: pytest.CaptureFixture[str], lab: Lab, site: Site) -> None:
 def test_up_that_is_stopped_says_what_remains(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, lab: Lab
 ) -> None:
-    def stopped(one: Lab, say: object) -> None:
+    def stopped(one: Lab, say: object, *, bare: bool) -> None:
         raise cli._Stopped
 
     monkeypatch.setattr(cli, "up", stopped)
@@ -118,8 +118,18 @@ def test_up_that_is_stopped_says_what_remains(
     assert "lab down" in err
 
 
+@pytest.mark.parametrize(("arguments", "bare"), [(["up"], False), (["up", "--bare"], True)])
+def test_up_makes_a_lab_whose_nodes_maas_knows_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], bare: bool
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(cli, "up", lambda one, say, *, bare: asked.append(bare))
+    assert cli.main(arguments) == 0
+    assert asked == [bare]
+
+
 def test_up_that_fails_says_why(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def failed(one: Lab, say: object) -> None:
+    def failed(one: Lab, say: object, *, bare: bool) -> None:
         raise LabError("the disk is too small")
 
     monkeypatch.setattr(cli, "up", failed)

@@ -14,10 +14,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from lab import enrol, files, processes, up
+from lab import enrol, files, machines, processes, up
 from lab.errors import LabError
 from lab.machines import Site
 from lab.site import Lab
+
+from .conftest import NETWORK
 
 
 class _Maas(BaseHTTPRequestHandler):
@@ -87,6 +89,35 @@ def test_a_second_up_starts_what_has_ended_and_nothing_else(
     assert running == set(processes.PARTS)
     up.up(lab, said.append)
     assert said[-1].startswith("is up already")
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_maas_of_a_bare_lab_knows_no_machine(monkeypatch: pytest.MonkeyPatch, lab: Lab, bare: bool) -> None:
+    done: list[str] = []
+
+    class Everything:
+        """Stands for each part of a lab that costs root or time."""
+
+        def __init__(self, *arguments: Any) -> None:
+            pass
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *arguments: Everything() if name == "ensure" else None
+
+        tar = reference = digest = ""
+
+    for part in ("preflight", "image", "upstream", "fabric"):
+        monkeypatch.setattr(up, part, Everything())
+    monkeypatch.setattr(up, "Engine", Everything)
+    monkeypatch.setattr(up, "clear", lambda one: None)
+    files.write_json(lab.directory / "machines.json", {})
+    monkeypatch.setattr(up, "_lay_out", lambda one: machines.Site(NETWORK, {}))
+    monkeypatch.setattr(up, "_describe", lambda one, site: {"schema": 1})
+    monkeypatch.setattr(processes, "start", lambda one, part, site: done.append(part))
+    monkeypatch.setattr(enrol, "enrol", lambda site, key: done.append("enrolled"))
+    up.up(lab, lambda text: None, bare=bare)
+    assert done == [*processes.PARTS, *([] if bare else ["enrolled"])]
+    assert files.read_json(lab.description) == {"schema": 1}
 
 
 def test_the_description_has_every_path_absolute_and_every_address_in_the_lab(lab: Lab, site: Site) -> None:

@@ -260,7 +260,7 @@ class FakeMaas:
         return good(box.json())
 
     def _fill(self, box: Box, form: dict[str, list[str]]) -> None:
-        for name in ("pool", "zone", "description", "power_type"):
+        for name in ("hostname", "pool", "zone", "description", "power_type"):
             setattr(box, name, form.get(name, [getattr(box, name)])[0])
         for name, values in form.items():
             if name.startswith("power_parameters_"):

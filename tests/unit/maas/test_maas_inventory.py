@@ -188,8 +188,9 @@ def test_what_maas_knows_is_added_to_the_roster_and_nothing_more(site: Site, ser
     assert listed["maas_deployed"]["hosts"] == ["node01", "node04"]
     assert listed["maas_failed_releasing"]["hosts"] == ["node02"]
     assert listed["maas_ready"]["hosts"] == ["node03"]
-    for name, part in (("node05", "OTHER"), ("node06", "No machine of MAAS is named node06")):
+    for name, part, missing in (("node05", "OTHER", False), ("node06", "No machine of MAAS is named node06", True)):
         assert "maas" not in variables[name]
+        assert variables[name]["maas_problem"]["missing"] is missing
         assert part in variables[name]["maas_problem"]["reason"]
         assert variables[name]["maas_problem"]["remedy"]
     unknown = variables["node06"]["maas_unknown_machines"]

@@ -65,11 +65,28 @@ def test_changed_credentials_are_written_and_not_shown(run: Run) -> None:
     assert next(iter(maas.boxes.values())).power_parameters["power_pass"] == "an0ther-Passw0rd"
 
 
-def test_a_machine_that_enlisted_itself_is_found_by_its_mac(run: Run) -> None:
+def test_a_machine_that_enlisted_itself_is_found_by_its_mac_and_named(run: Run) -> None:
     maas = FakeMaas(Box("auto", "golden-cow", Status.NEW, macs=["52:54:00:aa:00:01"]))
-    result = run(maas_machine, maas, state="enrolled", machines=[known("node01")])
+    result = run(maas_machine, maas, state="enrolled", machines=[known("node01")], diff=True)
     assert result["machines"]["node01"]["system_id"] == "auto"
     assert len(maas.boxes) == 1 and maas.boxes["auto"].power_type == "redfish"
+    assert maas.boxes["auto"].hostname == result["diff"]["after"]["node01"]["hostname"] == "node01"
+    maas.requests.clear()
+    assert run(maas_machine, maas, state="enrolled", machines=[known("node01")])["changed"] is False
+    assert maas.writes == []
+
+
+@pytest.mark.parametrize(
+    ("box", "machine"),
+    [
+        (Box("a", "golden-cow", Status.READY, macs=["52:54:00:aa:00:01"]), known("node01")),
+        (Box("a", "golden-cow", Status.NEW, serial="S1"), known("node01", serial="S1")),
+        (Box("a", "golden-cow", Status.NEW), known("node01", system_id="a")),
+    ],
+)
+def test_a_machine_that_somebody_knows_keeps_its_name(run: Run, box: Box, machine: dict[str, Any]) -> None:
+    run(maas_machine, FakeMaas(box), state="enrolled", machines=[machine])
+    assert (box.hostname, box.power_type) == ("golden-cow", "redfish")
 
 
 def test_a_refused_machine_fails_alone(run: Run) -> None:

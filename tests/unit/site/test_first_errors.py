@@ -50,6 +50,8 @@ SITE = {
     "base_os_apt_repositories": [],
 }
 VAULT = {"vault_maas_api_key": "consumer:token:secret", "vault_registry_tls_key": "key", "vault_registry_htpasswd": []}
+# The sites here have no maas.yml, so that they can be read anywhere.
+UNASKED = "nobody asks MAAS which of these machines it knows."
 Run = Callable[..., tuple[int, str]]
 
 
@@ -148,19 +150,24 @@ def test_secrets_in_an_encrypted_vault_are_as_good_as_files(run: Run, site: Path
     status, told = run("-i", site, "--vault-password-file", password, "playbooks/preflight.yml")
     assert status == 2
     assert [problem.partition("127.0.0.1")[0] for problem in _problems(told)] == [
-        "inventory: maas_url: MAAS at http://"
+        f"inventory: maas.yml: {UNASKED} Remedy: write the file beside hosts.yml, as docs/bring_up.md shows it.",
+        "inventory: maas_url: MAAS at http://",
     ], told
     assert "secret" not in told.replace("secrets", "")
 
 
 def test_what_a_variable_needs_and_is_not_there_is_told(run: Run, site: Path) -> None:
     (site / "group_vars" / "all" / "vault.yml").unlink()
+    log_in = {"bmc_user": "root", "bmc_password": "{{ vault_bmc_default.password }}"}
+    (site / "group_vars" / "all" / "bmc.yml").write_text(yaml.safe_dump(log_in))
     (site / "secrets" / "ssh_host_ca").chmod(0o644)
     status, told = run("-i", site, "playbooks/preflight.yml")
     problems = _problems(told)
     assert status == 2
     assert [problem.partition(" Remedy: ")[0] for problem in problems] == [
         f"{site}/secrets/ssh_host_ca: others may read it (mode 0644).",
+        "inventory: bmc_password: cannot be evaluated: 'vault_bmc_default' is undefined (node001).",
+        f"inventory: maas.yml: {UNASKED}",
         "inventory: maas_api_key: cannot be evaluated: 'vault_maas_api_key' is undefined (node001).",
         "inventory: registry_htpasswd: cannot be evaluated: 'vault_registry_htpasswd' is undefined (head01).",
         "inventory: registry_tls_key: cannot be evaluated: 'vault_registry_tls_key' is undefined (head01).",

@@ -51,7 +51,8 @@ class _Run:
 @pytest.fixture
 def told(ca: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
     """What preflight says of a site whose keys are right but for what a test gives."""
-    for name in ("_run_problems", "_version_problems", "_site_problems", "_url_problems", "_folders"):
+    left_out = ("_run_problems", "_version_problems", "_site_problems", "_machine_problems", "_url_problems")
+    for name in (*left_out, "_folders"):
         monkeypatch.setattr(preflight, name, lambda *_: [])
     monkeypatch.setattr(preflight, "REQUIRED", {"gpu_nodes": {("maas_api_key",): "the key"}})
     monkeypatch.setattr(preflight.ActionBase, "run", lambda *_: {})
