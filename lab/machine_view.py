@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import files
-from lab.machines import Machine, Network
+from lab.machines import DISK_MODEL, Machine, Network
 
 _INIT = Path(__file__).parent / "node"
 
@@ -201,7 +201,7 @@ def _hardware(directory: Path, machine: Machine) -> None:
         "dev": "259:0",
         "queue/rotational": "0",
         "queue/scheduler": "[none] mq-deadline",
-        "device/model": "Firstlight NVMe",
+        "device/model": DISK_MODEL,
         "device/serial": f"{machine.serial}-D0",
     }
     for name, value in disk.items():

@@ -20,6 +20,9 @@ from lab.errors import LabError
 FIRST_HEAD, FIRST_NODE, BMC_DISTANCE = 10, 21, 100
 MOST_HEADS, MOST_NODES = FIRST_NODE - FIRST_HEAD, BMC_DISTANCE + FIRST_HEAD - FIRST_NODE
 
+# Of every disk, as the machine itself and its commissioning say it.
+DISK_MODEL = "Firstlight NVMe"
+
 
 @dataclass(frozen=True)
 class Hardware:

@@ -11,7 +11,7 @@ from lab import files, machine_view, seed
 from lab.bmc import pxe
 from lab.engine import REBOOTED, Engine
 from lab.errors import LabError
-from lab.machines import Machine, Network
+from lab.machines import DISK_MODEL, Machine, Network
 
 
 class ContainerHost:
@@ -68,7 +68,14 @@ class ContainerHost:
             "system_vendor": "Firstlight",
             "system_product": hardware.model,
             "interfaces": [{"mac": machine.mac, "address": f"{machine.address}/{self._network.prefix_length}"}],
-            "disks": [{"name": "nvme0n1", "size": hardware.disk_gb * 10**9, "serial": f"{machine.serial}-D0"}],
+            "disks": [
+                {
+                    "name": "nvme0n1",
+                    "size": hardware.disk_gb * 10**9,
+                    "model": DISK_MODEL,
+                    "serial": f"{machine.serial}-D0",
+                }
+            ],
         }
 
 

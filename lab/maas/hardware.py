@@ -136,30 +136,39 @@ def _discover(region: Region, machine: Record, address: str) -> Record:
 
 
 def _take_disks(region: Region, machine: Record, disks: list[Any]) -> None:
-    known = {disk["name"]: disk for disk in machine["disks"]}
+    # A disk that says its serial stays the same object of MAAS, whatever number the kernel gave it this time.
+    known = {disk["serial"] or disk["name"]: disk for disk in machine["disks"]}
     taken: list[Record] = []
     for given in disks:
-        name = str(given["name"])
-        before = known.get(name, {})
+        name, serial = str(given["name"]), str(given.get("serial", ""))
+        before = known.get(serial or name, {})
         taken.append(
             {
                 "id": before.get("id") or region.store.next_id("blockdevice"),
                 "name": name,
                 "size": int(given["size"]),
                 "model": str(given.get("model", "")),
-                "serial": str(given.get("serial", "")),
+                "serial": serial,
                 "tags": [str(tag) for tag in given.get("tags", [])],
-                # the boot disk gets MAAS's flat layout
-                "partition": None if taken else _new_partition(region),
+                "partition": None,
             }
         )
-    machine["disks"] = taken
+    machine["disks"] = sorted(taken, key=lambda disk: int(disk["id"]))
+    if machine["boot_disk"] not in [disk["id"] for disk in taken]:
+        machine["boot_disk"] = None
+    lay_out(region, machine, boot_disk(machine))
 
 
-def lay_out(region: Region, machine: Record, flat: bool) -> None:
-    """Give the boot disk one partition, or none at all."""
-    for position, disk in enumerate(machine["disks"]):
-        disk["partition"] = _new_partition(region) if flat and position == 0 else None
+def boot_disk(machine: Record) -> Record | None:
+    """The disk that was chosen, else the one that MAAS has known longest."""
+    disks: list[Record] = machine["disks"]
+    return next((disk for disk in disks if disk["id"] == machine["boot_disk"]), disks[0] if disks else None)
+
+
+def lay_out(region: Region, machine: Record, root: Record | None) -> None:
+    """MAAS's flat layout: one partition on `root`, and none on any other disk."""
+    for disk in machine["disks"]:
+        disk["partition"] = _new_partition(region) if root and disk["id"] == root["id"] else None
 
 
 def _new_partition(region: Region) -> Record:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.maas import hardware
 from lab.maas.actions import permitted
@@ -40,8 +40,18 @@ def set_storage_layout(region: Region, request: Request, system_id: str) -> Reco
         raise Refusal(400, "There are currently no storage devices.  Please commission the machine again.")
     if wanted not in ("flat", "blank"):
         raise Refusal(400, f"The lab's machines have no layout {wanted}: use flat or blank")
-    hardware.lay_out(region, machine, wanted == "flat")
+    hardware.lay_out(region, machine, _root_device(machine, request.data) if wanted == "flat" else None)
     return show_machine(region, machine)
+
+
+def _root_device(machine: Record, data: Any) -> Record | None:
+    """The disk whose id is given, else the boot disk. MAAS takes no name here, whatever its own description says."""
+    given, by_id = str(data.get("root_device") or ""), {str(disk["id"]): disk for disk in machine["disks"]}
+    if given and given not in by_id:
+        errors, choices = Errors(), ", ".join(repr(one) for one in by_id)
+        errors.add("root_device", f"{given!r} is not a valid root_device.  It should be one of: {choices}.")
+        errors.refuse()
+    return by_id[given] if given else hardware.boot_disk(machine)
 
 
 def _restorable(region: Region, request: Request, system_id: str, what: str) -> Record:
@@ -68,7 +78,7 @@ def restore_networking(region: Region, request: Request, system_id: str) -> Reco
 def restore_storage(region: Region, request: Request, system_id: str) -> Record:
     """`op=restore_storage_configuration`"""
     machine = _restorable(region, request, system_id, "storage configuration")
-    hardware.lay_out(region, machine, flat=True)
+    hardware.lay_out(region, machine, hardware.boot_disk(machine))
     return show_machine(region, machine)
 
 
@@ -76,7 +86,7 @@ def restore_default(region: Region, request: Request, system_id: str) -> Record:
     """`op=restore_default_configuration`"""
     machine = _restorable(region, request, system_id, "default networking and storage configuration")
     _restore_networking(region, machine)
-    hardware.lay_out(region, machine, flat=True)
+    hardware.lay_out(region, machine, hardware.boot_disk(machine))
     return show_machine(region, machine)
 
 
@@ -109,8 +119,8 @@ def clone(region: Region, request: Request) -> Response:
     assert source is not None
     for machine in targets:
         if storage:
-            flat = bool(source["disks"] and source["disks"][0]["partition"])
-            hardware.lay_out(region, machine, flat)
+            flat = any(disk["partition"] for disk in source["disks"])
+            hardware.lay_out(region, machine, hardware.boot_disk(machine) if flat else None)
         if network:
             for mine, theirs in zip(machine["interfaces"], source["interfaces"], strict=False):
                 links = [{**link, "id": region.store.next_id("link")} for link in theirs["links"]]

@@ -285,6 +285,7 @@ def blank(region: Region) -> Record:
         "acquired": False,
         "interfaces": [],
         "disks": [],
+        "boot_disk": None,
         "current_sets": {},
         "job": None,
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lab.maas import actions, filters, machine_form
 from lab.maas.forms import string_bool
 from lab.maas.transitions import COMMISSIONABLE, RELEASABLE, Status, label
-from lab.maas.views import show_disk, show_machine
+from lab.maas.views import show_machine
 from lab.maas.wire import NO_CONTENT, Refusal, Request, Response, conflict, forbidden, missing
 
 if TYPE_CHECKING:
@@ -126,12 +126,6 @@ def get_curtin_config(region: Region, request: Request, system_id: str) -> Respo
     if machine["status"] not in (Status.DEPLOYING, Status.DEPLOYED, Status.FAILED_DEPLOYMENT):
         raise Refusal(400, f"Machine {machine['hostname']} is not in a deployment state.")
     return Response(200, b"{}\n", "text/plain")
-
-
-def list_disks(region: Region, request: Request, system_id: str) -> list[Record]:
-    """`GET nodes/{system_id}/blockdevices/`"""
-    machine = _get(region, system_id, "Node")
-    return [show_disk(machine, disk) for disk in machine["disks"]]
 
 
 def allocate(region: Region, request: Request) -> Record:

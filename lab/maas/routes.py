@@ -16,6 +16,7 @@ from lab.maas import (
     boot_sources,
     conditions,
     controllers,
+    disks,
     events,
     fabrics,
     interfaces,
@@ -286,7 +287,11 @@ RESOURCES = (
             ("POST", "disconnect"): interfaces.disconnect,
         },
     ),
-    _resource("nodes/([^/]+)/blockdevices/", {("GET", None): machines.list_disks}),
+    _resource("nodes/([^/]+)/blockdevices/", {("GET", None): disks.list_disks}),
+    _resource(
+        "nodes/([^/]+)/blockdevices/([^/]+)/",
+        {("GET", None): disks.read, ("POST", "set_boot_disk"): disks.set_boot_disk},
+    ),
     _resource("nodes/([^/]+)/results/", {("GET", None): script_results.list_results}),
     _resource(
         "nodes/([^/]+)/results/([^/]+)/",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.maas import scripts
-from lab.maas.hardware import INFO_KEYS
+from lab.maas.hardware import INFO_KEYS, boot_disk
 from lab.maas.network import DOMAIN, show_subnet, show_vlan, subnet_by_id, vlan_by_id
 from lab.maas.transitions import IN_USE, label
 
@@ -152,6 +152,7 @@ def show_machine(region: Region, machine: Record) -> Record:
     data = region.store.data
     interfaces = [show_interface(region, machine, one) for one in machine["interfaces"]]
     disks = [show_disk(machine, disk) for disk in machine["disks"]]
+    booted = boot_disk(machine)
     pool = next(one for one in data["pools"] if one["id"] == machine["pool"])
     zone = next(one for one in data["zones"] if one["id"] == machine["zone"])
     return {
@@ -186,7 +187,7 @@ def show_machine(region: Region, machine: Record) -> Record:
         ],
         "last_sync": None,
         "locked": machine["locked"],
-        "boot_disk": disks[0] if disks else None,
+        "boot_disk": show_disk(machine, booted) if booted else None,
         "domain": DOMAIN,
         "system_id": machine["system_id"],
         "zone": show_zone(zone),

@@ -89,6 +89,34 @@ options:
       description:
         description: What MAAS shows as its description.
         type: str
+      os_disk:
+        description:
+          - What the disk that gets the system is known by, as C(hardware.os_disk) of a node class says it. Exactly one
+            disk of the machine must be so, or the machine is refused. The kernel's names of disks change from boot to
+            boot, what a disk says of itself does not.
+          - Before O(state=deployed) deploys a machine, MAAS is told to boot it from that disk, where it would not, and
+            to lay it out flat, where the root would not lie on it. An allocated machine is released for that, since
+            MAAS allows it for machines that are Ready.
+          - Check mode cannot foretell it for machines that are to be commissioned first.
+          - Without it MAAS's own choice stands.
+        type: dict
+        suboptions:
+          model:
+            description: Its model as MAAS shows it; V(*) and V(?) stand for any text and any character.
+            type: str
+          serial:
+            description: Its serial number, likewise.
+            type: str
+          size_gb:
+            description: Its size in GB (10^9 bytes, as data sheets count).
+            type: dict
+            suboptions:
+              min:
+                description: At least so much.
+                type: float
+              max:
+                description: At most so much.
+                type: float
   state:
     description:
       - With V(enrolled), machines exist with their power parameters, and nothing is started.
@@ -96,7 +124,8 @@ options:
         Machines that are further on are left alone.
       - With V(allocated), they are commissioned where need be, and allocated to the key's user.
       - With V(deployed), machines are commissioned where need be, their serial is compared with the roster's, and they
-        are deployed. A machine that is deployed with another operating system is refused, not erased.
+        are deployed, onto O(machines[].os_disk) where that is given. A machine that is deployed with another operating
+        system is refused, not erased.
       - With V(released), machines are given back to MAAS, with O(erase). Releasing stops a deployment under way.
       - With V(broken), machines are marked broken; MAAS releases those that are deployed. With V(fixed), those that are
         marked are marked fixed.
@@ -202,6 +231,9 @@ EXAMPLES = r"""
       - name: node01
         serial: 1660224500123
         user_data: "{{ lookup('ansible.builtin.template', 'user-data.yml.j2') }}"
+        os_disk:
+          model: "Dell BOSS-N1*"
+          size_gb: {min: 900, max: 1000}
       - name: node02
         serial: 1660224500124
   run_once: true
@@ -355,6 +387,15 @@ MORE: dict[str, dict[str, Any]] = {
     "pool": {"type": "str"},
     "zone": {"type": "str"},
     "description": {"type": "str"},
+    "os_disk": {
+        "type": "dict",
+        "options": {
+            "model": {"type": "str"},
+            "serial": {"type": "str"},
+            "size_gb": {"type": "dict", "options": {"min": {"type": "float"}, "max": {"type": "float"}}},
+        },
+        "required_one_of": [["model", "serial", "size_gb"]],
+    },
 }
 # Only on the way to these states a machine is created that MAAS does not have.
 _CREATES = (State.ENROLLED, State.COMMISSIONED, State.ALLOCATED, State.DEPLOYED)

@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback  # type: ignore[import-untyped]
 
+from .disks import OsDisk
 from .errors import MaasError
 from .matching import Problem, Wanted
 from .reconcile import Converged
@@ -101,9 +102,17 @@ def wanted(module: AnsibleModule, *options: str) -> list[Wanted]:
             system_id=item["system_id"] or "",
             serial=item["serial"] or "",
             mac_addresses=tuple(item.get("mac_addresses") or ()),
+            os_disk=_os_disk(item.get("os_disk")),
         )
         for item in items
     ]
+
+
+def _os_disk(given: Mapping[str, Any] | None) -> OsDisk | None:
+    if given is None:
+        return None
+    size = given["size_gb"] or {}
+    return OsDisk(given["model"], given["serial"], size.get("min"), size.get("max"))
 
 
 def problem_result(problem: Problem) -> dict[str, Any]:

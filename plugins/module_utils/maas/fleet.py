@@ -31,7 +31,7 @@ from .errors import (
 )
 from .machines import Machine
 from .matching import Problem, Wanted
-from .planning import Goal, next_step, shows_effect
+from .planning import Goal, Step, next_step, shows_effect
 from .requests import latest_events, read_machines
 from .transitions import Action
 
@@ -84,6 +84,8 @@ class Particulars:
         return {**remark, **ERASE[self.erase]} if action is Action.RELEASE else remark
 
 
+# Of these a second one does nothing that the first did not.
+_REPEATABLE = frozenset({Action.SET_BOOT_DISK, Action.SET_STORAGE_LAYOUT})
 _REMARKED = frozenset({Action.RELEASE, Action.MARK_BROKEN, Action.MARK_FIXED, Action.LOCK, Action.UNLOCK})
 
 
@@ -204,7 +206,7 @@ class Fleet:
     def _advance(self, pending: Sequence[_Tracked]) -> list[_Tracked]:
         """Plan every machine and send what is to be sent; returns those that are not settled."""
         waiting: list[_Tracked] = []
-        acting: list[tuple[_Tracked, Action]] = []
+        acting: list[tuple[_Tracked, Step]] = []
         for item in pending:
             if item.outcome.failed or self._unsettled(item):
                 waiting.append(item)
@@ -215,11 +217,11 @@ class Fleet:
             elif step.action is not Action.DONE:
                 waiting.append(item)
                 if step.action.writes:
-                    acting.append((item, step.action))
+                    acting.append((item, step))
         if acting:
             self._check_wanted()
             with ThreadPoolExecutor(max_workers=self._pace.concurrency) as pool:
-                for answer in [pool.submit(self._act, item, action) for item, action in acting]:
+                for answer in [pool.submit(self._act, item, step) for item, step in acting]:
                     answer.result()
         return [item for item in waiting if not item.outcome.failed]
 
@@ -241,15 +243,19 @@ class Fleet:
         item.asked, item.doubt = None, None
         return item.outcome.failed
 
-    def _act(self, item: _Tracked, action: Action) -> None:
-        path = f"machines/{item.machine.system_id}/"
+    def _act(self, item: _Tracked, step: Step) -> None:
+        action, path = step.action, f"machines/{item.machine.system_id}/"
         fields: Fields = self._particulars.form(action)
         if action is Action.DEPLOY:
             fields = self._deployment.form(item.host.name)
         elif action is Action.ALLOCATE:
             path, fields = "machines/", {"system_id": item.machine.system_id}
+        elif action is Action.SET_BOOT_DISK:
+            path = f"nodes/{item.machine.system_id}/blockdevices/{step.disk}/"
+        elif action is Action.SET_STORAGE_LAYOUT:
+            fields = {"storage_layout": "flat", "root_device": step.disk}
         try:
-            self._client.post(path, action.value, fields)
+            self._client.post(path, action.value, fields, idempotent=action in _REPEATABLE)
         except Unauthorized:
             raise
         except (BadRequest, Forbidden, NotFound) as error:

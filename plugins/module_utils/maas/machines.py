@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from .disks import Disk, root_disk
 from .errors import InvalidResponse
 
 
@@ -47,7 +48,8 @@ class Machine:
     """One machine of MAAS. `serial` is empty where MAAS knows none; `addresses` are grouped by subnet (CIDR),
     `networks` are the same by the subnet's name. `bmc_address` is known only to who asked for power parameters.
 
-    `event` is MAAS's latest event for the machine as one line, empty where there is none.
+    `event` is MAAS's latest event for the machine as one line, empty where there is none. `boot_disk` and `root_disk`
+    are ids of `disks`: from which the machine will boot, and on which MAAS will mount the root.
     """
 
     system_id: str
@@ -73,6 +75,9 @@ class Machine:
     bmc_address: str = ""
     error: str = ""
     event: str = ""
+    disks: tuple[Disk, ...] = ()
+    boot_disk: int | None = None
+    root_disk: int | None = None
 
     @classmethod
     def from_json(cls, data: Any) -> Machine:
@@ -83,6 +88,7 @@ class Machine:
             addresses = _addresses(data.get("interface_set") or ())
             hardware = data.get("hardware_info") or {}
             serial = str(hardware.get("system_serial") or "").strip()
+            devices = data.get("physicalblockdevice_set") or ()
             return cls(
                 system_id=str(data["system_id"]),
                 hostname=str(data["hostname"]),
@@ -106,6 +112,9 @@ class Machine:
                 primary_address=_primary(data, addresses),
                 error=str(data.get("error_description") or ""),
                 event=_joined(data.get("status_action"), data.get("status_message")),
+                disks=tuple(map(Disk.from_json, devices)),
+                boot_disk=int(data["boot_disk"]["id"]) if data.get("boot_disk") else None,
+                root_disk=root_disk(devices),
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             name = data.get("hostname") or data.get("system_id") or "a machine"
@@ -116,7 +125,7 @@ class Machine:
 
     @classmethod
     def from_vars(cls, data: Mapping[str, Any]) -> Machine:
-        """The inverse of `as_vars`."""
+        """The inverse of `as_vars`, but for what that leaves out."""
         return cls(
             **{
                 **data,
@@ -128,7 +137,7 @@ class Machine:
         )
 
     def as_vars(self) -> dict[str, Any]:
-        """The machine as plain data, for variables, results and caches."""
+        """The machine as plain data, for variables, results and caches; without its disks."""
         return {
             "system_id": self.system_id,
             "hostname": self.hostname,

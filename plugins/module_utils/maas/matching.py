@@ -11,17 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .disks import OsDisk
 from .machines import Machine
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One host of the roster, as far as MAAS can know it. Empty text means not given."""
+    """One host of the roster, as far as MAAS can know it. Empty text means not given.
+
+    Without `os_disk` the system goes where MAAS puts it.
+    """
 
     name: str
     system_id: str = ""
     serial: str = ""
     mac_addresses: tuple[str, ...] = ()
+    os_disk: OsDisk | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from .disks import OsDisk
 from .machines import Machine, Status
 from .matching import Wanted, serial_problem
 from .transitions import (
@@ -41,11 +42,12 @@ class Goal:
 
 @dataclass(frozen=True)
 class Step:
-    """One step; `reason` and `remedy` are filled for REFUSE."""
+    """One step; `reason` and `remedy` are filled for REFUSE, `disk` (MAAS's id) where one is chosen."""
 
     action: Action
     reason: str = ""
     remedy: str = ""
+    disk: int | None = None
 
 
 _LOOK = "Look at the machine in MAAS."
@@ -84,6 +86,8 @@ _SETS: dict[Action, dict[str, bool | str]] = {
     Action.POWER_ON: {"power_state": "on"},
     Action.POWER_OFF: {"power_state": "off"},
 }
+# These leave it alone, too; by what they show their effect.
+_CHOOSES = {Action.SET_BOOT_DISK: "boot_disk", Action.SET_STORAGE_LAYOUT: "root_disk"}
 # Such requests do not disturb what runs on a machine in service.
 _HARMLESS = frozenset({Action.LOCK, Action.UNLOCK, Action.POWER_ON})
 # A run sends each of these once at most.
@@ -94,6 +98,8 @@ def shows_effect(action: Action, before: Machine, now: Machine) -> bool:
     """True where a machine shows that this action was carried out, or that something else happened to it since."""
     if action in _SETS:
         return any(getattr(now, name) == value for name, value in _SETS[action].items())
+    if action in _CHOOSES and getattr(now, _CHOOSES[action]) != getattr(before, _CHOOSES[action]):
+        return True
     # MAAS allocates a machine on the way to deploying it, and leaves it so when the second half fails.
     halfway = action is Action.DEPLOY and now.status == Status.ALLOCATED
     return now.status != before.status and not halfway
@@ -119,14 +125,18 @@ def next_step(machine: Machine, host: Wanted, goal: Goal, done: Sequence[Action]
         return Step(Action.DONE)
     if not isinstance(cell, Action):
         return _refuse(*_filled(cell, machine))
-    if cell in _ONCE and cell in done and cell.writes:
+    step = Step(cell)
+    if cell is Action.DEPLOY and host.os_disk is not None:
+        step = _onto_disk(machine, host.os_disk, status)
+    if step.action in _ONCE and step.action in done and step.action.writes:
         return _refuse(
-            f"{cell.value} had no effect: it is {machine.status_name} (power {machine.power_state or 'unknown'}).",
+            f"{step.action.value} had no effect: it is {machine.status_name}"
+            f" (power {machine.power_state or 'unknown'}).",
             "Look at the machine's events in MAAS, and at its BMC.",
         )
     if cell is Action.DONE and status is Status.DEPLOYED and goal.state is State.DEPLOYED:
         return _deployed(machine, goal)
-    return _write_problem(machine, goal, status, cell) or Step(cell)
+    return _write_problem(machine, goal, status, step.action) or step
 
 
 @dataclass(frozen=True)
@@ -148,9 +158,10 @@ def foresee(machine: Machine, host: Wanted, goal: Goal) -> Foresight:
         step = next_step(machine, host, goal, done)
         steps.append(step)
         after: Status | None = None
-        if step.action in _SETS:
+        sets = _SETS.get(step.action, {_CHOOSES[step.action]: step.disk} if step.action in _CHOOSES else None)
+        if sets is not None:
             done.append(step.action)
-            machine = replace(machine, **_SETS[step.action])  # type: ignore[arg-type]
+            machine = replace(machine, **sets)
             continue
         if step.action is Action.WAIT:
             after = _AFTER_WAIT.get(Status(machine.status))
@@ -159,6 +170,9 @@ def foresee(machine: Machine, host: Wanted, goal: Goal) -> Foresight:
             after = _OUTCOME.get(step.action)
         if after is None:
             return Foresight(tuple(steps), machine)
+        if machine.status in _UNUSED:
+            # Commissioning finds the disks anew: which of them it will be cannot be foretold.
+            host = replace(host, os_disk=None)
         machine = _foreseen(machine, after, host, goal)
 
 
@@ -175,6 +189,33 @@ def _foreseen(machine: Machine, status: Status, host: Wanted, goal: Goal) -> Mac
         distro_series=(machine.distro_series if was_deploying else goal.distro_series) if deployed else "",
         serial=machine.serial or host.serial,
     )
+
+
+def _onto_disk(machine: Machine, wanted: OsDisk, status: Status) -> Step:
+    """The next step of a machine that may be deployed, but onto one disk only."""
+    found = wanted.among(machine.disks)
+    if not machine.disks:
+        return _refuse(
+            "MAAS knows no disk of it, so none can be chosen for the system.",
+            "Look at its storage controller, and commission it again.",
+        )
+    if len(found) != 1:
+        listed = "; ".join(map(str, machine.disks))
+        which = f"{len(found) or 'None'} of its {len(machine.disks)} disks {'are' if found else 'is'}"
+        return _refuse(
+            f"{which} as hardware.os_disk of its node class says ({wanted}), and it must be one: {listed}.",
+            "Correct hardware.os_disk in the node class so that it describes exactly one of these disks; or mend"
+            " what is built in, and commission the machine again.",
+        )
+    disk = found[0].id
+    if status is Status.ALLOCATED:
+        # MAAS shows no mount points of some allocated machines, and lets disks be chosen of Ready ones only.
+        right = machine.boot_disk == disk and machine.root_disk in (disk, None)
+        return Step(Action.DEPLOY if right else Action.RELEASE)
+    if machine.boot_disk != disk:
+        return Step(Action.SET_BOOT_DISK, disk=disk)
+    # The layout stays on the former disk when another is booted from. An interrupted run may have left it so.
+    return Step(Action.DEPLOY) if machine.root_disk == disk else Step(Action.SET_STORAGE_LAYOUT, disk=disk)
 
 
 def _has_it(machine: Machine, state: State) -> bool:

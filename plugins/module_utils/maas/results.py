@@ -66,11 +66,22 @@ def diff(
             if {Action.POWER_ON, Action.POWER_OFF} & set(outcome.actions):
                 shown["before"][name]["power_state"] = outcome.before.power_state
                 shown["after"][name]["power_state"] = after[name].power_state
+            if {Action.SET_BOOT_DISK, Action.SET_STORAGE_LAYOUT} & set(outcome.actions):
+                shown["before"][name] |= _disks(outcome.before)
+                shown["after"][name] |= _disks(after[name])
     for name, (before, then) in enrolled.items():
         for side, fields in (("before", before), ("after", then)):
             if fields:
                 shown[side].setdefault(name, {}).update(fields)
     return shown
+
+
+def _disks(machine: Machine) -> dict[str, str]:
+    known = {disk.id: str(disk) for disk in machine.disks}
+    return {
+        "boot_disk": known.get(machine.boot_disk or 0, ""),
+        "root_disk": known.get(machine.root_disk or 0, ""),
+    }
 
 
 def _shown(machine: Machine, tags: Sequence[str] = ()) -> dict[str, Any]:

@@ -17,6 +17,8 @@ class Action(str, Enum):
 
     COMMISSION = "commission"
     ALLOCATE = "allocate"
+    SET_BOOT_DISK = "set_boot_disk"
+    SET_STORAGE_LAYOUT = "set_storage_layout"
     DEPLOY = "deploy"
     RELEASE = "release"
     MARK_BROKEN = "mark_broken"

@@ -76,6 +76,11 @@ def _contradictions(document: Document, stem: str) -> Iterator[Problem]:
         message = f"is {manager}, but gpu_driver is {driver}"
         remedy = "give both the same version; the fabric manager refuses another driver"
         yield document.problem(("software", "fabric_manager"), message, remedy)
+    size = _mapping(_mapping(_mapping(data, "hardware"), "os_disk"), "size_gb")
+    least, most = size.get("min"), size.get("max")
+    if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
+        message = f"has a min of {least} and a max of {most}: no disk is so"
+        yield document.problem(("hardware", "os_disk", "size_gb"), message, "make min the smaller of the two")
     yield from _excluded_twice(document)
 
 

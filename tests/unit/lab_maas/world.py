@@ -273,6 +273,7 @@ class Machine:
         self.number = number
         self.exit_status = exit_status
         self.install = install
+        self.disks: list[dict[str, Any]] = []
         self.seen: list[dict[str, Any]] = []
         self.answers: list[Answer] = []
 
@@ -286,7 +287,8 @@ class Machine:
         self.seen.append(order)
         token = order.get("token")
         if order["action"] == "commission":
-            report = {"token": token, "hardware": hardware_of(self.number), "exit_status": self.exit_status}
+            hardware = hardware_of(self.number) | ({"disks": self.disks} if self.disks else {})
+            report = {"token": token, "hardware": hardware, "exit_status": self.exit_status}
             self.answers.append(self.world.report(order["results_url"], report))
             self.world.power.states[bmc_of(self.number)] = "off"
         elif order["action"] == "install":

@@ -171,7 +171,9 @@ def test_a_repaired_node_is_provisioned_anew_and_the_exchange_is_told(site: Site
     assert run.report["nodes"]["fit1"]["state"] == "admitted"
     assert [phase["name"] for phase in run.report["phases"]] == STEPS
     assert (machines(run, "released"), machines(run, "deployed")) == ([["fit1"]], [["fit1"]])
-    assert run.told("maas_machine")[0]["erase"] == "quick"
+    released, deployed = run.told("maas_machine")
+    assert released["erase"] == "quick"
+    assert deployed["machines"][0]["os_disk"] == {"model": "Firstlight NVMe*", "size_gb": {"min": 1800}}
     told = findings(run.report, "fit1")["repair.parts"]
     assert told["verdict"] == "warn"
     assert re.search(r"gpu 0000:\S+: OLD -> NEW \(before: run ", told["summary"])

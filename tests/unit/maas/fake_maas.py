@@ -59,6 +59,9 @@ class Box:
     commissioned_serial: str | None = None
     plan: dict[str, list[Status]] = field(default_factory=dict)
     coming: list[Status] = field(default_factory=list)
+    disks: list[dict[str, Any]] = field(default_factory=list)
+    boot_disk: int | None = None
+    root_disk: int | None = None
 
     def json(self) -> dict[str, Any]:
         label = LABELS.get(self.status, self.status.name.replace("_", " ").capitalize())
@@ -86,7 +89,13 @@ class Box:
             "boot_interface": interface,
             "ip_addresses": [self.address] if self.address else [],
             "error_description": self.error,
+            "physicalblockdevice_set": [self._disk(disk) for disk in self.disks],
+            "boot_disk": next((self._disk(disk) for disk in self.disks if disk["id"] == self.boot_disk), None),
         }
+
+    def _disk(self, disk: dict[str, Any]) -> dict[str, Any]:
+        root = {"filesystem": {"mount_point": "/"}}
+        return {**disk, "filesystem": None, "partitions": [root] if disk["id"] == self.root_disk else []}
 
     def advance(self) -> None:
         if self.coming:
@@ -199,6 +208,19 @@ class FakeMaas:
                 if box.status is not Status.READY:
                     return text(409, f"No machine with system ID {box.system_id} available.")
                 box.status, box.owner = Status.ALLOCATED, self.user
+                return good(box.json())
+            case "POST", ["nodes", system_id, "blockdevices", disk], "set_boot_disk":
+                box = self.boxes[system_id]
+                if box.status is not Status.READY:
+                    return text(409, "Cannot set as boot disk because the machine is not Ready.")
+                box.boot_disk = int(disk)
+                return Response(200, {"content-type": "text/plain"}, b"OK")
+            case "POST", ["machines", system_id], "set_storage_layout":
+                box = self.boxes[system_id]
+                if box.status is not Status.READY:
+                    return text(409, "Cannot change the storage layout on a machine that is not Ready.")
+                assert form["storage_layout"] == ["flat"]
+                box.root_disk = int(form["root_device"][0])
                 return good(box.json())
             case "POST", ["machines", system_id], ("lock" | "unlock") as action:
                 self.boxes[system_id].locked = action == "lock"

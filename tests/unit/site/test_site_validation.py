@@ -259,6 +259,9 @@ TWICE = [{"id": "gpu.xid", "reason": "x"}, {"id": "gpu.xid", "reason": "y"}]
     [
         ("name", "big", "small.yml:2: name: is 'big', but the file is small.yml"),
         ("hardware.mounts", None, "hardware.mounts: is missing"),
+        ("hardware.os_disk", {}, "hardware.os_disk: is empty"),
+        ("hardware.os_disk", {"name": "nvme0n1"}, "hardware.os_disk.name: unknown key"),
+        ("hardware.os_disk", {"size_gb": {"min": 1000, "max": 900}}, "size_gb: has a min of 1000 and a max of 900"),
         ("hardware.gpus.count", "2", 'hardware.gpus.count: is "2", must be a whole number'),
         ("hardware.gpus.model", None, "hardware.gpus.model: is missing"),
         ("hardware.gpus.modell", "x", "hardware.gpus.modell: unknown key (did you mean 'model'?)"),
