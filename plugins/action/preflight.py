@@ -75,7 +75,7 @@ OPTIONAL = {
 # How the variables begin that playbooks and roles read.
 OWN = (
     *("base_os_", "cluster_ssh_", "common_", "container_runtime_", "file_mirror_", "gpu_driver_", "nccl_", "registry_"),
-    *("bmc_", "fabric_", "maas_", "maas_config_"),
+    *("bmc_", "fabric_", "maas_", "maas_config_", "os_image_"),
 )
 # A variable that every inventory has from the common file; without it dozens of defaults are missing.
 COMMON = "maas_in_service_tag"
