@@ -43,7 +43,7 @@ PLAYBOOK = """
 STAND_IN = """
 import json, os
 from ansible.module_utils.basic import AnsibleModule
-options = ("path", "suite", "architecture", "variant", "repositories", "packages", "hooks", "source_date_epoch", "timeout")
+options = "path suite architecture variant repositories packages hooks source_date_epoch timeout".split()
 module = AnsibleModule(argument_spec={name: {"type": "raw"} for name in options}, supports_check_mode=True)
 path = module.params["path"]
 there = os.path.exists(path)
