@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: root_tarball
 short_description: Build a root file system as a tarball, reproducibly
-version_added: 0.3.0
+version_added: 0.2.0
 author:
   - firstlight.cluster authors (@firstlight-cluster)
 description:
@@ -129,7 +129,7 @@ EXAMPLES = r"""
         components: [main]
         signed_by: /usr/share/keyrings/debian-archive-keyring.gpg
     packages:
-      - {name: linux-image-6.1.0-41-amd64, version: 6.1.158-1}
+      - {name: linux-image-6.1.0-50-amd64, version: 6.1.176-1}
       - {name: cloud-init}
     source_date_epoch: 1795392000
   become: true

@@ -87,8 +87,8 @@ MUTANTS = [
         "kernel",
         "os_image/vars/main.yml",
         "the kernel is left out",
-        "([os_image_kernel] if os_image_kernel else []) + os_image_packages",
-        "os_image_packages",
+        "if os_image_kernel else []",
+        "if false else []",
         OS_IMAGE,
     ),
     _beside(

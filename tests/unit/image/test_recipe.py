@@ -35,7 +35,7 @@ def options(**changes: Any) -> dict[str, Any]:
         "architecture": "amd64",
         "variant": "minbase",
         "repositories": [DEBIAN],
-        "packages": [{"name": "linux-image-6.1.0-41-amd64", "version": "6.1.158-1"}, {"name": "cloud-init"}],
+        "packages": [{"name": "linux-image-6.1.0-50-amd64", "version": "6.1.176-1"}, {"name": "cloud-init"}],
         "hooks": [{"name": "marker", "content": "#!/bin/sh\n"}],
         "source_date_epoch": 1795392000,
         **changes,
@@ -44,8 +44,8 @@ def options(**changes: Any) -> dict[str, Any]:
 
 def test_pinned_packages_are_asked_for_by_version_and_held() -> None:
     told = command(Recipe.from_options(options()), FOLDER, "part.tar.gz")
-    assert "--include=linux-image-6.1.0-41-amd64=6.1.158-1,cloud-init" in told
-    assert '--customize-hook=chroot "$1" apt-mark hold linux-image-6.1.0-41-amd64' in told
+    assert "--include=linux-image-6.1.0-50-amd64=6.1.176-1,cloud-init" in told
+    assert '--customize-hook=chroot "$1" apt-mark hold linux-image-6.1.0-50-amd64' in told
     assert told[-3:] == ["bookworm", f"{FOLDER}/part.tar.gz", f"{FOLDER}/sources/firstlight-debian.sources"]
 
 

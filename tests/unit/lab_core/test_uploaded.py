@@ -75,8 +75,9 @@ def test_what_is_no_root_file_system_is_refused(tmp_path: Path, absent: str) -> 
         customised(tmp_path, {name: content for name, content in ROOT.items() if name != absent})
 
 
-def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "root.tar").write_bytes(b"x" * 5000)
+@pytest.mark.parametrize("content", [b"", b"no archive", b"x" * 5000])
+def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "root.tar").write_bytes(content)
     with pytest.raises(LabError, match="is no root file system"):
         uploaded.customise(tmp_path / "root.tar", tmp_path)
 

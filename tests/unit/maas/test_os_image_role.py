@@ -23,6 +23,7 @@ from test_maas_config_role import ROOT, served
 
 __all__ = ["served"]
 Play = Callable[..., subprocess.CompletedProcess[str]]
+KERNEL = {"name": "linux-image-6.1.0-50-amd64", "version": "6.1.176-1"}
 PLAYBOOK = """
 - hosts: localhost
   connection: local
@@ -33,7 +34,8 @@ PLAYBOOK = """
         os_image_name: "{{ name | default('gpu-node-1') }}"
         os_image_suite: bookworm
         os_image_repositories: [{name: debian, uris: [http://m/], suites: [bookworm], signed_by: /k.gpg}]
-        os_image_kernel: {name: linux-image-6.1.0-41-amd64, version: 6.1.158-1}
+        os_image_kernel: "{{ kernel }}"
+        os_image_kernel_version: 6.1.176-1
         os_image_packages: [{name: cloud-init}]
         os_image_directory: "{{ folder }}"
         os_image_maas_url: "{{ maas | default('') }}"
@@ -74,7 +76,8 @@ def play(tmp_path: Path) -> Play:
     (tmp_path / "ansible.cfg").write_text("[defaults]\n")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        extra = ["-e", f"folder={tmp_path}", "-e", "ansible_become=false"]
+        options = {"folder": str(tmp_path), "ansible_become": False, "kernel": KERNEL["name"]}
+        extra = ["-e", json.dumps(options)]
         done = subprocess.run(
             [str(playbook), "-i", "localhost,", str(tmp_path / "play.yml"), *extra, *arguments],
             env=os.environ
@@ -108,14 +111,14 @@ def test_an_image_is_built_and_uploaded_once(served: tuple[FakeMaas, str], play:
     assert "changed=0" in play(*where).stdout
     assert maas.writes == []
     told: dict[str, Any] = json.loads((tmp_path / "gpu-node-1.tgz.told").read_text())
-    kernel, package = told["packages"]
-    assert kernel == {"name": "linux-image-6.1.0-41-amd64", "version": "6.1.158-1"}
-    assert package["name"] == "cloud-init"
+    assert told["packages"] == [KERNEL, {"name": "cloud-init"}]
 
 
-def test_without_a_maas_it_is_only_built(play: Play, tmp_path: Path) -> None:
-    assert "changed=1" in play().stdout
-    assert (tmp_path / "gpu-node-1.tgz").exists()
+def test_without_a_maas_it_is_only_built_and_without_a_kernel_it_has_none(play: Play, tmp_path: Path) -> None:
+    done = play("-e", "kernel=")
+    assert "changed=1" in done.stdout, done.stdout
+    told: dict[str, Any] = json.loads((tmp_path / "gpu-node-1.tgz.told").read_text())
+    assert told["packages"] == [{"name": "cloud-init"}]
 
 
 def test_a_name_that_is_a_path_is_refused(play: Play) -> None:
