@@ -19,7 +19,7 @@ NODE, NAME = "node04", "e2e-image"
 TARBALL = f"/var/lib/firstlight/images/{NAME}.tgz"
 PINNED = "curl"
 # Enough to be deployed, and no more: this is about the way of an image.
-PACKAGES = ["cloud-init", "dbus", "iproute2", "openssh-server", "python3", "python3-apt", "sudo", "systemd-sysv"]
+PACKAGES = ["apt", "cloud-init", "dbus", "iproute2", "openssh-server", "python3", "python3-apt", "sudo", "systemd-sysv"]
 MARKER = '#!/bin/sh\nset -eu\necho "made by a hook" > "$1/etc/site-image"\n'
 # Gives the node back to MAAS, in service or not.
 RELEASE = [

@@ -189,7 +189,9 @@ def command(recipe: Recipe, folder: PurePath, tarball: str) -> list[str]:
     include = [f"--include={','.join(map(str, recipe.packages))}"] if recipe.packages else []
     hooks = [str(folder / "hooks" / hook.name) for hook in recipe.hooks]
     if recipe.pinned():
-        hooks.append(f'chroot "$1" apt-mark hold {shlex.join(recipe.pinned())}')
+        # By dpkg: not every variant has apt in it.
+        hold = 'dpkg --admindir="$1/var/lib/dpkg" --set-selections'
+        hooks.append(f"printf '%s hold\\n' {shlex.join(recipe.pinned())} | {hold}")
     # In the image the sources are called as the roles call them, so that there they are the same ones.
     names = [one.file_name for one in recipe.repositories]
     hooks += [f'cd "$1/etc/apt/sources.list.d" && mv {number:04}{name} {name}' for number, name in enumerate(names)]
