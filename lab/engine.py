@@ -94,6 +94,10 @@ class Engine:
             if absent:
                 shutil.rmtree(absent, ignore_errors=True)
 
+    def has_image(self, reference: str) -> bool:
+        """Whether an image of this name was imported."""
+        return self._run(["image", "exists", reference]).returncode == 0
+
     def clear(self) -> None:
         """End and erase every container of this lab, and what podman leaves behind."""
         if self._configuration.exists() and shutil.which("podman"):

@@ -11,6 +11,7 @@ from lab import files, machine_view, seed
 from lab.bmc import pxe
 from lab.engine import REBOOTED, Engine
 from lab.errors import LabError
+from lab.image import uploaded
 from lab.machines import DISK_MODEL, Machine, Network
 
 
@@ -50,7 +51,11 @@ class ContainerHost:
         return exit_status == REBOOTED
 
     def install(self, order: pxe.Install) -> None:
-        image = image_reference(self._engine)
+        if order.root:
+            root = order.root
+            image = uploaded.ensure(self._engine, order.image, root.url, root.sha256, root.filetype)
+        else:
+            image = image_reference(self._engine)
         directory = self._directory / "seed"
         seed.write(directory, order.instance_id, order.host_name, order.user_data, order.vendor_data)
         self._engine.create(self._machine, image, directory)
@@ -80,7 +85,7 @@ class ContainerHost:
 
 
 def image_reference(engine: Engine) -> str:
-    """The image that every installation writes.
+    """The image that an installation writes unless somebody uploaded another one.
 
     :raises LabError: `lab up` has not come as far as importing one.
     """

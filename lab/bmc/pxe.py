@@ -43,8 +43,20 @@ class Commission:
 
 
 @dataclass(frozen=True)
+class Root:
+    """A root file system that MAAS serves: where, its sha256 in hex, and MAAS's name of its kind, such as root-tgz."""
+
+    url: str
+    sha256: str
+    filetype: str
+
+
+@dataclass(frozen=True)
 class Install:
-    """Write the disk anew, report to `installed_url`, then boot the disk."""
+    """Write the disk anew, report to `installed_url`, then boot the disk.
+
+    Without a `root` the disk gets what every lab has.
+    """
 
     image: str
     host_name: str
@@ -53,6 +65,7 @@ class Install:
     vendor_data: bytes
     installed_url: str
     token: str
+    root: Root | None = None
 
 
 def fetch(url: str, body: bytes | None) -> bytes:
@@ -112,6 +125,7 @@ def _parse(answer: bytes) -> Local | Commission | Install:
                     vendor_data=base64.b64decode(fields["vendor_data_b64"] or "", validate=True),
                     installed_url=fields["installed_url"],
                     token=fields["token"],
+                    root=Root(**fields["root"]) if fields.get("root") else None,
                 )
             case other:
                 raise Refused(f"unknown PXE action {other!r}")

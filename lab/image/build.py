@@ -63,7 +63,8 @@ def ensure(cache_dir: Path) -> ImageInfo:
 def recipe_hash() -> str:
     """12 hex digits over everything that decides what the image is."""
     recipe = [HERE / name for name in ("packages.txt", "pool.txt", "customize.sh")]
-    files = [Path(__file__), NODE_TOOL, *recipe, *sorted((HERE / "rootfs").rglob("*"))]
+    trees = [path for name in ("installed", "rootfs") for path in sorted((HERE / name).rglob("*"))]
+    files = [Path(__file__), NODE_TOOL, *recipe, *trees]
     digest = hashlib.sha256(f"{SUITE}\n{_mirror()}\n".encode())
     for path in files:
         if path.is_file():
@@ -137,16 +138,20 @@ def _build(folder: Path) -> None:
 def _mmdebstrap(part: Path) -> list[str]:
     pool = shlex.quote(str(part / "pool"))
     wanted = shlex.join(read_list(HERE / "pool.txt"))
-    # The packages are only fetched: with mmdebstrap's own apt configuration they are what a node will ask for.
-    download = (
+    # The packages are only fetched: with mmdebstrap's own apt configuration they are what a node will ask for. Those of
+    # the image itself come along, so that an image can be built from the lab's mirror as from one of Debian's own.
+    fetch = (
         'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get install --yes --download-only --no-install-recommends '
-        f"-o APT::Sandbox::User=root -o Dir::Cache::archives={pool} {wanted}"
+        f"-o APT::Sandbox::User=root -o Dir::Cache::archives={pool}"
     )
+    installed = "dpkg-query --admindir=\"$1/var/lib/dpkg\" --show --showformat='${Package} '"
     command = [
         "mmdebstrap",
         "--variant=minbase",
         "--include=" + ",".join(read_list(HERE / "packages.txt")),
-        f"--customize-hook={download}",
+        f"--customize-hook={fetch} {wanted}",
+        f"--customize-hook={fetch} --reinstall $({installed})",
+        f"--customize-hook=sync-in {shlex.quote(str(HERE / 'installed'))} /",
         f"--customize-hook=sync-in {shlex.quote(str(HERE / 'rootfs'))} /",
         '--customize-hook=mkdir -p "$1/usr/local/lib/firstlight"',
         f"--customize-hook=upload {shlex.quote(str(NODE_TOOL))} {NODE_TOOL_THERE}",

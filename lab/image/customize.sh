@@ -1,7 +1,9 @@
 #!/bin/sh
-# Makes a bootstrapped Debian fit to boot as a node of the lab. Called by mmdebstrap with the root as $1.
+# Makes a bootstrapped Debian fit to boot as a node of the lab. The root is $1: called by mmdebstrap, that of the image;
+# for images that others have built, an empty one with the file list of infiniband-diags, which is laid over theirs.
 set -eu
 root=$1
+mkdir -p "$root/etc/systemd/system" "$root/etc/sysctl.d" "$root/usr/local/sbin"
 
 # What would reach through to the host (devices, file systems, sysctl, audit), or waits for hardware that a container
 # has not got. A masked unit cannot fail, so `systemctl is-system-running` tells about the node itself.
@@ -42,8 +44,8 @@ for file in 50-pid-max.conf 99-protect-links.conf; do
 done
 
 # One wrapper before every InfiniBand tool that asks the fabric; ibstat and ibstatus read the node's own sysfs.
-mkdir -p "$root/usr/local/sbin"
-for tool in $(sed -n 's,^/usr/sbin/,,p' "$root/var/lib/dpkg/info/infiniband-diags.list"); do
+list=$root/var/lib/dpkg/info/infiniband-diags.list
+for tool in $([ ! -e "$list" ] || sed -n 's,^/usr/sbin/,,p' "$list"); do
     case $tool in ibstat | ibstatus) continue ;; esac
     ln -s ../lib/firstlight/ibsim-tool "$root/usr/local/sbin/$tool"
 done

@@ -301,6 +301,18 @@ def _sum(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+# -- deployment ------------------------------------------------------------------------------------------------------
+
+
+def serve(region: Region, request: Request, number: str) -> Response:
+    """`GET /images/{file}`: the content of a complete file, as a machine fetches it that is being installed."""
+    for resource in region.store.data["images"]:
+        for one in resource["sets"]:
+            if one["file"] and str(one["file"]["id"]) == number and one["file"]["complete"]:
+                return Response(200, content_type="application/octet-stream", file=content_path(region, int(number)))
+    raise missing("BootResourceFile")
+
+
 # -- import ----------------------------------------------------------------------------------------------------------
 
 

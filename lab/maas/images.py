@@ -31,6 +31,15 @@ def deployable(region: Region) -> list[LabImage]:
     return [*region.settings.images, *custom]
 
 
+def uploaded(region: Region, osystem: str, series: str) -> Record | None:
+    """The newest complete file of a custom image; None for the lab's own, of which nobody uploaded another one."""
+    for one in region.store.data["images"]:
+        if (osystem, series) == ("custom", one["name"]):
+            files: list[Record] = [each["file"] for each in one["sets"] if each["file"] and each["file"]["complete"]]
+            return files[-1] if files else None
+    return None
+
+
 def choose(region: Region, series: str, kernel: str, architecture: str) -> tuple[LabImage, str | None]:
     """(image, kernel) of a deployment.
 

@@ -14,7 +14,7 @@ import binascii
 import json
 from typing import TYPE_CHECKING, Any
 
-from lab.maas import events, lifecycle, scripts
+from lab.maas import events, images, lifecycle, scripts
 from lab.maas.hardware import BadReport, take_report
 from lab.maas.transitions import Status
 from lab.maas.wire import Refusal, Request, conflict, missing
@@ -69,9 +69,16 @@ def boot(region: Region, request: Request, mac: str) -> Record:
         return _LOCAL
     job["stage"] = "installing"
     home = f"{metadata}/phone-home/{job['token']}/"
+    file = images.uploaded(region, machine["osystem"], machine["distro_series"])
+    root = None
+    if file:
+        url = f"{request.base_url}/images/{file['id']}"
+        root = {"url": url, "sha256": file["sha256"], "filetype": file["filetype"]}
     return {
         "action": "install",
         "image": f"{machine['osystem']}/{machine['distro_series']}",
+        # What is written to the disk; without it the lab's own image.
+        "root": root,
         "hostname": machine["hostname"],
         "instance_id": machine["system_id"],
         "user_data_b64": base64.b64encode(_user_data(job["user_data"])).decode(),

@@ -350,6 +350,7 @@ RESOURCES = (
 # What machines and not people ask; below the server's root.
 MACHINE_SIDE = (
     _resource("/pxe/([0-9A-Fa-f:-]+)", {("GET", None): pxe.boot}, is_open=True),
+    _resource("/images/([0-9]+)", {("GET", None): boot_resources.serve}, is_open=True),
     _resource("/MAAS/metadata/([^/]+)/results/", {("POST", None): pxe.results}, is_open=True),
     _resource("/MAAS/metadata/([^/]+)/installed/", {("POST", None): pxe.installed}, is_open=True),
     _resource("/MAAS/metadata/([^/]+)/phone-home/([^/]+)/", {("POST", None): pxe.phone_home}, is_open=True),

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import os
+import shutil
 import socket
 import struct
 import threading
@@ -121,10 +124,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(response.status)
         for name, value in response.all_headers().items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(response.body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(response.body)
+        with response.file.open("rb") if response.file else io.BytesIO(response.body) as body:
+            self.send_header("Content-Length", str(body.seek(0, os.SEEK_END)))
+            self.end_headers()
+            if self.command != "HEAD":
+                body.seek(0)
+                shutil.copyfileobj(body, self.wfile)
 
     def log_message(self, format: str, *args: object) -> None:
         """Silent: the request log says it all, without secrets."""

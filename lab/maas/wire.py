@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lab.maas.forms import Fields
@@ -54,13 +55,17 @@ LAYERS: dict[str, dict[str, str]] = {
 
 @dataclass
 class Response:
-    """One answer: status, body, content type (None: no such header), layer and extra headers."""
+    """One answer: status, body, content type (None: no such header), layer and extra headers.
+
+    With `file` the body is the content of that file, which may be larger than memory.
+    """
 
     status: int
     body: bytes = b""
     content_type: str | None = TEXT
     layer: str = "handler"
     headers: dict[str, str] = field(default_factory=dict)
+    file: Path | None = None
 
     def all_headers(self) -> dict[str, str]:
         """Every header but Content-Length."""

@@ -14,6 +14,7 @@ from .engine import Mutant
 # Of roles that configure no host, and so have no scenario: their tests run the role against a simulated server.
 BMC = ("tests/unit/redfish/test_role.py",)
 MAAS_CONFIG = ("tests/unit/maas/test_maas_config_role.py",)
+OS_IMAGE = ("tests/unit/maas/test_os_image_role.py",)
 
 
 def _beside(role: str, name: str, file: str, what: str, old: str, new: str, tests: tuple[str, ...]) -> Mutant:
@@ -71,6 +72,33 @@ MUTANTS = [
         "when: maas_config_networks | length > 0",
         _NEVER,
         MAAS_CONFIG,
+    ),
+    _beside(
+        "os_image",
+        "name",
+        "os_image/tasks/main.yml",
+        "a name that is a path becomes one",
+        "that: os_image_name is match('^[a-z0-9][a-z0-9._-]*$')",
+        "that: true",
+        OS_IMAGE,
+    ),
+    _beside(
+        "os_image",
+        "kernel",
+        "os_image/vars/main.yml",
+        "the kernel is left out",
+        "if os_image_kernel else []",
+        "if false else []",
+        OS_IMAGE,
+    ),
+    _beside(
+        "os_image",
+        "upload",
+        "os_image/tasks/upload.yml",
+        "the image stays where it was built",
+        "when: __os_image_built.image is defined",
+        _NEVER,
+        OS_IMAGE,
     ),
     _mutant(
         "base_os",

@@ -42,6 +42,19 @@ def client(answer: Any) -> pxe.Client:
             {**INSTALL, "user_data_b64": None},
             pxe.Install("custom/debian-12", "node01", "abc", b"", b"", "http://m/i", "t"),
         ),
+        (
+            {**INSTALL, "root": {"url": "http://m/images/1", "sha256": "12", "filetype": "root-tgz"}},
+            pxe.Install(
+                "custom/debian-12",
+                "node01",
+                "abc",
+                b"user",
+                b"",
+                "http://m/i",
+                "t",
+                pxe.Root("http://m/images/1", "12", "root-tgz"),
+            ),
+        ),
     ],
 )
 def test_orders(answer: Any, order: object) -> None:
@@ -57,6 +70,7 @@ def test_orders(answer: Any, order: object) -> None:
         {"action": "dance"},
         {"action": "commission"},
         {**INSTALL, "user_data_b64": "***"},
+        {**INSTALL, "root": {"url": "http://m/images/1"}},
         {key: value for key, value in INSTALL.items() if key != "token"},
     ],
 )

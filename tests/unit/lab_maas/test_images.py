@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from .world import Answer, World, hardware_of, mac_of, oauth
 
@@ -93,7 +94,25 @@ def test_machines_are_deployed_from_an_image_that_is_complete(world: World) -> N
     assert (answer.status, "custom/site" in answer.json["distro_series"][0]) == (400, True)
     _put(world, file, CONTENT)
     world.post(f"machines/{system_id}/?op=deploy", deploy)
-    assert world.pxe(mac_of(1))["image"] == "custom/site"
+    order = world.pxe(mac_of(1))
+    assert order["image"] == "custom/site"
+    assert (order["root"]["sha256"], order["root"]["filetype"]) == (SUM, "root-tgz")
+    served = world.send("GET", urlsplit(order["root"]["url"]).path, {}, b"")
+    assert (served.status, served.body) == (200, CONTENT)
+    assert world.send("GET", "/images/99", {}, b"").status == 404
+
+
+def test_an_upload_takes_the_place_of_the_lab_s_own_image_of_that_name(world: World) -> None:
+    system_id = world.create("node01", 1, kind="manual")
+    world.post(f"machines/{system_id}/?op=commission")
+    order = world.pxe(mac_of(1))
+    world.report(order["results_url"], {"token": order["token"], "hardware": hardware_of(1), "exit_status": 0})
+    world.post(f"machines/{system_id}/?op=deploy", ("distro_series", "custom/debian-12"))
+    assert world.pxe(mac_of(1))["root"] is None
+    file = _file(_announce(world, "custom/debian-12"))
+    assert world.pxe(mac_of(1))["root"] is None, "not before it is complete"
+    _put(world, file, CONTENT)
+    assert world.pxe(mac_of(1))["root"]["sha256"] == SUM
 
 
 def test_the_same_name_again_replaces_the_content(world: World) -> None:
