@@ -21,7 +21,7 @@ OTHERS = [node for node in NODES if node != "node02"]
 
 def ledger(lab: LabSession, **question: Any) -> dict[str, Any]:
     """What ledger_info answers to an operator's command."""
-    module = ["-m", "firstlight.cluster.ledger_info", "-a", json.dumps(question)]
+    module = ["-m", "firstlight.cluster.ledger_info", *(["-a", json.dumps(question)] if question else [])]
     done = subprocess.run(
         ["ansible", "head01", "-b", *module],
         cwd=ROOT,
