@@ -30,6 +30,8 @@ class Racks:
 
     def __init__(self) -> None:
         self.lab = LabSession("enrol", ROOT / "artifacts" / "e2e-enrol")
+        # So that the options of every call stand where a password in them would be found.
+        self.lab.environment["ANSIBLE_INJECT_INVOCATION"] = "1"
         self.lab.artifacts.mkdir(parents=True, exist_ok=True)
         # Two levels below the clone, as the paths in it expect.
         self.inventory = ROOT / "artifacts" / "bare-inventory"
