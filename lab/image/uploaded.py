@@ -96,7 +96,7 @@ def customise(tar: Path, scratch: Path) -> None:
     tools = overlay / _TOOLS
     tools.parent.mkdir(parents=True)
     names = _names(tar, tools)
-    absent = [what for what, places in _NEEDED.items() if not places & names]
+    absent = [what for what, places in _NEEDED.items() if not places & names.keys()]
     if absent:
         raise LabError(f"is no root file system: it has no {', '.join(absent)}")
     there = overlay / NODE_TOOL_THERE.lstrip("/")
@@ -105,11 +105,19 @@ def customise(tar: Path, scratch: Path) -> None:
     there.chmod(0o755)
     run(["sh", str(HERE / "customize.sh"), str(overlay)], "customisation")
     shutil.rmtree(overlay / "var" / "lib")
+    replaced = []
     with tarfile.open(scratch / "overlay.tar", "w", format=tarfile.GNU_FORMAT) as archive:
         for path in sorted(overlay.rglob("*")):
-            # A folder that the image has keeps its owner and its permissions.
-            if path.is_symlink() or not path.is_dir() or not any(path.iterdir()):
-                archive.add(path, str(path.relative_to(overlay)), recursive=False, filter=_of_root)
+            name = str(path.relative_to(overlay))
+            folder = path.is_dir() and not path.is_symlink()
+            # A folder that the image has keeps its owner and its permissions; of others the empty ones are named.
+            if folder and (name in names or any(path.iterdir())):
+                continue
+            archive.add(path, name, recursive=False, filter=_of_root)
+            replaced += [names[name]] if name in names else []
+    # The engine takes no archive in which a path stands twice.
+    if replaced:
+        run(["tar", "--delete", f"--file={tar}", "--", *replaced], "customisation")
     run(["tar", "--concatenate", f"--file={tar}", str(scratch / "overlay.tar")], "customisation")
 
 
@@ -119,14 +127,14 @@ def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def _names(tar: Path, tools: Path) -> set[str]:
-    """Every path of the archive; the list of InfiniBand tools in it is written to `tools`."""
-    names = set()
+def _names(tar: Path, tools: Path) -> dict[str, str]:
+    """Every path of the archive, and how it is spelt there; the list of InfiniBand tools is written to `tools`."""
+    names = {}
     try:
         with tarfile.open(tar, "r:") as archive:
             for entry in archive:
                 name = entry.name.removeprefix("./").rstrip("/")
-                names.add(name)
+                names[name] = entry.name
                 content = archive.extractfile(entry) if name == _TOOLS and entry.isreg() else None
                 if content:
                     tools.write_bytes(content.read())

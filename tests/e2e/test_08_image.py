@@ -9,6 +9,7 @@ import gzip
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,26 +22,6 @@ PINNED = "curl"
 # Enough to be deployed, and no more: this is about the way of an image.
 PACKAGES = ["apt", "cloud-init", "dbus", "iproute2", "openssh-server", "python3", "python3-apt", "sudo", "systemd-sysv"]
 MARKER = '#!/bin/sh\nset -eu\necho "made by a hook" > "$1/etc/site-image"\n'
-# Gives the node back to MAAS, in service or not.
-RELEASE = [
-    {
-        "hosts": NODE,
-        "gather_facts": False,
-        "tasks": [
-            {
-                "firstlight.cluster.maas_machine": {
-                    "url": "{{ maas_url }}",
-                    "api_key_file": "{{ maas_api_key_file }}",
-                    "state": "released",
-                    "in_service_tag": "",
-                    "poll_interval": 1,
-                    "machines": [{"name": NODE}],
-                },
-                "delegate_to": "localhost",
-            }
-        ],
-    }
-]
 
 
 def mirrored(package: str) -> str:
@@ -128,40 +109,35 @@ def test_built_again_it_is_the_same_and_not_uploaded_again(lab: LabSession) -> N
     assert writes(lab) == before
 
 
+def by_hand(lab: LabSession, artifacts: Path, module: str, **options: Any) -> PlaybookRun:
+    """What a person does in MAAS, or looks up there, as a task on the controller."""
+    connection = {"url": "{{ maas_url }}", "api_key_file": "{{ maas_api_key_file }}"}
+    # What is changed is shown.
+    told = {"delegate_to": "localhost", "changed_when": True}
+    task = {f"firstlight.cluster.{module}": {**connection, **options}, **told}
+    playbook = artifacts / "by_hand.yml"
+    playbook.write_text(json.dumps([{"hosts": NODE, "gather_facts": False, "tasks": [task]}]), encoding="utf-8")
+    run = lab.playbook(str(playbook), "-v")
+    assert run.returncode == 0, run.output[-4000:]
+    return run
+
+
 @pytest.fixture(scope="module")
 def released(lab: LabSession, artifacts: Path) -> None:
-    playbook = artifacts / "release_one.yml"
-    playbook.write_text(json.dumps(RELEASE), encoding="utf-8")
-    run = lab.playbook(str(playbook))
-    assert run.returncode == 0, run.output[-4000:]
+    """The node is MAAS's again, in service or not."""
+    options = {"state": "released", "in_service_tag": "", "poll_interval": 1, "machines": [{"name": NODE}]}
+    by_hand(lab, artifacts, "maas_machine", **options)
 
 
 @pytest.mark.usefixtures("released")
 def test_what_is_no_root_file_system_is_not_deployed(lab: LabSession, artifacts: Path) -> None:
     junk = artifacts / "junk.tgz"
     junk.write_bytes(gzip.compress(b"no archive"))
-    upload = {
-        "hosts": "localhost",
-        "gather_facts": False,
-        "tasks": [
-            {
-                "firstlight.cluster.maas_boot_resource": {
-                    "url": "{{ hostvars.head01.maas_url }}",
-                    "api_key_file": "{{ hostvars.head01.maas_api_key_file }}",
-                    "name": "e2e-junk",
-                    "path": str(junk),
-                }
-            }
-        ],
-    }
-    playbook = artifacts / "junk.yml"
-    playbook.write_text(json.dumps([upload]), encoding="utf-8")
-    run = lab.playbook(str(playbook))
-    assert run.returncode == 0, run.output[-4000:]
+    by_hand(lab, artifacts, "maas_boot_resource", name="e2e-junk", path=str(junk))
     run = provision(lab, "e2e-junk")
     assert run.state(NODE) == "set_aside", run.output[-4000:]
-    [finding] = [item for item in run.findings(NODE) if item["check"] == "provision.deploy"]
-    assert "custom/e2e-junk: is no root file system" in json.dumps(finding), finding
+    events = by_hand(lab, artifacts, "maas_event_info", hostnames=[NODE], level="ERROR")
+    assert "'curtin' custom/e2e-junk: is no root file system" in events.output, events.output[-4000:]
 
 
 @pytest.mark.usefixtures("released")
