@@ -136,11 +136,13 @@ def _discover(region: Region, machine: Record, address: str) -> Record:
 
 
 def _take_disks(region: Region, machine: Record, disks: list[Any]) -> None:
-    known = {disk["name"]: disk for disk in machine["disks"]}
+    known = {disk["serial"] or disk["name"]: disk for disk in machine["disks"]}
+    # The system's disk stays the one it was, whatever it is called now.
+    first = next(iter(known), "")
     taken: list[Record] = []
-    for given in disks:
+    for given in sorted(disks, key=lambda disk: str(disk.get("serial") or disk["name"]) != first):
         name = str(given["name"])
-        before = known.get(name, {})
+        before = known.get(str(given.get("serial") or name), {})
         taken.append(
             {
                 "id": before.get("id") or region.store.next_id("blockdevice"),
