@@ -34,7 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
         monkeypatch.setattr(
             ansible_module,
             "connect",
-            lambda params, password=None: bench.client(password or params["password"], params["user"]),
+            lambda params, password=None, retry=None: bench.client(password or params["password"], params["user"]),
         )
         monkeypatch.setattr(module, "connect", ansible_module.connect)
         given = {"address": "198.18.7.121", "user": "admin", "password": PASSWORD, **options}
