@@ -81,6 +81,10 @@ _COPIED = {
 }
 
 
+# Units of the operating system, as one line, that a fault keeps from running.
+MASKED = "masked"
+
+
 def prepare(directory: Path, machine: Machine, network: Network, host: Path = Path("/")) -> str:
     """Write the view of `machine` for its next boot; the kernel settings are those of `host` anew.
 

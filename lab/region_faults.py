@@ -31,12 +31,13 @@ class Limit:
 
 _SHARE = {"percent": Limit(20, 1, 100), "seed": Limit(1, 0, 2**31)}
 _STATUS = {"status": Limit(503, 500, 599)}
+_PATIENCE = Limit(30, 1, 3600)
 _SECONDS = {"seconds": Limit(30, 1, 3600)}
 
 
 @dataclass(frozen=True)
 class RegionKind:
-    """One kind; `ways` are those of the simulator in which a request goes wrong, none of them: it is down."""
+    """One kind; `ways` are those of the simulator in which requests go wrong; without any it is down, or impatient."""
 
     name: str
     summary: str
@@ -48,6 +49,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         RegionKind("down", "MAAS closes every connection", (), {}),
+        RegionKind("impatient", "MAAS gives machines no more than this time to start", (), {"seconds": _PATIENCE}),
         RegionKind("http-errors", "a share of the requests is answered with 5xx", ("status",), {**_SHARE, **_STATUS}),
         RegionKind("http-resets", "a share of the connections is reset, before or after", ("reset", "lost"), _SHARE),
         RegionKind("http-truncated", "a share of the answers ends half-way", ("truncate",), _SHARE),
@@ -86,7 +88,7 @@ def inject(lab: Lab, name: str, values: Mapping[str, int]) -> None:
     """Have the simulator behave so from its next request on."""
     kind = KINDS[name]
     if not kind.ways:
-        _change(lab, down=True)
+        _change(lab, **({"patience": values["seconds"]} if values else {"down": True}))
         return
     http: dict[str, Any] = {"ways": list(kind.ways), "share": values["percent"] / 100, "seed": values["seed"]}
     http.update({key: values[key] for key in ("status", "seconds") if key in values})
@@ -95,7 +97,7 @@ def inject(lab: Lab, name: str, values: Mapping[str, int]) -> None:
 
 def heal(lab: Lab, name: str) -> None:
     """Have the simulator answer as it should; what was asked for machines stays."""
-    _change(lab, **{"down": None} if not KINDS[name].ways else {"http": None})
+    _change(lab, **{"http": None} if KINDS[name].ways else {"down": None, "patience": None})
 
 
 def _change(lab: Lab, **values: Any) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import signal
 import ssl
 import sys
@@ -14,7 +15,8 @@ import time
 from pathlib import Path
 
 from lab import machines
-from lab.bmc import profiles, pxe
+from lab.bmc import faults, profiles, pxe
+from lab.bmc.board import DISK, NETWORK
 from lab.bmc.hardware import ContainerHost
 from lab.bmc.power import PowerOwner
 from lab.bmc.redfish import Service
@@ -64,16 +66,32 @@ def _build(labdir: Path) -> tuple[list[PowerOwner], list[Server]]:
         def log(text: str, name: str = machine.name) -> None:
             print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {name}: {text}", flush=True)
 
-        owner = PowerOwner(host, maas, machine.mac, state_file, log)
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        pki = labdir / "pki"
-        tls.load_cert_chain(pki / f"bmc-{machine.name}.crt", pki / f"bmc-{machine.name}.key")
+        asked = faults.of(labdir, machine.name)
+        owner = PowerOwner(host, maas, machine.mac, state_file, log, asked=asked)
+        tls = _tls(labdir / "pki" / f"bmc-{machine.name}")
+        # Made when the fault is: a certificate that the site's authority did not sign.
+        stranger = functools.partial(_tls, labdir / "stranger" / "pki" / f"bmc-{machine.name}")
         address = (machine.bmc.address, machine.bmc.port)
         owners.append(owner)
         board_file = labdir / "bmc" / f"{machine.name}.board.json"
-        service = Service(machine, owner, profile=chosen.get(machine.name), board_file=board_file)
-        servers.append(Server(address, service, machine.name, tls, labdir / "log" / "bmc-requests.jsonl"))
+        service = Service(
+            machine,
+            owner,
+            profile=chosen.get(machine.name),
+            board_file=board_file,
+            asked=asked,
+            # As MAAS wants it of its machines; a head node is not one of them.
+            first=NETWORK if machine.role == "node" else DISK,
+        )
+        log_file = labdir / "log" / "bmc-requests.jsonl"
+        servers.append(Server(address, service, machine.name, tls, log_file, stranger))
     return owners, servers
+
+
+def _tls(stem: Path) -> ssl.SSLContext:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(f"{stem}.crt", f"{stem}.key")
+    return tls
 
 
 if __name__ == "__main__":

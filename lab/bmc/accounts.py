@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from lab.bmc import faults
 from lab.bmc.board import Board
 from lab.bmc.messages import Fault, Headers
 
@@ -56,6 +57,9 @@ class Accounts:
                 raise Fault("AccountLocked")
             account = self._board.account(user)
             known = account["password"] if account and account["enabled"] else None
+            if self._board.asked(faults.LOGIN):
+                # Somebody changed the password at the BMC. Whoever tries the old one does not lock the account here.
+                raise Fault("ResourceAtUriUnauthorized")
             if known is None or not hmac.compare_digest(_bytes(known), _bytes(password)):
                 self._failures[user] = (times + 1, self._clock())
                 raise Fault("ResourceAtUriUnauthorized")

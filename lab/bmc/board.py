@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import files
-from lab.bmc import bios
+from lab.bmc import bios, faults
 from lab.bmc.profiles import Profile
 from lab.machines import Machine
 
@@ -34,10 +34,19 @@ _MOST_ENTRIES = 1000
 class Board:
     """The state of one board, in `file` if there is one. `clock`: seconds since the epoch."""
 
-    def __init__(self, machine: Machine, profile: Profile, file: Path | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        profile: Profile,
+        file: Path | None,
+        clock: Callable[[], float],
+        asked: faults.Asked = faults.none,
+        first: str = DISK,
+    ) -> None:
         self._file = file
         self._clock = clock
         self._profile = profile
+        self.asked = asked
         self._lock = threading.RLock()
         kept = files.read_json(file) if file is not None else None
         self._state: dict[str, Any] = kept or {
@@ -46,7 +55,7 @@ class Board:
             "bios": bios.defaults(profile.attribute_suffix),
             "pending": {},
             "applies": False,
-            "boot_order": [DISK, NETWORK],
+            "boot_order": sorted((DISK, NETWORK), key=first.__ne__),
             "firmware": {name: version for name, (_name, version, _later) in FIRMWARE.items()},
             "staged": {},
             "away_until": 0.0,
@@ -77,6 +86,19 @@ class Board:
         """Whether the firmware's self-test has not come to its end since the last start."""
         started = self["started"]
         return started is not None and self._clock() < started + self._profile.post_seconds
+
+    def boot_order(self) -> list[str]:
+        """The boot order as the firmware keeps it."""
+        return [DISK, NETWORK] if self.asked(faults.ORDER) else list(self["boot_order"])
+
+    def time(self) -> float:
+        """The time by the board's own clock, seconds since the epoch."""
+        return self._clock() + self._profile.zone_seconds - self.asked(faults.CLOCK)
+
+    def last_reset(self) -> float | None:
+        """When the machine was last started, by the board's own clock."""
+        started = self["started"]
+        return None if started is None else float(started) + self.time() - self._clock()
 
     # -- what happens -------------------------------------------------------------------------
 
@@ -142,7 +164,7 @@ class Board:
 
     def boot_source(self) -> str:
         """Where a start without an override comes from, as the power's state calls it."""
-        return "Pxe" if self["boot_order"][0] == NETWORK else "Hdd"
+        return "Pxe" if self.boot_order()[0] == NETWORK else "Hdd"
 
     def update(self, component: str, version: str, error: str, seconds: float) -> str:
         """Begin an update that will fail with `error` unless that is empty; the id of its task."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.bmc import faults
 from lab.bmc.places import Places, collection, link
 from lab.bmc.power import State
 from lab.machines import Machine
@@ -16,26 +17,27 @@ _DIMMS = 16
 _OK = {"State": "Enabled", "Health": "OK"}
 
 
-def build(machine: Machine, state: State, at: Places) -> dict[str, dict[str, Any]]:
+def build(machine: Machine, state: State, at: Places, asked: faults.Asked) -> dict[str, dict[str, Any]]:
     """By path, without `@odata.id`."""
     manager_mac = machine.mac.replace("52:54:00:00", "52:54:00:01")
     on = state.power == "On"
+    link_up = on and not asked(faults.NO_LINK)
     return {
         **_group(f"{at.system}/Processors", "Processor", _processors(machine)),
         **_group(f"{at.system}/Memory", "Memory", _memory(machine)),
-        **_storage(machine, f"{at.system}/Storage"),
+        **_storage(machine, f"{at.system}/Storage", asked),
         **_group(
             f"{at.system}/EthernetInterfaces",
             "EthernetInterface",
-            {"NIC.1": _ethernet(machine.mac, machine.address, on)},
+            {"NIC.1": _ethernet(machine.mac, machine.address, link_up)},
         ),
         **_group(
             f"{at.manager}/EthernetInterfaces",
             "EthernetInterface",
             {"NIC.1": _ethernet(manager_mac, machine.bmc.address, True)},
         ),
-        **_adapters(machine, f"{at.chassis}/NetworkAdapters", on),
-        f"{at.chassis}/Power": _power(on),
+        **_adapters(machine, f"{at.chassis}/NetworkAdapters", link_up),
+        f"{at.chassis}/Power": _power(on, not asked(faults.NO_POWER)),
         f"{at.chassis}/Thermal": _thermal(on),
     }
 
@@ -77,24 +79,28 @@ def _memory(machine: Machine) -> dict[str, dict[str, Any]]:
     }
 
 
-def _storage(machine: Machine, path: str) -> dict[str, dict[str, Any]]:
-    drive = f"{path}/NVMe/Drives/Disk.0"
+def _storage(machine: Machine, path: str, asked: faults.Asked) -> dict[str, dict[str, Any]]:
+    count = 0 if asked(faults.NO_DISK) else 2 if asked(faults.RENAMED) else 1
+    drives = {f"{path}/NVMe/Drives/Disk.{number}": number for number in range(count)}
     return {
         path: collection("Storage", [f"{path}/NVMe"]),
         f"{path}/NVMe": {
             "@odata.type": "#Storage.v1_13_0.Storage",
             "Id": "NVMe",
             "Name": "NVMe",
-            "Drives": [link(drive)],
+            "Drives": [link(drive) for drive in drives],
             "Status": _OK,
         },
-        drive: {
-            "@odata.type": "#Drive.v1_15_0.Drive",
-            "Id": "Disk.0",
-            "Name": "Disk 0",
-            "SerialNumber": f"{machine.serial}-D0",
-            "CapacityBytes": machine.hardware.disk_gb * 10**9,
-            "Status": _OK,
+        **{
+            drive: {
+                "@odata.type": "#Drive.v1_15_0.Drive",
+                "Id": f"Disk.{number}",
+                "Name": f"Disk {number}",
+                "SerialNumber": f"{machine.serial}-D{number}",
+                "CapacityBytes": machine.hardware.disk_gb * 10**9,
+                "Status": _OK,
+            }
+            for drive, number in drives.items()
         },
     }
 
@@ -135,14 +141,20 @@ def _adapters(machine: Machine, path: str, up: bool) -> dict[str, dict[str, Any]
     }
 
 
-def _power(on: bool) -> dict[str, Any]:
+def _power(on: bool, supplied: bool) -> dict[str, Any]:
+    status = _OK if supplied else {"State": "UnavailableOffline", "Health": "Critical"}
     return {
         "@odata.type": "#Power.v1_7_1.Power",
         "Id": "Power",
         "Name": "Power",
         "PowerControl": [{"Name": "System Power Control", "PowerConsumedWatts": 2400 if on else 40}],
         "PowerSupplies": [
-            {"Name": f"PSU {number}", "PowerCapacityWatts": 3300, "LineInputVoltage": 230, "Status": _OK}
+            {
+                "Name": f"PSU {number}",
+                "PowerCapacityWatts": 3300,
+                "LineInputVoltage": 230 if supplied else 0,
+                "Status": status,
+            }
             for number in range(1, 7)
         ],
     }

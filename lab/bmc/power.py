@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from lab import files
-from lab.bmc import pxe
+from lab.bmc import ephemeral, faults, pxe
 from lab.errors import LabError
 
 RESET_TYPES = ("On", "ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "PowerCycle")
@@ -106,6 +106,7 @@ class PowerOwner:
         state_file: Path,
         log: Callable[[str], None],
         retry_seconds: float = _RETRY_SECONDS,
+        asked: faults.Asked = faults.none,
     ) -> None:
         self._host = host
         self._network = network
@@ -113,6 +114,7 @@ class PowerOwner:
         self._file = state_file
         self._log = log
         self._retry_seconds = retry_seconds
+        self._asked = asked
         self._commands: deque[_Command] = deque()
         self._changed = threading.Condition()
         self._state = State.read(state_file)
@@ -230,14 +232,22 @@ class PowerOwner:
         if source is None:
             overridden = state.boot.enabled != "Disabled" and state.boot.target != "None"
             source = state.boot.target if overridden else self.boot_source()
+        if self._asked(faults.ORDER):
+            # Firmware that does as it likes: the override is used up and the disk comes first.
+            source = "Hdd"
+        if self._asked(faults.NO_POWER):
+            self._log("switched on, and no power comes")
+            self._keep(power="Off", stage="off")
+            return
         with self._changed:
             left = Boot(mode=self._state.boot.mode) if self._state.boot.enabled == "Once" else self._state.boot
             self._keep(power="On", stage="starting", source=source, boots=self._state.boots + 1, boot=left)
         self._log(f"power on, boot {self.state.boots} from {source}")
+        self._self_test()
         if source == "Pxe" and not self._boot_from_network():
             return
         self._check()
-        if not self._host.has_disk():
+        if self._asked(faults.NO_DISK) or not self._host.has_disk():
             self._log("no boot device")
             self._enter("no-boot-device")
             return
@@ -245,9 +255,19 @@ class PowerOwner:
         self._enter("running")
         self._watch()
 
+    def _self_test(self) -> None:
+        """Comes to no end as long as the machine is stuck in it; whoever takes its power ends it."""
+        while self._asked(faults.POST):
+            self._check()
+            with self._changed:
+                self._changed.wait_for(self._interrupted, self._retry_seconds)
+
     def _boot_from_network(self) -> bool:
         """Whether the disk shall be booted afterwards."""
         self._enter("pxe")
+        if self._asked(faults.NO_LINK):
+            self._log("no network boot: no link")
+            return True
         try:
             order = self._try(lambda: self._network.ask(self._mac))
         except (pxe.Unreachable, pxe.Refused) as error:
@@ -268,7 +288,7 @@ class PowerOwner:
 
     def _commission(self, order: pxe.Commission) -> None:
         self._enter("commissioning")
-        content = {"hardware": self._host.inventory(), "exit_status": 0}
+        content = ephemeral.report(self._host.inventory(), self._asked)
         self._try(lambda: self._network.report(order.results_url, order.token, content))
         self._off()
 
@@ -276,6 +296,9 @@ class PowerOwner:
         self._enter("installing")
         self._log(f"installing {order.image} as {order.host_name}")
         try:
+            error_text = ephemeral.installation_error(self._asked)
+            if error_text:
+                raise LabError(error_text)
             self._host.install(order)
         except LabError as error:
             content = {"result": "failed", "error": str(error)}

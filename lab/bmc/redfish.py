@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from lab.bmc import bios, resources, settings
+from lab.bmc import bios, faults, resources, settings
 from lab.bmc.accounts import Accounts, password
-from lab.bmc.board import FIRMWARE, Board
+from lab.bmc.board import DISK, FIRMWARE, Board
 from lab.bmc.messages import Answer, Fault, Headers, a_choice, a_text, an_object, only, refusal
 from lab.bmc.places import ACCOUNTS, ROOT, SESSIONS, SIMPLE_UPDATE, TASKS, TEST_EVENT, Places, collection
 from lab.bmc.power import BOOT_ENABLED, BOOT_MODES, BOOT_TARGETS, RESET_TYPES, Boot, Conflict, PowerOwner
@@ -46,9 +46,11 @@ class Service:
         profile: Profile | None = None,
         board_file: Path | None = None,
         fetch: Callable[[str], bytes] = download,
+        asked: faults.Asked = faults.none,
+        first: str = DISK,
     ) -> None:
         self.profile = profile or Profile()
-        self.board = Board(machine, self.profile, board_file, clock)
+        self.board = Board(machine, self.profile, board_file, clock, asked, first)
         self._machine = machine
         self._owner = owner
         self._fetch = fetch

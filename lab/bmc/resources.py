@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from lab import machine_view
-from lab.bmc import parts, settings
+from lab.bmc import faults, parts, settings
 from lab.bmc.accounts import SESSION_SECONDS
 from lab.bmc.board import Board
 from lab.bmc.places import ROOT, SESSIONS, TEST_EVENT, Places, collection, link
@@ -32,7 +33,7 @@ def build(machine: Machine, state: State, board: Board, profile: Profile) -> Map
         at.chassis: _chassis(machine, state, at),
         f"{ROOT}/EventService": _event_service(),
         **{path: _other_system(path) for path in at.more_systems},
-        **parts.build(machine, state, at),
+        **parts.build(machine, state, at, board.asked),
         **settings.build(machine, board, profile, at),
     }
     for path in profile.missing:
@@ -95,7 +96,9 @@ def _event_service() -> dict[str, Any]:
 def _system(machine: Machine, state: State, board: Board, at: Places) -> dict[str, Any]:
     hardware = machine.hardware
     ready = "OSRunning" if state.stage == "running" else "SystemHardwareInitializationComplete"
-    progress = "None" if state.power == "Off" else "MemoryInitializationStarted" if board.in_post() else ready
+    testing = board.in_post() or (state.stage == "starting" and board.asked(faults.POST))
+    progress = "None" if state.power == "Off" else "MemoryInitializationStarted" if testing else ready
+    reset = board.last_reset()
     return {
         "@odata.type": "#ComputerSystem.v1_18_0.ComputerSystem",
         "Id": at.system.rpartition("/")[2],
@@ -109,6 +112,7 @@ def _system(machine: Machine, state: State, board: Board, at: Places) -> dict[st
         "HostName": machine.name,
         "PowerState": state.power,
         "BootProgress": {"LastState": progress},
+        **({"LastResetTime": _time(reset)} if reset is not None else {}),
         "Status": {"State": "Enabled" if state.power == "On" else "StandbyOffline", "Health": "OK"},
         "Boot": {
             "BootSourceOverrideTarget": state.boot.target,
@@ -117,7 +121,7 @@ def _system(machine: Machine, state: State, board: Board, at: Places) -> dict[st
             "BootSourceOverrideEnabled@Redfish.AllowableValues": list(BOOT_ENABLED),
             "BootSourceOverrideMode": state.boot.mode,
             "BootSourceOverrideMode@Redfish.AllowableValues": list(BOOT_MODES),
-            "BootOrder": board["boot_order"],
+            "BootOrder": board.boot_order(),
             "BootOptions": link(f"{at.system}/BootOptions"),
         },
         "ProcessorSummary": {"Count": 2, "LogicalProcessorCount": hardware.cpus, "Model": parts.PROCESSOR},
@@ -133,6 +137,10 @@ def _system(machine: Machine, state: State, board: Board, at: Places) -> dict[st
         },
         "Links": {"ManagedBy": [link(at.manager)], "Chassis": [link(at.chassis)]},
     }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _other_system(path: str) -> dict[str, Any]:
@@ -153,6 +161,7 @@ def _manager(machine: Machine, board: Board, at: Places) -> dict[str, Any]:
         "Id": at.manager.rpartition("/")[2],
         "Name": "Manager",
         "ManagerType": "BMC",
+        "DateTime": _time(board.time()),
         "FirmwareVersion": board["firmware"]["BMC"],
         "UUID": str(machine_view.machine_uuid(machine)),
         "PowerState": "On",

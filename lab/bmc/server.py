@@ -11,11 +11,13 @@ import socket
 import socketserver
 import ssl
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lab import files
+from lab.bmc import faults
 from lab.bmc.messages import Answer
 from lab.bmc.places import SESSIONS
 from lab.bmc.redfish import Service
@@ -31,12 +33,19 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(
-        self, address: tuple[str, int], service: Service, machine: str, tls: ssl.SSLContext, request_log: Path
+        self,
+        address: tuple[str, int],
+        service: Service,
+        machine: str,
+        tls: ssl.SSLContext,
+        request_log: Path,
+        untrusted: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self.service = service
         self.machine = machine
         self.request_log = request_log
         self._tls = tls
+        self._untrusted = untrusted
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -46,8 +55,13 @@ class Server(ThreadingHTTPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         # The handshake is left to the handler's thread: a client that does not speak must not keep others out.
         connection, client = self.socket.accept()
+        asked = self.service.board.asked
+        if asked(faults.DOWN):
+            connection.close()
+            raise OSError("the BMC is down")
         connection.settimeout(_IDLE_SECONDS)
-        return self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), client
+        tls = self._untrusted() if self._untrusted and asked(faults.UNTRUSTED) else self._tls
+        return tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), client
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that breaks off, or does not trust the certificate, is no error of this server."""

@@ -6,10 +6,12 @@
 {"machine": {"node02": {"deploy": "fail"}}, "http": {"ways": ["status", "stall"], "share": 0.2}, "down": false}
 
 - `machine`: by host name, what happens to `deploy`, `commission` or `release`: "fail", or "hang" until the time-out.
+  `dhcp`: "fail": its firmware gets no answer.
 - `http`: this share of the API requests goes wrong, each in one of the `ways` (see `WAYS`; "status" when not given).
   `status` (503) and `seconds` (30) say more about two of them. Which requests, and how, follows from the seed: the
   n-th request of a kind always fares the same, whatever comes between.
 - `down`: connections are closed without an answer.
+- `patience`: seconds that stand for MAAS's `node_timeout`.
 """
 
 from __future__ import annotations
@@ -70,6 +72,11 @@ class Faults:
     def down(self) -> bool:
         """Whether the region does not answer at all."""
         return bool(self._read().get("down"))
+
+    def patience_minutes(self) -> float | None:
+        """What stands for MAAS's time-out, None where nothing does."""
+        seconds = self._read().get("patience")
+        return float(seconds) / 60 if seconds else None
 
     def of_request(self, method: str, target: str, op: str | None) -> Injected | None:
         """What is to become of an API request; None: it fares well."""

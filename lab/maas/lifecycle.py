@@ -38,7 +38,7 @@ _FAULT_OF = {"commission": "commission", "deploy": "deploy", "release": "release
 
 def start(region: Region, machine: Record, kind: str, **more: Any) -> None:
     """Give the machine a job; `Lifecycle.run` has to be called once the transaction is over."""
-    minutes = float(region_config.value(region, "node_timeout"))
+    minutes = region.faults.patience_minutes() or float(region_config.value(region, "node_timeout"))
     if kind == "deploy":
         minutes *= 2
     elif kind in ("release", "exit_rescue"):

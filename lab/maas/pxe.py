@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lab.maas.state import Record
 
 _LOCAL: Record = {"action": "local"}
+_PURPOSE = {"commission": "commissioning", "deploy": "installation", "rescue": "rescue mode"}
 
 
 def vendor_data(url: str) -> bytes:
@@ -43,6 +44,13 @@ def _user_data(given: str | None) -> bytes:
         return given.encode()
 
 
+def _note_request(region: Region, machine: Record) -> None:
+    job = machine["job"]
+    purpose = _PURPOSE.get(job["kind"], job["kind"]) if job else "local boot"
+    events.add(region, machine, "PXE Request", purpose, "DEBUG")
+    events.add(region, machine, "Performing PXE boot")
+
+
 def boot(region: Region, request: Request, mac: str) -> Record:
     """`GET /pxe/{mac}`: what a machine that starts from the network is to do."""
     address = mac.lower().replace("-", ":")
@@ -52,9 +60,12 @@ def boot(region: Region, request: Request, mac: str) -> Record:
     )
     if machine is None:
         return _LOCAL
+    if region.faults.of_machine(machine["hostname"], "dhcp"):
+        raise missing("Lease")
     if lifecycle.switchable(machine):
         machine["power_state"] = "on"
     job = machine["job"]
+    _note_request(region, machine)
     if job is None or region.faults.of_machine(machine["hostname"], job["kind"]):
         return _LOCAL
     metadata = f"{request.base_url}/MAAS/metadata/{machine['system_id']}"

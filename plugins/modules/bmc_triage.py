@@ -16,6 +16,7 @@ description:
     of it.
   - What was not read is neither good nor bad. The finding never passes, since the machine did not come up.
   - A BMC that does not answer fails nothing here. It is what the finding says.
+  - Without O(address) only O(evidence) is judged.
 extends_documentation_fragment:
   - firstlight.cluster.bmc
 attributes:
@@ -26,6 +27,18 @@ attributes:
     description: Changes nothing.
     support: none
 options:
+  address:
+    description:
+      - Address of the BMC, or its URL. It is spoken to over HTTPS only. Without it no BMC is asked.
+    type: str
+  user:
+    description:
+      - Name of a local account of the BMC with the administrator role.
+    type: str
+  password:
+    description:
+      - Password of O(user).
+    type: str
   boot_mac:
     description:
       - MAC address of the NIC that boots. Without it that NIC is known only where there is one alone.
@@ -33,12 +46,25 @@ options:
     default: ""
   evidence:
     description:
-      - What others know, by part - C(power) (C(ordered)), C(post) (C(seconds) since power on), C(dhcp) (C(lease)),
-        C(maas) (C(status), C(event), C(scripts)), C(disks) (C(wanted), C(installed_as)), C(clock) (C(offset_seconds)),
-        C(tls) (C(error)), C(ssh) (C(answers), C(error)).
+      - What others know, by part - C(power) (C(ordered)), C(post) (C(seconds) since power on, C(waited) since then),
+        C(dhcp) (C(lease)), C(maas) (C(status), C(event), C(errors), C(power_error), C(scripts)), C(disks) (C(wanted),
+        C(installed_as), C(names)), C(clock) (C(offset_seconds)), C(tls) (C(error)), C(ssh) (C(answers), C(error)).
+      - M(firstlight.cluster.maas_boot_evidence_info) gives what MAAS knows.
       - Its keys win over what the BMC says.
     type: dict
     default: {}
+  post_seconds:
+    description:
+      - Seconds after power on from which a self-test that has not ended counts as stuck.
+    type: float
+    default: 1800
+  clock_seconds:
+    description:
+      - Seconds from which a clock counts as wrong.
+    type: float
+    default: 300
+seealso:
+  - module: firstlight.cluster.maas_boot_evidence_info
 """
 
 EXAMPLES = r"""
@@ -70,21 +96,37 @@ evidence:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.firstlight.cluster.plugins.module_utils.judge.boot import explain
+from ansible_collections.firstlight.cluster.plugins.module_utils.judge.boot import (
+    CLOCK_SECONDS,
+    POST_SECONDS,
+    explain,
+)
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Retry
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.ansible_module import CONNECTION, connect
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.evidence import gather
+
+# That a BMC does not answer is a result here, and nobody wants to wait long for it.
+RETRY = Retry(attempts=2)
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **CONNECTION,
+            "address": {"type": "str"},
+            "user": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
             "boot_mac": {"type": "str", "default": ""},
             "evidence": {"type": "dict", "default": {}},
+            "post_seconds": {"type": "float", "default": POST_SECONDS},
+            "clock_seconds": {"type": "float", "default": CLOCK_SECONDS},
         },
+        required_together=[("address", "user", "password")],
         supports_check_mode=True,
     )
-    evidence = gather(lambda: connect(module.params), module.params["boot_mac"])
+    asked = module.params["address"]
+    evidence = gather(lambda: connect(module.params, retry=RETRY), module.params["boot_mac"]) if asked else {}
+    evidence["limits"] = {key: module.params[key] for key in ("post_seconds", "clock_seconds")}
     for name, part in module.params["evidence"].items():
         known = evidence.get(name)
         evidence[name] = {**known, **part} if isinstance(known, dict) and isinstance(part, dict) else part

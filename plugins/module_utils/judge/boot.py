@@ -7,15 +7,18 @@ Evidence is JSON; whatever was not read is absent or None, and is then neither g
 
     bmc      {"answers": bool, "kind": "Untrusted" | "Unauthorized" | other, "error": text}
     power    {"ordered": bool (somebody switched it on), "state": "On" | "Off", "supplies_ok": bool}
-    post     {"done": bool, "seconds": number since power on, "state": text}
+    post     {"done": bool, "seconds": number since power on, "waited": number that others have waited, "state": text}
     nic      {"mac": text, "link": bool}                       the NIC that boots
     boot     {"first": "pxe" | "disk" | ..., "network_once": bool, "network": bool (there is an option for it)}
     dhcp     {"lease": bool, "address": text}                  since the last start
-    disks    {"seen": {serial: device or None}, "wanted": serial, "installed_as": device}
-    maas     {"status": name, "event": text, "scripts": [{"name", "status", "exit_status"}]}
-    clock    {"offset_seconds": number}
+    disks    {"seen": {serial: device or None}, "names": {serial: device} as the last commissioning found them,
+              "wanted": serial, "installed_as": device}
+    maas     {"status": name, "event": text, "errors": [text], "power_error": text,
+              "scripts": [{"name", "status", "exit_status"}]}
+    clock    {"offset_seconds": number, "of": "BMC" where it is that of the BMC only}
     tls      {"error": text}
     ssh      {"answers": bool, "error": text}
+    limits   {"post_seconds": number, "clock_seconds": number}  where they are not the ones below
 
 A machine is only judged here when it did not come up, so no finding passes: where nothing known explains it, the
 finding is `boot.unexplained`, unknown, and says what was ruled out and what is not known.
@@ -52,8 +55,8 @@ _CERTIFICATE = re.compile(
     r"certificate verify failed|certificate has expired|not yet valid|self.signed certificate|unknown authority|x509:",
     re.IGNORECASE,
 )
-POST_SECONDS = 1800  # two TiB of memory are trained and tested within twenty minutes
-CLOCK_SECONDS = 300  # MAAS refuses requests whose time is further off, and certificates begin to be invalid
+POST_SECONDS = 1800.0  # two TiB of memory are trained and tested within twenty minutes
+CLOCK_SECONDS = 300.0  # MAAS refuses requests whose time is further off, and certificates begin to be invalid
 
 
 def explain(evidence: Evidence) -> Finding:
@@ -128,6 +131,17 @@ def _number(evidence: Evidence, name: str, key: str) -> float:
     return float(value)
 
 
+def _limit(evidence: Evidence, key: str, default: float) -> float:
+    value = _part(evidence, "limits").get(key)
+    return default if value is None else _number(evidence, "limits", key)
+
+
+def _needs_power(evidence: Evidence) -> None:
+    """What a BMC tells of links and disks while the machine is off says nothing of them."""
+    if _part(evidence, "power").get("state") == "Off":
+        raise LookupError("the machine is off")
+
+
 def _from_network(evidence: Evidence) -> bool:
     return _known(evidence, "maas", "status") in _OVER_NETWORK
 
@@ -150,9 +164,14 @@ def _script(evidence: Evidence) -> Cause | None:
 
 
 def _bmc(evidence: Evidence) -> Cause | None:
-    if _flag(evidence, "bmc", "answers"):
-        return None
     kind, error = _part(evidence, "bmc").get("kind"), _part(evidence, "bmc").get("error") or "it does not answer"
+    told = _part(evidence, "maas").get("power_error")
+    if told and _part(evidence, "bmc").get("answers") is None:
+        # Nobody else asked it; MAAS did, and names the reason in words only.
+        error = f"MAAS says: {told}"
+        kind = "Unauthorized" if re.search(r"\b40[13]\b", error) else "Untrusted" if "certificate" in error else None
+    elif _flag(evidence, "bmc", "answers"):
+        return None
     check = {"Untrusted": "boot.bmc_certificate", "Unauthorized": "boot.bmc_login"}.get(str(kind))
     return check or "boot.bmc_unreachable", "bmc", f"the BMC cannot be asked: {error}", error, "an answer"
 
@@ -169,16 +188,19 @@ def _power(evidence: Evidence) -> Cause | None:
 def _post(evidence: Evidence) -> Cause | None:
     if _flag(evidence, "post", "done") or _has_lease(evidence):
         return None
-    seconds, state = _number(evidence, "post", "seconds"), _part(evidence, "post").get("state") or "not told"
-    if seconds < POST_SECONDS:
+    clock = "seconds" if _part(evidence, "post").get("seconds") is not None else "waited"
+    seconds, state = _number(evidence, "post", clock), _part(evidence, "post").get("state") or "not told"
+    limit = _limit(evidence, "post_seconds", POST_SECONDS)
+    if seconds < limit:
         raise LookupError("the self-test still has time")
     summary = f"the firmware's self-test has not ended {seconds:.0f} s after power on (state: {state})"
-    return "boot.post", "host", summary, state, f"done within {POST_SECONDS} s"
+    return "boot.post", "host", summary, state, f"done within {limit:g} s"
 
 
 def _link(evidence: Evidence) -> Cause | None:
     if _has_lease(evidence) or _flag(evidence, "nic", "link"):
         return None
+    _needs_power(evidence)
     mac = _part(evidence, "nic").get("mac") or "that boots"
     return "boot.no_link", f"nic:{mac}", f"the NIC {mac} has no link", "no link", "link"
 
@@ -205,7 +227,11 @@ def _lease(evidence: Evidence) -> Cause | None:
 
 
 def _disk(evidence: Evidence) -> Cause | None:
-    seen = _known(evidence, "disks", "seen")
+    seen = _part(evidence, "disks").get("seen")
+    if seen is None:
+        seen = _known(evidence, "disks", "names")
+    else:
+        _needs_power(evidence)
     if not seen:
         return "boot.no_disk", "host", "the machine has no disk", [], "a disk"
     wanted = _part(evidence, "disks").get("wanted")
@@ -218,9 +244,11 @@ def _disk(evidence: Evidence) -> Cause | None:
 
 def _disk_name(evidence: Evidence) -> Cause | None:
     wanted, name = _known(evidence, "disks", "wanted"), _known(evidence, "disks", "installed_as")
-    now = _known(evidence, "disks", "seen").get(wanted)
+    # A BMC knows disks, and not what the operating system calls them.
+    named = [_part(evidence, "disks").get(key) or {} for key in ("names", "seen")]
+    now = next((each[wanted] for each in named if each.get(wanted) is not None), None)
     if now is None:
-        raise LookupError("disks.seen has no device for it")
+        raise LookupError("disks.names has no device for it")
     if now == name:
         return None
     summary = f"the disk {wanted} of the operating system was {name} when it was installed, and is {now} now"
@@ -229,21 +257,38 @@ def _disk_name(evidence: Evidence) -> Cause | None:
 
 def _clock(evidence: Evidence) -> Cause | None:
     offset = _number(evidence, "clock", "offset_seconds")
-    if abs(offset) < CLOCK_SECONDS:
+    limit = _limit(evidence, "clock_seconds", CLOCK_SECONDS)
+    if abs(offset) < limit:
         return None
-    summary = f"its clock is {offset:+.0f} s off (at most {CLOCK_SECONDS} s)"
-    return "boot.clock", "host", summary, offset, {"below": CLOCK_SECONDS}
+    of_bmc = _part(evidence, "clock").get("of") == "BMC"
+    if of_bmc and not _refused_certificates(evidence):
+        # Many BMCs keep a time of their own that nobody ever set; it counts where something suffered from the time.
+        raise LookupError("only the BMC's clock is known")
+    which = "its BMC's clock, and so probably its own," if of_bmc else "its clock"
+    summary = f"{which} is {offset:+.0f} s off (at most {limit:g} s)"
+    return "boot.clock", "host", summary, offset, {"below": limit}
 
 
 def _certificate(evidence: Evidence) -> Cause | None:
-    error = _part(evidence, "tls").get("error")
-    said = [str(text) for text in (error, _part(evidence, "maas").get("event")) if text]
-    found = next((text for text in said if text == error or _CERTIFICATE.search(text)), None)
-    if found is not None:
-        return "boot.certificate", "host", f"a certificate was not accepted: {found}", found, "trusted"
-    if not said:
+    found = _refused_certificates(evidence)
+    if found:
+        return "boot.certificate", "host", f"a certificate was not accepted: {found[0]}", found[0], "trusted"
+    if not _said(evidence):
         raise LookupError("tls.error")
     return None
+
+
+def _said(evidence: Evidence) -> list[str]:
+    """What TLS, MAAS's event and MAAS's errors say."""
+    maas = _part(evidence, "maas")
+    errors = maas.get("errors")
+    texts = [_part(evidence, "tls").get("error"), maas.get("event"), *(errors if isinstance(errors, list) else [])]
+    return [str(text) for text in texts if text]
+
+
+def _refused_certificates(evidence: Evidence) -> list[str]:
+    error = _part(evidence, "tls").get("error")
+    return [text for text in _said(evidence) if text == error or _CERTIFICATE.search(text)]
 
 
 def _ssh(evidence: Evidence) -> Cause | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
 
-from ..maas.client import TransportError
+from ..maas.client import Retry, TransportError
 from ..maas.transport import OpenUrl
 from .bios import Refusal
 from .client import Client, Credentials
@@ -27,14 +27,14 @@ CONNECTION: dict[str, dict[str, Any]] = {
 }
 
 
-def connect(params: dict[str, Any], password: str | None = None) -> Client:
+def connect(params: dict[str, Any], password: str | None = None, *, retry: Retry | None = None) -> Client:
     """The client for the options, or for another password of the same account; sends nothing. Raises RedfishError."""
     try:
         transport = OpenUrl(validate_certs=params["validate_certs"], ca_file=params["ca_file"])
     except TransportError as error:
         raise RedfishError(f"{error}.", remedy="Correct the path, or leave the option out.") from error
     credentials = Credentials(params["user"], params["password"] if password is None else password)
-    return Client(params["address"], credentials, transport, timeout=params["request_timeout"])
+    return Client(params["address"], credentials, transport, timeout=params["request_timeout"], retry=retry)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import datetime
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,16 +17,18 @@ from .identity import Service, discover, read_boot, read_identity
 # States of BootProgress in which the firmware is done with itself.
 _DONE = ("SystemHardwareInitializationComplete", "SetupEntered", "OSBootStarted", "OSRunning")
 _OFF = ("None", "")
+# A BMC that is told another time zone than UTC is off by a multiple of this, and its machine may well be right.
+_ZONE_SECONDS, _ZONE_MOST, _ZONE_NEAR = 900, 14 * 3600, 60
 
 
-def gather(connect: Callable[[], Client], boot_mac: str = "") -> dict[str, Any]:
+def gather(connect: Callable[[], Client], boot_mac: str = "", now: Callable[[], float] = time.time) -> dict[str, Any]:
     """Evidence by part. A BMC that does not answer is evidence too; so nothing is raised for it.
 
-    `boot_mac` names the NIC that boots; without it the only one counts, and of several none.
+    `boot_mac` names the NIC that boots; without it the only one counts, and of several none. `now` is the right time.
     """
     try:
         with connect() as client:
-            return _gather(client, boot_mac.lower())
+            return _gather(client, boot_mac.lower(), now)
     except Untrusted as error:
         return {"bmc": {"answers": False, "kind": "Untrusted", "error": str(error)}}
     except Unauthorized as error:
@@ -33,7 +37,7 @@ def gather(connect: Callable[[], Client], boot_mac: str = "") -> dict[str, Any]:
         return {"bmc": {"answers": False, "kind": type(error).__name__, "error": str(error)}}
 
 
-def _gather(client: Client, boot_mac: str) -> dict[str, Any]:
+def _gather(client: Client, boot_mac: str, now: Callable[[], float]) -> dict[str, Any]:
     service = discover(client)
     found: dict[str, Any] = {"bmc": {"answers": True}}
     parts: dict[str, Callable[[], Mapping[str, Any]]] = {
@@ -42,6 +46,7 @@ def _gather(client: Client, boot_mac: str) -> dict[str, Any]:
         "nic": lambda: _nic(client, service, boot_mac),
         "boot": lambda: _boot(client, service),
         "disks": lambda: _disks(client, service),
+        "clock": lambda: _clock(service, now()),
     }
     for name, read in parts.items():
         try:
@@ -80,7 +85,37 @@ def _post(service: Service) -> dict[str, Any]:
     state = progress.get("LastState") if isinstance(progress, Mapping) else None
     if not isinstance(state, str) or state in _OFF:
         return {}
-    return {"done": state in _DONE, "state": state}
+    found: dict[str, Any] = {"done": state in _DONE, "state": state}
+    # Both are the BMC's own times, so that it does not matter whether its clock is right.
+    since, clock = _time(service.system.body.get("LastResetTime")), _bmc_time(service)
+    if since is not None and clock is not None and clock >= since:
+        found["seconds"] = clock - since
+    return found
+
+
+def _clock(service: Service, now: float) -> dict[str, Any]:
+    clock = _bmc_time(service)
+    if clock is None:
+        return {}
+    offset = clock - now
+    near = abs(offset - _ZONE_SECONDS * round(offset / _ZONE_SECONDS)) <= _ZONE_NEAR
+    if _ZONE_NEAR < abs(offset) <= _ZONE_MOST and near:
+        return {}
+    return {"offset_seconds": round(offset), "of": "BMC"}
+
+
+def _bmc_time(service: Service) -> float | None:
+    return _time(service.manager.body.get("DateTime")) if service.manager else None
+
+
+def _time(text: Any) -> float | None:
+    """Seconds since the epoch; a time without a zone is UTC."""
+    try:
+        # Python 3.10 does not know Z.
+        told = datetime.datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return (told if told.tzinfo else told.replace(tzinfo=datetime.timezone.utc)).timestamp()
 
 
 def _nic(client: Client, service: Service, boot_mac: str) -> dict[str, Any]:

@@ -42,8 +42,15 @@ class Client:
         self.owner = PowerOwner(Board(), Maas(), MACHINE.mac, tmp_path / "state.json", lambda text: None)
         self.now = 1.8e9
         self.images: dict[str, bytes] = {}
+        self.faults: dict[str, int] = {}
         self.service = Service(
-            MACHINE, self.owner, lambda: self.now, profile, tmp_path / "board.json", fetch=self._fetch
+            MACHINE,
+            self.owner,
+            lambda: self.now,
+            profile,
+            tmp_path / "board.json",
+            fetch=self._fetch,
+            asked=lambda name: self.faults.get(name, 0),
         )
 
     def _fetch(self, url: str) -> bytes:

@@ -34,7 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
         monkeypatch.setattr(
             ansible_module,
             "connect",
-            lambda params, password=None: bench.client(password or params["password"], params["user"]),
+            lambda params, password=None, retry=None: bench.client(password or params["password"], params["user"]),
         )
         monkeypatch.setattr(module, "connect", ansible_module.connect)
         given = {"address": "198.18.7.121", "user": "admin", "password": PASSWORD, **options}
@@ -75,6 +75,10 @@ def test_what_every_bmc_tells_is_enough_for_the_boot_order(tmp_path: Path, run: 
 def test_a_machine_that_is_off_and_one_without_link(bench: Bench, run: Run) -> None:
     assert run(bmc_triage, bench, evidence=FAILED)["finding"]["check"] == "boot.no_power"
     unordered = {**FAILED, "power": {"ordered": False}, "dhcp": {"lease": False}}
+    # The NIC of a machine that is off has no link, whatever the cable does.
+    assert run(bmc_triage, bench, evidence=unordered)["finding"]["check"] != "boot.no_link"
+    bench.bmc.start()
+    bench.bmc.faults["no-link"] = 1
     assert run(bmc_triage, bench, evidence=unordered)["finding"]["check"] == "boot.no_link"
     # Which of several NICs boots is not known, so that its link is not either.
     result = run(bmc_triage, bench, evidence=unordered, boot_mac="aa:bb:cc:00:00:09")

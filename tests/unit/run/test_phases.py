@@ -45,11 +45,12 @@ MODULES = {
     "maas_machine": """
 failed = SCENARIO["undeployed"]
 answer(machines={
-    each["name"]: {"failed": each["name"] in failed, "changed": each["name"] != "fit2", "reason": "no power",
+    each["name"]: {"failed": each["name"] in failed, "changed": each["name"] != "fit2", "reason": "no power", "actions": ["deploy"],
                    "status_name": "Deployed", "event": ""}
     for each in ARGUMENTS["machines"]
 })""",
     "maas_tag": "answer()",
+    "maas_boot_evidence_info": "answer(evidence={})",
     "ledger": "answer(held={}, drained=[], locks=[], unlocked=[])",
     "ledger_info": 'answer(nodes=SCENARIO["ledger"])',
     "ib_netdiscover": """
@@ -338,9 +339,9 @@ def test_the_report_gives_each_node_its_state_and_reason(site: Run) -> None:
     assert reasons == {
         "fit1": set(),
         "fit2": set(),
-        "undeployed": {("provision.deploy", "fail"), ("phase.complete", "fail")},
+        "undeployed": {("provision.deploy", "fail"), ("phase.complete", "fail"), ("boot.unexplained", "unknown")},
         "dead": {("host.reachable", "unknown")},
-        "silent": {("host.reachable", "unknown")},
+        "silent": {("host.reachable", "unknown"), ("boot.unexplained", "unknown")},
         "unconfigured": {("phase.task", "fail")},
         "uncabled": {("fabric.port.down", "fail")},
         "sick": {("hca.state", "fail"), ("hca.rate", "unknown")},
