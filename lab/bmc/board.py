@@ -95,9 +95,9 @@ class Board:
         """The time by the board's own clock, seconds since the epoch."""
         return self._clock() + self._profile.zone_seconds - self.asked(faults.CLOCK)
 
-    def last_reset(self) -> float | None:
-        """When the machine was last started, by the board's own clock."""
-        started = self["started"]
+    def last_reset(self, started: float) -> float | None:
+        """When the machine was last started, by the board's own clock; `started` by the right one, 0 if not known."""
+        started = started or self["started"]
         return None if started is None else float(started) + self.time() - self._clock()
 
     # -- what happens -------------------------------------------------------------------------

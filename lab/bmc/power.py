@@ -11,6 +11,7 @@ written down before it is taken, so that a controller that was killed goes on wh
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -69,13 +70,15 @@ class Boot:
 
 @dataclass(frozen=True)
 class State:
-    """What is written down. `stage` says how far the boot has come, `source` what it boots from."""
+    """What is written down. `stage` says how far the boot has come, `source` what it boots from,
+    `started` when it began, in seconds since the epoch."""
 
     power: str = "Off"
     stage: str = "off"
     source: str = "Hdd"
     boots: int = 0
     boot: Boot = Boot()
+    started: float = 0.0
 
     @classmethod
     def read(cls, path: Path) -> State:
@@ -241,7 +244,8 @@ class PowerOwner:
             return
         with self._changed:
             left = Boot(mode=self._state.boot.mode) if self._state.boot.enabled == "Once" else self._state.boot
-            self._keep(power="On", stage="starting", source=source, boots=self._state.boots + 1, boot=left)
+            boots, now = self._state.boots + 1, time.time()
+            self._keep(power="On", stage="starting", source=source, boots=boots, boot=left, started=now)
         self._log(f"power on, boot {self.state.boots} from {source}")
         self._self_test()
         if source == "Pxe" and not self._boot_from_network():

@@ -98,7 +98,7 @@ def _system(machine: Machine, state: State, board: Board, at: Places) -> dict[st
     ready = "OSRunning" if state.stage == "running" else "SystemHardwareInitializationComplete"
     testing = board.in_post() or (state.stage == "starting" and board.asked(faults.POST))
     progress = "None" if state.power == "Off" else "MemoryInitializationStarted" if testing else ready
-    reset = board.last_reset()
+    reset = board.last_reset(state.started)
     return {
         "@odata.type": "#ComputerSystem.v1_18_0.ComputerSystem",
         "Id": at.system.rpartition("/")[2],

@@ -242,3 +242,19 @@ def test_a_swapped_gpu_is_another_part_without_its_faults(lab: Lab, world: World
     assert faults.swap_gpu(lab, "node02", 3)[1] not in (before, after)
     with pytest.raises(LabError, match="--gpu 8: node02 takes 0 to 7"):
         faults.swap_gpu(lab, "node02", 8)
+
+
+def test_no_ssh_is_kept_from_the_next_system_and_from_the_one_that_runs(lab: Lab, world: World) -> None:
+    before = snapshot(lab)
+    faults.inject(lab, "node01", "no-ssh", {})
+    assert "ssh.service" in (lab.machine_directory("node01") / machine_view.MASKED).read_text(encoding="utf-8")
+    assert "mask --runtime" in world.done[-1][-1][-1]
+    faults.heal(lab, "node01")
+    assert "unmask --runtime" in world.done[-1][-1][-1] and snapshot(lab) == before
+
+
+def test_an_impatient_maas_is_one_whose_time_outs_are_short(lab: Lab, world: World) -> None:
+    faults.inject(lab, "maas", "impatient", {"seconds": 45})
+    assert files.read_json(lab.directory / "maas-faults.json") == {"patience": 45}
+    assert faults.heal(lab, "maas") == ["impatient"]
+    assert files.read_json(lab.directory / "maas-faults.json") == {}

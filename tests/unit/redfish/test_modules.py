@@ -15,6 +15,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Request, Response
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish import ansible_module
+from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.evidence import gather
 from ansible_collections.firstlight.cluster.plugins.modules import bmc_boot, bmc_firmware, bmc_info, bmc_triage
 
 from lab.bmc.places import SIMPLE_UPDATE
@@ -104,6 +105,31 @@ def test_a_bmc_that_cannot_be_asked_is_the_finding(
     bench.before = fail
     result = run(bmc_triage, bench, password=password)
     assert result["finding"]["check"] == check and result["finding"]["verdict"] == "fail"
+
+
+def test_without_a_bmc_only_the_evidence_is_judged(bench: Bench, run: Run) -> None:
+    evidence = {"maas": {"status": "Deployed", "scripts": []}, "ssh": {"answers": False, "error": "refused"}}
+    result = run(bmc_triage, bench, address=None, user=None, password=None, evidence=evidence)
+    assert result["finding"]["check"] == "boot.no_ssh" and not bench.requests
+    assert "BMC" in result["finding"]["evidence"]["not_known"]
+
+
+@pytest.mark.parametrize(("behind", "known"), [(0, True), (7 * 3600, False), (86_400, True), (5000, True)])
+def test_a_bmc_that_is_off_by_a_time_zone_says_nothing_of_the_clock(bench: Bench, behind: int, known: bool) -> None:
+    bench.bmc.start()
+    bench.bmc.faults["clock-wrong"] = behind
+    evidence = gather(bench.client, now=lambda: bench.bmc.now)
+    assert evidence.get("clock") == ({"offset_seconds": -behind, "of": "BMC"} if known else None)
+
+
+def test_how_long_a_self_test_takes_is_told_by_the_bmcs_own_clock(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "supermicro")
+    bench.bmc.owner._keep(power="On", stage="starting", boots=1)
+    bench.bmc.faults["post-stuck"] = 1
+    bench.client().get("/redfish/v1/")
+    bench.bmc.now += 90
+    post = gather(bench.client)["post"]
+    assert post == {"done": False, "state": "MemoryInitializationStarted", "seconds": 90.0}
 
 
 def test_disks_are_known_by_their_serial(bench: Bench, run: Run) -> None:

@@ -193,6 +193,50 @@ def test_a_cause_is_named_also_where_what_comes_later_is_not_known(
     assert summary in found.summary
 
 
+@pytest.mark.parametrize(
+    ("said", "check"),
+    [
+        ("Redfish request to 10.0.0.1 failed: timed out", "boot.bmc_unreachable"),
+        ("Redfish request failed with response status code: 401.", "boot.bmc_login"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", "boot.bmc_certificate"),
+    ],
+)
+def test_where_nobody_else_asked_the_bmc_maas_is_believed(said: str, check: str) -> None:
+    found = explain({"maas": {"status": "New", "power_error": said}})
+    assert found.check == check and said in found.summary
+    assert explain({"bmc": {"answers": True}, "maas": {"power_error": said}}).check == "boot.unexplained"
+
+
+def test_limits_are_those_that_are_given() -> None:
+    slow = changed(post={"done": False, "seconds": 40}, dhcp=None)
+    assert explain(slow).check == "boot.unexplained"
+    assert explain({**slow, "limits": {"post_seconds": 30}}).check == "boot.post"
+    waited = changed(dhcp=None)
+    waited["post"] = {"done": False, "waited": 1900}
+    assert explain(waited).check == "boot.post"
+    assert explain({**changed(clock={"offset_seconds": 40}), "limits": {"clock_seconds": 30}}).check == "boot.clock"
+
+
+def test_the_clock_of_a_bmc_counts_only_where_something_suffered_from_the_time() -> None:
+    late = changed(clock={"offset_seconds": -86400 * 365, "of": "BMC"})
+    assert explain(late).check == "boot.unexplained"
+    late["maas"]["errors"] = ["curtin: certificate verify failed: certificate is not yet valid"]
+    assert explain(late).check == "boot.clock"
+    del late["clock"]
+    assert explain(late).check == "boot.certificate"
+
+
+def test_what_a_bmc_tells_of_a_machine_that_is_off_is_no_cause() -> None:
+    off = changed(power={"ordered": False, "state": "Off"}, nic={"link": False}, dhcp=None, disks={"seen": {}})
+    assert explain(off).check == "boot.unexplained"
+
+
+def test_names_of_disks_are_those_of_the_last_commissioning() -> None:
+    disks = {"seen": {"S1": None}, "names": {"S1": "nvme1n1"}, "wanted": "S1", "installed_as": "nvme0n1"}
+    assert explain({**FINE, "disks": disks}).check == "boot.disk_changed"
+    assert explain({**FINE, "disks": {"names": {}}}).check == "boot.no_disk"
+
+
 @given(st.dictionaries(st.sampled_from(list(FINE)), JSON))
 def test_whatever_the_evidence_there_is_one_finding_that_does_not_pass(evidence: dict[str, Any]) -> None:
     found = explain(evidence)

@@ -45,12 +45,13 @@ MODULES = {
     "maas_machine": """
 failed = SCENARIO["undeployed"]
 answer(machines={
-    each["name"]: {"failed": each["name"] in failed, "changed": each["name"] != "fit2", "reason": "no power", "actions": ["deploy"],
-                   "status_name": "Deployed", "event": ""}
+    each["name"]: {"failed": each["name"] in failed, "changed": each["name"] != "fit2", "reason": "no power",
+                   "actions": ["deploy"], "status_name": "Deployed", "event": ""}
     for each in ARGUMENTS["machines"]
 })""",
     "maas_tag": "answer()",
-    "maas_boot_evidence_info": "answer(evidence={})",
+    "maas_boot_evidence_info": """
+answer(**({"failed": True, "msg": "MAAS is away"} if SCENARIO["no_evidence"] else {"evidence": {}}))""",
     "ledger": "answer(held={}, drained=[], locks=[], unlocked=[])",
     "ledger_info": 'answer(nodes=SCENARIO["ledger"])',
     "ib_netdiscover": """
@@ -253,6 +254,7 @@ def _inventory(folder: Path) -> dict[str, Any]:
         "collective.intra": ["alone"],
         "collective.inter": ["together"],
         "no_launch": False,
+        "no_evidence": False,
     }
 
 
@@ -382,6 +384,21 @@ def test_a_forgotten_task_keeps_a_node_out(played: Played, what: str) -> None:
     finally:
         path.write_text(text, encoding="utf-8")
     assert run.gates[phase]["set_aside"] == ["fit1"], run.output
+
+
+def test_a_triage_that_fails_hides_nothing_and_stops_nobody(played: Played) -> None:
+    arguments = ("--limit", "fit1,silent,undeployed")
+    run = played.run("provision", arguments=arguments, no_evidence=True)
+    assert run.status == 0, run.output
+    assert (run.gates["provision"]["passed"], len(run.gates["provision"]["set_aside"])) == (["fit1"], 2)
+    run = played.run("provision", arguments=(*arguments, "-e", "triage_bmc_timeout=soon"))
+    assert (run.gates["provision"]["passed"], len(run.gates["provision"]["set_aside"])) == (["fit1"], 2)
+    for node in ("silent", "undeployed"):
+        (cause,) = [item for item in run.report["nodes"][node]["findings"] if item["check"].startswith("boot.")]
+        assert cause["verdict"] == "unknown" and "could not be looked into" in cause["summary"]
+        assert len(run.report["nodes"][node]["findings"]) > 1
+    run = played.run("provision", arguments=(*arguments, "--check"))
+    assert not run.told("maas_boot_evidence_info")
 
 
 def test_too_few_fit_nodes_fail_the_run(played: Played) -> None:
