@@ -15,6 +15,7 @@ import pytest
 
 from tests.e2e.session import ROOT, LabSession, PlaybookRun
 
+pytestmark = pytest.mark.long
 IMAGES, PROVISION = "playbooks/images.yml", "playbooks/provision.yml"
 NODE, NAME = "node04", "e2e-image"
 TARBALL = f"/var/lib/firstlight/images/{NAME}.tgz"

@@ -14,6 +14,8 @@ import pytest
 
 from tests.e2e.session import ROOT, LabSession
 
+pytestmark = pytest.mark.long
+
 FAULTS = {
     "node01": ("no-link", "boot.no_link", "datacentre"),
     "node02": ("script-fails", "boot.script", "vendor"),
