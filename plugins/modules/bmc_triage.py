@@ -31,14 +31,17 @@ options:
     description:
       - Address of the BMC, or its URL. It is spoken to over HTTPS only. Without it no BMC is asked.
     type: str
+    required: false
   user:
     description:
       - Name of a local account of the BMC with the administrator role.
     type: str
+    required: false
   password:
     description:
       - Password of O(user).
     type: str
+    required: false
   boot_mac:
     description:
       - MAC address of the NIC that boots. Without it that NIC is known only where there is one alone.

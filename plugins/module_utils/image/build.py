@@ -154,7 +154,7 @@ def _run(tarball: Tarball, recipe: Recipe, folder: Path, deadline: float, timeou
         path.chmod(0o755 if script.executable else 0o644)
     with tarball.log.open("w", encoding="utf-8") as log:
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 command(recipe, folder, _PART),
                 env=environment(os.environ, recipe, folder),
                 cwd=folder,
