@@ -191,10 +191,10 @@ MUTANTS = [
     _mutant(
         "cluster_ssh",
         "mode of the key",
-        "cluster_ssh/tasks/key_make.yml",
+        "cluster_ssh/vars/main.yml",
         "others may read the private key",
-        "mode: u=rw,go=\n",
-        "mode: u=rw,go=r\n",
+        "mode: u=rw,go=\n    secret: true",
+        "mode: u=rw,go=r\n    secret: true",
     ),
     _mutant(
         "cluster_ssh",

@@ -77,8 +77,6 @@ def served() -> Iterator[tuple[FakeMaas, str]]:
 
 def test_a_region_is_set_up_from_data_once(served: tuple[FakeMaas, str], tmp_path: Path) -> None:
     playbook = Path(sys.executable).with_name("ansible-playbook")
-    if not playbook.exists():
-        pytest.skip("ansible-playbook is not installed beside this Python")
     maas, url = served
     (tmp_path / "image.tgz").write_bytes(b"image")
     (tmp_path / "play.yml").write_text(PLAYBOOK)

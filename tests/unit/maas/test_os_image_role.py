@@ -62,8 +62,6 @@ module.exit_json(changed=not there, why=[], image={"path": path})
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
     playbook = Path(sys.executable).with_name("ansible-playbook")
-    if not playbook.exists():
-        pytest.skip("ansible-playbook is not installed beside this Python")
     collection = tmp_path / "collections" / "ansible_collections" / "firstlight" / "cluster"
     for name in ("plugins", "roles", "meta"):
         shutil.copytree(ROOT / name, collection / name)
