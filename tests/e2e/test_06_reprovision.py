@@ -125,8 +125,9 @@ def test_a_node_that_does_not_answer_is_provisioned_anew_and_a_killed_run_conver
     """node02 hangs: its sshd is gone. The first run is killed as soon as MAAS was asked to deploy it."""
     lab.ssh("node02", "sudo systemctl mask --now ssh.service ssh.socket", check=False)
     deployments = asked(lab, "deploy")
-    lab.kill_playbook_when(lambda: asked(lab, "deploy") > deployments, PLAYBOOK, "--limit", "node02")
-    run = lab.playbook(PLAYBOOK, "--limit", "node02")
+    arguments = ("--limit", "node02", "-e", "reprovision_in_service=true")
+    lab.kill_playbook_when(lambda: asked(lab, "deploy") > deployments, PLAYBOOK, *arguments)
+    run = lab.playbook(PLAYBOOK, "--limit", "node02")  # which the killed one has taken out of service
     assert run.returncode == 0, run.output[-8000:]
     assert run.state("node02") == "admitted", told(run.findings("node02"))
     assert ledger(lab)["locks"] == {}
