@@ -27,6 +27,8 @@ from fake_maas import KEY, FakeMaas
 from test_maas_config_role import ROOT, served
 
 __all__ = ["served"]
+URL = "http://maas01:5240/MAAS"
+REGION = ["maas-regiond", "maas-apiserver", "maas-temporal"]
 DATABASE_PASSWORD, ADMIN_PASSWORD, SECRET = "it's-the:database's", 'admin "pass" word', "5ec2e7000fff"
 FACTS = """
 from ansible.module_utils.basic import AnsibleModule
@@ -52,7 +54,7 @@ WANTED = """
   register: common_due
   no_log: true
 """
-WANTED_MODULE = '''
+WANTED_MODULE = """
 import json, os, pathlib
 from ansible.module_utils.basic import AnsibleModule
 module = AnsibleModule(
@@ -81,14 +83,14 @@ if not module.check_mode:
     with (kept / "calls").open("a") as calls:
         print(json.dumps(["wanted", [asked["host"], json.dumps(told)], ""]), file=calls)
 module.exit_json(changed=bool(due) or changed, packages=due)
-'''
+"""
 ANSWER = """
 - ansible.builtin.command:
     argv: [answer, "{{ inventory_hostname }}", "{{ common_answer_url }}"]
   changed_when: false
 """
 # All of them are this one, by name. What they keep lies in $STAND_INS.
-COMMAND = r'''
+COMMAND = r"""
 import json, os, pathlib, sys
 kept = pathlib.Path(os.environ["STAND_INS"])
 name, arguments = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
@@ -137,7 +139,7 @@ if name == "maas-region":
         if "--generate" in arguments:
             users.write_text(os.environ["TEST_KEY"] + "\n")
         end(0, users.read_text())
-'''
+"""
 COMMANDS = (
     *("answer", "setsid", "psql", "runuser", "dpkg-query", "openssl"),
     *("maas", "maas-region", "maas-rack"),
@@ -265,162 +267,23 @@ def started(site: Played) -> Played:
     return site
 
 
-def test_a_region_and_a_rack_are_installed_in_order_and_once(started: Played, served: tuple[FakeMaas, str]) -> None:
-    maas, _url = served
-    # Check mode of a host that has nothing: says all of it, and does nothing.
-    assert started.play("--check", "--diff") == 0, started.output
-    for told in (
-        "would make the database maasdb and its user maas",
-        "would bring the tables of maasdb to MAAS 3.7.3",
-        "would make the administrator admin",
-        "would write an API key of admin to ",
-        "would register maas02 as a rack controller of http://maas01:5240/MAAS",
-        "would make the settings of ",
-    ):
-        assert told in started.output, told
-    assert (started.writes(), maas.writes) == ([], [])
-    assert not (started.folder / "secrets/maas.key").exists()
-
-    assert started.play("-vvvv", "--diff") == 0, started.output
-    assert started.writes() == [
-        "runuser --user=postgres -- psql --no-psqlrc --quiet --port=5432 --set=ON_ERROR_STOP=1",
-        "maas-region dbupgrade",
-        "maas-region createadmin --username=admin --email=admin@localhost --ssh-import=",
-        "maas-rack register --url=http://maas01:5240/MAAS",
-    ]
-    asked = started.calls("runuser", "maas-region", "maas-rack")
-    [(_, _, sql)] = [call for call in asked if call[0] == "runuser"]
-    assert "PASSWORD 'it''s-the:database''s'" in sql
-    [(_, _, text)] = [call for call in asked if call[1][0] == "createadmin"]
-    assert text == f"{ADMIN_PASSWORD}\n{ADMIN_PASSWORD}\n"
-    [(_, _, text)] = [call for call in asked if call[0] == "maas-rack"]
-    assert text == f"{SECRET}\n"
-    conf = started.kept / "maas01/regiond.conf"
-    assert yaml.safe_load(conf.read_text()) == {
-        "database_host": "localhost",
-        "database_name": "maasdb",
-        "database_pass": DATABASE_PASSWORD,
-        "database_port": 5432,
-        "database_user": "maas",
-        "maas_url": "http://maas01:5240/MAAS",
-    }
-    assert stat.S_IMODE(conf.stat().st_mode) == 0o640
-    key = started.folder / "secrets/maas.key"
-    assert (key.read_text(), stat.S_IMODE(key.stat().st_mode)) == (f"{KEY}\n", 0o600)
-    assert maas.site.settings["ntp_servers"] == "10.0.0.1"
-    region = started.wanted("maas01")
-    assert region[0]["packages"] == ["maas-region-api", "maas-rack-controller", "postgresql"]
-    assert [service["name"] for service in region[0]["services"]] == ["postgresql"]
-    assert [service["name"] for service in region[-1]["services"]] == [
-        *("maas-regiond", "maas-apiserver", "maas-temporal"),
-        "maas-rackd",
-    ]
-    rack = started.wanted("maas02")
-    assert rack[0]["packages"] == ["maas-rack-controller"]
-    assert [service["name"] for service in rack[-1]["services"]] == ["maas-rackd"]
-    # The tables while the region rests, and before anybody asks it.
-    order = [(name, arguments) for name, arguments, _ in started.calls() if name != "wanted" or arguments[0] == "maas01"]
-    names = [name if name == "answer" else arguments[0] for name, arguments in order]
-    before = json.loads(order[names.index("dbupgrade") - 1][1][1])["services"]
-    assert [(service["name"], service["state"]) for service in before] == [
-        (name, "stopped") for name in ("maas-regiond", "maas-apiserver", "maas-temporal")
-    ]
-    assert names.index("dbupgrade") < names.index("createadmin") < names.index("answer")
-
-    # Once more, and for each alone.
-    maas.requests.clear()
-    for arguments in ((), ("--check",), ("--limit", "maas02"), ("--limit", "maas01", "--check")):
-        assert started.play(*arguments) == 0, started.output
-        assert (started.writes(), maas.writes) == ([], [])
-        assert re.findall(r"changed=[1-9]", started.output) == []
-        assert "would" not in started.output
-
-
-def test_of_another_version_the_tables_are_migrated(started: Played) -> None:
-    assert started.play("--limit", "maas01") == 0, started.output
-    (started.kept / "version").write_text("1:3.7.4-1-g.b-0ubuntu1")
-    assert started.play("--limit", "maas01") == 0, started.output
-    assert started.writes() == ["maas-region dbupgrade"]
-    assert "1:3.7.4-1-g.b-0ubuntu1" in started.wanted("maas01")[-1]["services"][0]["words"][1]
-
-
-def test_what_others_set_in_the_regions_file_stays(started: Played) -> None:
-    conf = started.kept / "maas01/regiond.conf"
-    conf.write_text("{num_workers: 8, maas_url: 'http://10.0.0.9:5240/MAAS'}\n")
-    assert started.play() == 0, started.output
-    found = yaml.safe_load(conf.read_text())
-    assert (found["num_workers"], found["maas_url"]) == (8, "http://maas01:5240/MAAS")
-    # In another order, and with a comment: as wanted all the same.
-    text = "# ours\n" + json.dumps(dict(reversed(found.items())), indent=1)
-    conf.write_text(text)
-    assert started.play() == 0, started.output
-    assert conf.read_text() == text
-
-
-@pytest.mark.parametrize("what", ["url", "secret"])
-def test_a_rack_of_another_region_is_registered_anew(started: Played, what: str) -> None:
-    assert started.play() == 0, started.output
-    if what == "url":
-        (started.kept / "maas02/rackd.conf").write_text("maas_url: http://old:5240/MAAS\n")
-    else:
-        (started.kept / "maas02/secret").write_text("01d\n")
-    assert started.play("--limit", "maas02", "--check") == 0, started.output
-    assert "would register maas02" in started.output
-    assert started.play("--limit", "maas02") == 0, started.output
-    assert started.writes() == ["maas-rack register --url=http://maas01:5240/MAAS"]
-
-
-def test_a_rack_does_not_come_before_its_region(site: Played) -> None:
-    assert site.play("--limit", "maas02") == 2
-    assert "which a region makes at its first start. Run the playbook for maas01 first." in " ".join(site.output.split())
-    assert site.writes() == []
-
-
-def test_a_key_that_is_there_is_kept_and_one_of_another_region_is_not(started: Played) -> None:
-    key = started.folder / "secrets/maas.key"
-    (started.kept / "keys").write_text(f"first:of:admin\n{KEY}\n")
-    key.write_text(KEY)
-    key.chmod(0o644)
-    assert started.play("--limit", "maas01") == 0, started.output
-    assert (key.read_text().strip(), stat.S_IMODE(key.stat().st_mode)) == (KEY, 0o600)
-    (started.kept / "keys").write_text(f"{KEY}\n")
-    key.write_text("of:another:region\n")
-    assert started.play("--limit", "maas01") == 0, started.output
-    assert key.read_text().strip() == KEY
-    # An administrator whose keys were all deleted gets one.
-    (started.kept / "keys").write_text("")
-    assert started.play("--limit", "maas01") == 0, started.output
-    assert started.writes() == ["maas-region apikey --username=admin --generate"]
-
-
-def test_the_key_is_written_only_where_somebody_asked(started: Played) -> None:
-    del started.variables["maas_server_api_key_file"]
-    assert started.play() == 2
-    assert "MAAS is installed, but nobody has its API key. Set maas_server_api_key_file" in started.output
-    assert list((started.folder / "secrets").iterdir()) == []
-
-
-def test_tls_is_given_to_maas_until_it_serves_it(started: Played) -> None:
-    certificate, key = make_certificate(started.folder)
-    started.variables |= {
-        "maas_server_tls_certificate": certificate,
-        "maas_server_tls_key": key,
-        "maas_server_tls_ca_certificate": certificate,
-    }
-    assert started.play("--check") == 0, started.output
-    assert "would have MAAS serve the certificate at port 5443" in started.output
-    assert started.play("-vvvv", "--diff") == 0, started.output
-    folder = started.kept / "maas01/tls"
-    files = f"--cacert={folder}/ca.crt {folder}/region.key {folder}/region.crt"
-    assert f"maas config-tls enable --yes --port=5443 {files}" in started.writes()
-    assert stat.S_IMODE((folder / "region.key").stat().st_mode) == 0o600
-    assert [arguments for _, arguments, _ in started.calls("answer")] == [
-        ["maas01", "https://maas01:5443/MAAS/api/2.0/version/"]
-    ]
-    # Racks and machines stay with plain HTTP, as MAAS wants it.
-    assert "maas-rack register --url=http://maas01:5240/MAAS" in started.writes()
-    assert started.play() == 0, started.output
-    assert started.writes() == []
+@pytest.fixture
+def installed(started: Played) -> Played:
+    """What a run leaves, written down: a region and a rack as wanted."""
+    kept = started.kept
+    conf = {"database_host": "localhost", "database_name": "maasdb", "database_pass": DATABASE_PASSWORD}
+    conf |= {"database_port": 5432, "database_user": "maas", "maas_url": URL}
+    (kept / "maas01/regiond.conf").write_text(json.dumps(conf))
+    (kept / "maas01/migrated").mkdir()
+    (kept / "maas01/migrated/stamp").write_text("1:3.7.3-1-g.a-0ubuntu1 localhost:5432/maasdb\n")
+    (kept / "maas02/rackd.conf").write_text(json.dumps({"maas_url": [URL]}))
+    (kept / "maas02/secret").write_text(f"{SECRET}\n")
+    (kept / "database").write_text(f"{DATABASE_PASSWORD}\n")
+    (kept / "keys").write_text(f"first:of:admin\n{KEY}\n")
+    (started.folder / "secrets/maas.key").write_text(KEY)
+    for host in ("maas01", "maas02"):
+        (kept / host / "installed").touch()
+    return started
 
 
 def make_certificate(folder: Path) -> tuple[str, str]:
@@ -431,32 +294,172 @@ def make_certificate(folder: Path) -> tuple[str, str]:
     return pem.read_text(), key.read_text()
 
 
+def test_a_region_and_a_rack_are_installed_in_order_and_once(started: Played, served: tuple[FakeMaas, str]) -> None:
+    maas, _url = served
+    certificate, tls_key = make_certificate(started.folder)
+    started.variables |= {
+        "maas_server_tls_certificate": certificate,
+        "maas_server_tls_key": tls_key,
+        "maas_server_tls_ca_certificate": certificate,
+    }
+    # Check mode of a host that has nothing: says all of it, and does nothing.
+    assert started.play("--check", "--diff") == 0, started.output
+    for told in (
+        "would make the database maasdb and its user maas",
+        "would bring the tables of maasdb to MAAS 3.7.3",
+        "would make the administrator admin",
+        "would write an API key of admin to ",
+        "would have MAAS serve the certificate at port 5443",
+        f"would register maas02 as a rack controller of {URL}",
+        "would make the settings of ",
+    ):
+        assert told in started.output, told
+    assert (started.writes(), maas.writes) == ([], [])
+    assert not (started.folder / "secrets/maas.key").exists()
+
+    assert started.play("-vvvv", "--diff") == 0, started.output
+    folder = started.kept / "maas01/tls"
+    files = f"--cacert={folder}/ca.crt {folder}/region.key {folder}/region.crt"
+    # Racks and machines stay with plain HTTP, as MAAS wants it.
+    assert started.writes() == [
+        "runuser --user=postgres -- psql --no-psqlrc --quiet --port=5432 --set=ON_ERROR_STOP=1",
+        "maas-region dbupgrade",
+        "maas-region createadmin --username=admin --email=admin@localhost --ssh-import=",
+        f"maas config-tls enable --yes --port=5443 {files}",
+        f"maas-rack register --url={URL}",
+    ]
+    read = {arguments[0]: text for _, arguments, text in started.calls("runuser", "maas-region", "maas-rack")}
+    assert "PASSWORD 'it''s-the:database''s'" in read["--user=postgres"]
+    assert read["createadmin"] == f"{ADMIN_PASSWORD}\n{ADMIN_PASSWORD}\n"
+    assert read["register"] == f"{SECRET}\n"
+    conf = started.kept / "maas01/regiond.conf"
+    assert yaml.safe_load(conf.read_text()) == {
+        "database_host": "localhost",
+        "database_name": "maasdb",
+        "database_pass": DATABASE_PASSWORD,
+        "database_port": 5432,
+        "database_user": "maas",
+        "maas_url": URL,
+    }
+    key = started.folder / "secrets/maas.key"
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (conf, key, folder / "region.key")}
+    assert modes == {conf: 0o640, key: 0o600, folder / "region.key": 0o600}
+    assert key.read_text() == f"{KEY}\n"
+    assert maas.site.settings["ntp_servers"] == "10.0.0.1"
+    region, rack = started.wanted("maas01"), started.wanted("maas02")
+    assert region[0]["packages"] == ["maas-region-api", "maas-rack-controller", "postgresql"]
+    assert [service["name"] for service in region[0]["services"]] == ["postgresql"]
+    assert [service["name"] for service in region[-1]["services"]] == [*REGION, "maas-rackd"]
+    assert rack[0]["packages"] == ["maas-rack-controller"]
+    assert [service["name"] for service in rack[-1]["services"]] == ["maas-rackd"]
+    # The tables while the region rests, and before anybody asks it.
+    order = [
+        arguments for _, arguments, _ in started.calls("wanted", "maas-region", "answer") if arguments[0] != "maas02"
+    ]
+    place = next(at for at, arguments in enumerate(order) if arguments[0] == "dbupgrade")
+    before = json.loads(order[place - 1][1])["services"]
+    assert [(service["name"], service["state"]) for service in before] == [(name, "stopped") for name in REGION]
+    assert order[-1] == ["maas01", "https://maas01:5443/MAAS/api/2.0/version/"]
+
+    maas.requests.clear()
+    for arguments in ((), ("--check",)):
+        assert started.play(*arguments) == 0, started.output
+        assert (started.writes(), maas.writes) == ([], [])
+        assert re.findall(r"changed=[1-9]", started.output) == []
+        assert '"would' not in started.output
+
+
+def test_what_differs_is_mended_and_nothing_else(installed: Played) -> None:
+    """Other packages, a file in which others set something too, the key of another region."""
+    (installed.kept / "version").write_text("1:3.7.4-1-g.b-0ubuntu1")
+    conf = installed.kept / "maas01/regiond.conf"
+    conf.write_text("{num_workers: 8, maas_url: 'http://10.0.0.9:5240/MAAS'}\n")
+    key = installed.folder / "secrets/maas.key"
+    key.write_text("of:another:region\n")
+    (installed.kept / "keys").write_text(f"{KEY}\n")
+    assert installed.play("--limit", "maas01") == 0, installed.output
+    assert installed.writes() == ["maas-region dbupgrade"]
+    running = installed.wanted("maas01")[-1]["services"][0]
+    assert running["words"][1].startswith("1:3.7.4-1-g.b-0ubuntu1 ")
+    found = yaml.safe_load(conf.read_text())
+    assert (found["num_workers"], found["maas_url"]) == (8, URL)
+    assert key.read_text().strip() == KEY
+
+    # In another order and with a comment it is as wanted all the same; a key that others could read is closed again,
+    # and stays the one it was.
+    text = "# ours\n" + json.dumps(dict(reversed(found.items())), indent=1)
+    conf.write_text(text)
+    (installed.kept / "keys").write_text(f"first:of:admin\n{KEY}\n")
+    key.chmod(0o644)
+    assert installed.play("--limit", "maas01") == 0, installed.output
+    assert (conf.read_text(), installed.writes()) == (text, [])
+    assert (key.read_text().strip(), stat.S_IMODE(key.stat().st_mode)) == (KEY, 0o600)
+
+
+def test_the_key_is_written_only_where_somebody_asked(installed: Played) -> None:
+    """And an administrator whose keys were all deleted gets one."""
+    del installed.variables["maas_server_api_key_file"]
+    (installed.folder / "secrets/maas.key").unlink()
+    (installed.kept / "keys").write_text("")
+    assert installed.play("--limit", "maas01") == 2
+    assert installed.writes() == ["maas-region apikey --username=admin --generate"]
+    assert "MAAS is installed, but nobody has its API key. Set maas_server_api_key_file" in installed.output
+    assert list((installed.folder / "secrets").iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["url", "secret"])
+def test_a_rack_of_another_region_is_registered_anew(installed: Played, what: str) -> None:
+    if what == "url":
+        (installed.kept / "maas02/rackd.conf").write_text("maas_url: http://old:5240/MAAS\n")
+    else:
+        (installed.kept / "maas02/secret").write_text("01d\n")
+    assert installed.play("--limit", "maas02", "--check") == 0, installed.output
+    assert ("would register maas02" in installed.output, installed.writes()) == (True, [])
+    assert installed.play("--limit", "maas02") == 0, installed.output
+    assert installed.writes() == [f"maas-rack register --url={URL}"]
+
+
+def test_a_rack_does_not_come_before_its_region(site: Played) -> None:
+    assert site.play("--limit", "maas02") == 2
+    assert "which a region makes at its first start. Run the playbook for maas01 first." in " ".join(
+        site.output.split()
+    )
+    assert site.writes() == []
+
+
 def test_an_external_database_is_used_and_never_made(started: Played) -> None:
     started.variables |= {"maas_server_database_host": "db.example.com", "maas_server_database_port": 6432}
-    assert started.play("--check") == 0, started.output
-    assert started.play() == 2
-    told = " ".join(started.output.split())
-    assert "maas01 cannot log in to the database maasdb at db.example.com:6432 as maas. Make both there" in told
-    assert started.writes() == []
-    assert started.wanted("maas01")[0]["packages"] == ["maas-region-api", "maas-rack-controller", "postgresql-client"]
-    assert started.play("--check") == 2
+    limit = ("--limit", "maas01")
+    # Without psql nobody can tell whether it lets the region in.
+    assert started.play(*limit, "--check") == 0, started.output
+    for arguments in ((), ("--check",)):
+        assert started.play(*limit, *arguments) == 2
+        told = " ".join(started.output.split())
+        assert "maas01 cannot log in to the database maasdb at db.example.com:6432 as maas. Make both there" in told
+        assert started.writes() == []
     (started.kept / "database").write_text(f"{DATABASE_PASSWORD}\n")
-    assert started.play() == 0, started.output
-    assert [write.split()[0] for write in started.writes()] == ["maas-region", "maas-region", "maas-rack"]
+    assert started.play(*limit) == 0, started.output
+    assert started.wanted("maas01")[0]["packages"] == ["maas-region-api", "maas-rack-controller", "postgresql-client"]
+    assert [write.split()[:2] for write in started.writes()] == [
+        ["maas-region", "dbupgrade"],
+        ["maas-region", "createadmin"],
+    ]
 
 
-def test_a_database_that_cannot_be_made_stops_the_run(started: Played) -> None:
-    (started.kept / "mode/broken_database").touch()
-    assert started.play() == 2
-    assert "PostgreSQL on maas01 did not make the database maasdb and its user maas." in " ".join(started.output.split())
-    assert [write.split()[0] for write in started.writes()] == ["runuser"]
-
-
-def test_a_region_that_cannot_say_who_is_there_gets_no_second_administrator(started: Played) -> None:
-    (started.kept / "mode/broken_region").touch()
-    assert started.play() == 2
-    assert "maas01 cannot say which API keys admin has." in started.output
-    assert started.writes() == [started.writes()[0], "maas-region dbupgrade"]
+@pytest.mark.parametrize(
+    ("mode", "message", "done"),
+    [
+        ("broken_database", "PostgreSQL on maas01 did not make the database maasdb and its user maas.", ["runuser"]),
+        ("broken_region", "maas01 cannot say which API keys admin has. Run `sudo", ["runuser", "maas-region"]),
+    ],
+)
+def test_a_command_that_fails_stops_the_run_with_what_to_look_at(
+    started: Played, mode: str, message: str, done: list[str]
+) -> None:
+    (started.kept / "mode" / mode).touch()
+    assert started.play("--limit", "maas01") == 2
+    assert message in " ".join(started.output.split())
+    assert [write.split()[0] for write in started.writes()] == done
 
 
 def test_what_cannot_be_is_refused_before_anything_is_asked(started: Played) -> None:
@@ -471,15 +474,27 @@ def test_what_cannot_be_is_refused_before_anything_is_asked(started: Played) -> 
             "Ubuntu 24.04 with MAAS 3.6 or 3.7. Correct maas_server_version, or take another host into maas_servers.",
         ),
         "jammy": ({"runs": "Ubuntu 22.04"}, "jammy runs Ubuntu 22.04, for which there are no packages of MAAS 3.7.3;"),
-        "noble": ({"maas_server_version": "3.5.*"}, "noble runs Ubuntu 24.04, for which there are no packages of MAAS 3.5.*;"),
+        "noble": (
+            {"maas_server_version": "3.5.*"},
+            "noble runs Ubuntu 24.04, for which there are no packages of MAAS 3.5.*;",
+        ),
         "later": ({"maas_server_version": "3.8.0"}, "no packages of MAAS 3.8.0;"),
         "focal": ({"runs": "Ubuntu 20.04"}, "focal runs Ubuntu 20.04; supported are Debian 12"),
-        "name": ({"maas_server_database_name": "maas-db"}, "maas_server_database_name is 'maas-db': give small letters"),
-        "lines": ({"maas_server_admin_password": "two\nlines"}, "must be one line each, and not empty. Set them in the vault."),
+        "name": (
+            {"maas_server_database_name": "maas-db"},
+            "maas_server_database_name is 'maas-db': give small letters",
+        ),
+        "lines": (
+            {"maas_server_admin_password": "two\nlines"},
+            "must be one line each, and not empty. Set them in the vault.",
+        ),
         "none": ({"maas_server_database_password": ""}, "must be one line each, and not empty. Set them in the vault."),
         "half": (tls, "its unencrypted key, both as PEM text, or both must be empty."),
         "place": ({"maas_server_api_key_file": "/nowhere/at/all"}, "the controller has no folder /nowhere/at. Make it"),
-        "key": (tls | {"maas_server_tls_key": other_key}, "maas_server_tls_key is not the key of maas_server_tls_certificate"),
+        "key": (
+            tls | {"maas_server_tls_key": other_key},
+            "maas_server_tls_key is not the key of maas_server_tls_certificate",
+        ),
     }
     # Variables of a host win over those of the group; extra ones would win over all.
     shared = started.variables
