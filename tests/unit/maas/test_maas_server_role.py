@@ -472,7 +472,8 @@ def test_what_cannot_be_is_refused_before_anything_is_asked(started: Played) -> 
         "debian": (
             {"runs": "Debian 12"},
             "debian runs Debian 12, for which there are no packages of MAAS 3.7.3; "
-            "supported are Ubuntu 22.04 with MAAS 3.5, Ubuntu 24.04 with MAAS 3.6 or 3.7. Correct maas_server_version, or take another host into maas_servers.",
+            "supported are Ubuntu 22.04 with MAAS 3.5, Ubuntu 24.04 with MAAS 3.6 or 3.7. "
+            "Correct maas_server_version, or take another host into maas_servers.",
         ),
         "jammy": ({"runs": "Ubuntu 22.04"}, "jammy runs Ubuntu 22.04, for which there are no packages of MAAS 3.7.3;"),
         "noble": (
