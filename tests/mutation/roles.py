@@ -9,16 +9,24 @@ converge and verify run: they are what a scenario says of a role's behaviour.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .engine import Mutant
 
-# Of roles that configure no host, and so have no scenario: their tests run the role against a simulated server.
-BMC = ("tests/unit/redfish/test_role.py",)
-MAAS_CONFIG = ("tests/unit/maas/test_maas_config_role.py",)
-OS_IMAGE = ("tests/unit/maas/test_os_image_role.py",)
+WITHOUT_SCENARIO = Path(__file__).resolve().parents[2] / "molecule" / "without_scenario.txt"
 
 
-def _beside(role: str, name: str, file: str, what: str, old: str, new: str, tests: tuple[str, ...]) -> Mutant:
-    return Mutant(f"role {role}: {name}", f"roles/{file}", what, old, new, tests)
+def without_scenario() -> dict[str, str]:
+    """Roles without a scenario, each with the test that runs it: against a simulated server, or with stand-ins."""
+    lines = WITHOUT_SCENARIO.read_text(encoding="utf-8").splitlines()
+    return dict(line.split() for line in lines if not line.startswith("#"))
+
+
+_TESTS = without_scenario()
+
+
+def _beside(role: str, name: str, file: str, what: str, old: str, new: str) -> Mutant:
+    return Mutant(f"role {role}: {name}", f"roles/{file}", what, old, new, (_TESTS[role],))
 
 
 def _mutant(role: str, name: str, file: str, what: str, old: str, new: str) -> Mutant:
@@ -35,7 +43,6 @@ MUTANTS = [
         "a node in service is changed",
         "that: not bmc_in_service",
         "that: true",
-        BMC,
     ),
     _beside(
         "bmc",
@@ -44,7 +51,6 @@ MUTANTS = [
         "the number of nodes is not capped",
         "that: __due | length <= bmc_firmware_most",
         "that: true",
-        BMC,
     ),
     _beside(
         "bmc",
@@ -53,7 +59,6 @@ MUTANTS = [
         "the machine is restarted without leave",
         'restart: "{{ bmc_restart }}"',
         "restart: true",
-        BMC,
     ),
     _beside(
         "maas_config",
@@ -62,7 +67,6 @@ MUTANTS = [
         "the region keeps its settings",
         "when: maas_config_settings | length > 0",
         _NEVER,
-        MAAS_CONFIG,
     ),
     _beside(
         "maas_config",
@@ -71,7 +75,46 @@ MUTANTS = [
         "networks and DHCP are not set up",
         "when: maas_config_networks | length > 0",
         _NEVER,
-        MAAS_CONFIG,
+    ),
+    _beside(
+        "maas_server",
+        "series",
+        "maas_server/tasks/refuse.yml",
+        "packages of another Ubuntu release are installed",
+        "      - __maas_server_series in __maas_server_series_of_release"
+        "[ansible_facts['distribution_version']] | default([])\n",
+        "",
+    ),
+    _beside(
+        "maas_server",
+        "migration",
+        "maas_server/vars/main.yml",
+        "the tables are made anew in every run",
+        "| b64decode | trim) != __maas_server_schema }}",
+        "| b64decode | trim) != '' }}",
+    ),
+    _beside(
+        "maas_server",
+        "password",
+        "maas_server/tasks/admin.yml",
+        "the administrator's password is logged",
+        """    stdin: "{{ maas_server_admin_password }}\\n{{ maas_server_admin_password }}"
+    chdir: /
+  changed_when: true
+  no_log: true
+""",
+        """    stdin: "{{ maas_server_admin_password }}\\n{{ maas_server_admin_password }}"
+    chdir: /
+  changed_when: true
+""",
+    ),
+    _beside(
+        "maas_server",
+        "rack",
+        "maas_server/vars/main.yml",
+        "a rack controller stays with another region",
+        "{{ __maas_server_rack_urls == [__maas_server_url]\n     and ",
+        "{{ ",
     ),
     _beside(
         "os_image",
@@ -80,7 +123,6 @@ MUTANTS = [
         "a name that is a path becomes one",
         "that: os_image_name is match('^[a-z0-9][a-z0-9._-]*$')",
         "that: true",
-        OS_IMAGE,
     ),
     _beside(
         "os_image",
@@ -89,7 +131,6 @@ MUTANTS = [
         "the kernel is left out",
         "if os_image_kernel else []",
         "if false else []",
-        OS_IMAGE,
     ),
     _beside(
         "os_image",
@@ -98,7 +139,6 @@ MUTANTS = [
         "the image stays where it was built",
         "when: __os_image_built.image is defined",
         _NEVER,
-        OS_IMAGE,
     ),
     _mutant(
         "base_os",
