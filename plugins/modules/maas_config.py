@@ -74,7 +74,11 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.ansible_mo
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.reconcile import converge
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.settings import plan_settings, read_settings, secrets
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.settings import (
+    plan_settings,
+    read_settings,
+    secrets,
+)
 
 
 def main() -> None:

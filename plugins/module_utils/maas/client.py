@@ -16,7 +16,17 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from .errors import InvalidKey, InvalidResponse, MaasError, ServerError, Unavailable, Unreachable, forms, from_answer, redact
+from .errors import (
+    InvalidKey,
+    InvalidResponse,
+    MaasError,
+    ServerError,
+    Unavailable,
+    Unreachable,
+    forms,
+    from_answer,
+    redact,
+)
 
 Value: TypeAlias = "str | int | bool | None"
 Fields: TypeAlias = "Mapping[str, Value | Sequence[Value]]"
