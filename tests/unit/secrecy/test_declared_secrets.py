@@ -32,7 +32,7 @@ HARMLESS_OPTIONS = {
 # Options that do not look like it and may hold secrets.
 SECRET_OPTIONS = {
     "maas_config.settings": "the key of BMCs, passwords in URLs of proxies",
-    "maas_machine.machines.power_parameters": "the password of a BMC, by the name that MAAS gives it for a kind of power",
+    "maas_machine.machines.power_parameters": "the password of a BMC, by whatever name MAAS has for it",
     "maas_machine.machines.user_data": "private host keys, and whatever a site adds",
 }
 HARMLESS_VARIABLES = {
