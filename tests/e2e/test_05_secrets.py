@@ -113,6 +113,8 @@ def collect(site: Planted) -> None:
     site.add(*(Secret(f"MAAS {name}", part) for name, part in zip(KEY_PARTS, parts, strict=True)))
     for name, file in (("host CA", "host_ca"), ("operator key", "id_ed25519")):
         site.add(private_key(name, (directory / "ssh" / file).read_text(encoding="utf-8")))
+    built = json.loads((directory / "machines.json").read_text(encoding="utf-8"))["machines"]
+    site.add(*(Secret(f"BMC of {node}", built[node]["bmc"]["password"]) for node in NODES))
     certificate, key = (site.lab.ssh(HEAD, f"sudo cat /etc/docker/registry/tls.{end}") for end in ("crt", "key"))
     site.add(private_key("registry key before", key, certificate), *kept_keys(site.lab, "before"))
 

@@ -75,13 +75,13 @@ def services(lab: LabSession, host: str) -> str:
     return lab.ssh(host, "systemctl list-units --all --plain --no-legend --type=service | awk '{print $1, $3, $4}'")
 
 
-def files_of_the_clone() -> dict[str, float]:
+def files_of_the_clone() -> list[str]:
     skipped = {"artifacts", ".lab", ".git", "__pycache__", ".pytest_cache"}
-    return {
-        str(path): path.stat().st_mtime
-        for path in ROOT.rglob("*")
+    return [
+        f"{path} {path.stat().st_mtime}"
+        for path in sorted(ROOT.rglob("*"))
         if path.is_file() and not path.is_symlink() and not skipped & set(path.relative_to(ROOT).parts)
-    }
+    ]
 
 
 def written(lab: LabSession) -> int:
