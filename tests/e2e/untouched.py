@@ -77,9 +77,11 @@ def services(lab: LabSession, host: str) -> str:
 
 def files_of_the_clone() -> list[str]:
     skipped = {"artifacts", ".lab", ".git", "__pycache__", ".pytest_cache"}
+    # Below .lab are the disks of whole machines: not even looked through.
+    tops = [path for path in ROOT.iterdir() if path.name not in skipped and not path.is_symlink()]
     return [
         f"{path} {path.stat().st_mtime}"
-        for path in sorted(ROOT.rglob("*"))
+        for path in sorted(member for top in tops for member in (top, *top.rglob("*")))
         if path.is_file() and not path.is_symlink() and not skipped & set(path.relative_to(ROOT).parts)
     ]
 
