@@ -38,7 +38,7 @@ class Case:
 # Every playbook of playbooks/ by its name: tests/unit/run/test_check_mode_table.py sees to that. Options are such that
 # without --check much would be done: to nodes in service, and to a MAAS that lacks the image.
 CASES: dict[str, Case] = {
-    "admit": Case(says="phase admit"),
+    "admit": Case(status=2, says="Remedy: run site.yml"),
     "begin": Case(),
     "configure": Case(says="phase configure"),
     "fabric": Case(says="phase fabric"),
