@@ -70,20 +70,27 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.ansible_mo
     CONNECTION,
     exit_converged,
     failing_cleanly,
+    reveal,
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.reconcile import converge
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.settings import plan_settings, read_settings
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.settings import (
+    plan_settings,
+    read_settings,
+    secrets,
+)
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={**CONNECTION, "settings": {"type": "dict", "required": True}},
+        argument_spec={**CONNECTION, "settings": {"type": "dict", "required": True, "no_log": True}},
         supports_check_mode=True,
     )
     settings = module.params["settings"]
+    reveal(module, settings, secrets(settings))
     with failing_cleanly(module):
         client = connect(module.params)
+        client.conceal(secrets(settings))
         converged = converge(
             client,
             lambda: read_settings(client, list(settings)),

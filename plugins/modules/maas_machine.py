@@ -356,6 +356,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.ansible_mo
     failing_cleanly,
     problem_result,
     progress_writer,
+    reveal,
     somebody_reads,
     wanted,
 )
@@ -381,7 +382,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.transition
 MORE: dict[str, dict[str, Any]] = {
     "user_data": {"type": "str", "no_log": True},
     "power_type": {"type": "str"},
-    "power_parameters": {"type": "dict", "default": {}},
+    "power_parameters": {"type": "dict", "default": {}, "no_log": True},
     "mac_addresses": {"type": "list", "elements": "str", "default": []},
     "architecture": {"type": "str", "default": "amd64/generic"},
     "pool": {"type": "str"},
@@ -431,14 +432,16 @@ def main() -> None:
         no_log=True,
     )
     specs = _specs(module.params)
-    for spec in specs.values():
-        module.no_log_values.update(spec.secrets())
+    secrets = {secret for spec in specs.values() for secret in spec.secrets()}
+    reveal(module, [spec.power_parameters for spec in specs.values()], secrets)
     hosts = wanted(module, "machines")
     for option, least in (("timeout", 0), ("poll_interval", 0.1), ("concurrency", 1), ("request_timeout", 1)):
         if module.params[option] < least:
             module.fail_json(msg=f"{option}: {module.params[option]:g} is too small; give at least {least:g}.")
     with failing_cleanly(module):
         client = connect(module.params)
+        deployment = _deployment(module.params)
+        client.conceal(deployment.secrets())
         goal = _goal(module.params, client)
         enrolment = enrol(
             client,
@@ -456,7 +459,7 @@ def main() -> None:
             fleet = Fleet(
                 client,
                 goal,
-                _deployment(module.params),
+                deployment,
                 pace=_pace(module.params),
                 progress=_report(module),
                 particulars=_particulars(module.params),

@@ -10,7 +10,6 @@ by the same search that must be there. The registry and the cluster keep what wa
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import secrets
@@ -18,23 +17,31 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-import yaml
 
 from lab.pki import Authority
 from tests.e2e.conftest import NODES
-from tests.e2e.leaks import Leak, Search, Secret, private_key
-from tests.e2e.recorder import Sent, recording, watching_command_lines
-from tests.e2e.session import ROOT, LabSession, PlaybookRun
+from tests.e2e.leaks import Secret, private_key
+from tests.e2e.planted import (
+    FILES,
+    JOURNAL,
+    KEY_PARTS,
+    LEDGER,
+    TALKATIVE,
+    VERBOSE,
+    Planted,
+    fails_silently,
+    invented,
+    unmixed,
+)
+from tests.e2e.recorder import recording, watching_command_lines
+from tests.e2e.session import ROOT, LabSession
 
 HEAD = "head01"
 DEPLOYED = "node02"
-KEY_PARTS = ("consumer", "token", "secret")
-VERBOSE = ("-vvvv", "--diff")
 # The places where a secret lives, and who may read it there besides its owner.
 HOMES = {
     "etc/docker/registry/tls.key": "group",
@@ -58,71 +65,6 @@ WRITTEN_BY_A_RUN = {
     f"artifacts/[^/]+/nodes/{DEPLOYED}/provision.*.json": "provision.deploy",
 }
 HEAD_VARS = "group_vars/head_nodes/zz_planted.yml"
-# Everything written since a moment, but for programs and what packages bring.
-FILES = (
-    r"sudo find / /run /tmp /var/tmp /data -xdev \( -path /usr -o -path /opt -o -path /proc -o -path /sys -o -path /lab"
-    r" -o -path /var/lib/dpkg -o -path /var/lib/docker -o -path /var/cache -o -path /var/log/journal"
-    r" -o -path /run/log/journal \) -prune -o -type f -newerct @{since} -size -20M -print0 2>/dev/null"
-    r" | sudo tar --create --null --ignore-failed-read --files-from - 2>/dev/null | base64"
-)
-JOURNAL = "sudo journalctl --output export --all --no-pager --since @{since} | base64"
-LEDGER = """sudo python3 -c '
-import sqlite3
-for line in sqlite3.connect("/var/lib/firstlight/ledger.db").iterdump():
-    print(line)
-'"""
-
-
-def invented(name: str) -> Secret:
-    """A password with every character that somebody has to escape."""
-    return Secret(name, f"{secrets.token_hex(6)}/+ '\"&<%\\é$-{secrets.token_hex(6)}")
-
-
-@dataclass
-class Planted:
-    """An inventory with secrets in every place, and what its run left."""
-
-    lab: LabSession
-    inventory: Path
-    password_file: Path
-    secrets: dict[str, Secret] = field(default_factory=dict)
-    run: PlaybookRun | None = None
-    since: int = 0
-    command_lines: set[bytes] = field(default_factory=set)
-    sent: list[Sent] = field(default_factory=list)
-
-    def add(self, *found: Secret) -> None:
-        self.secrets.update((secret.name, secret) for secret in found)
-
-    def search(self, *canaries: str) -> Search:
-        return Search([*self.secrets.values(), *(Secret(f"canary {text}", text) for text in canaries)])
-
-    @property
-    def options(self) -> list[str]:
-        return ["-i", str(self.inventory), "--vault-password-file", str(self.password_file)]
-
-    def edit(self, file: str, **keys: object) -> None:
-        """Set top-level keys of a YAML file of the inventory."""
-        path = self.inventory / file
-        known = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-        path.write_text(yaml.safe_dump(known | keys), encoding="utf-8")
-
-    def playbook(self, playbook: str, *arguments: str) -> PlaybookRun:
-        return self.lab.playbook(playbook, *self.options, *VERBOSE, *arguments)
-
-    def read(self, node: str, command: str) -> bytes:
-        return base64.b64decode(self.lab.ssh(node, command.format(since=self.since)))
-
-    def write_vault(self, variables: dict[str, object]) -> None:
-        """The encrypted file of the inventory; values are not evaluated as templates."""
-        path = self.inventory / "group_vars" / "all" / "vault.yml"
-        path.write_text(json.dumps(variables), encoding="utf-8")
-        subprocess.run(
-            ["ansible-vault", "encrypt", "--vault-password-file", self.password_file, path],
-            env=self.lab.environment,
-            check=True,
-            capture_output=True,
-        )
 
 
 def kept_keys(lab: LabSession, when: str) -> Iterator[Secret]:
@@ -130,12 +72,6 @@ def kept_keys(lab: LabSession, when: str) -> Iterator[Secret]:
     for node in (HEAD, *NODES):
         yield private_key(f"host key of {node} {when}", lab.ssh(node, "sudo cat /etc/ssh/ssh_host_ed25519_key"))
     yield private_key(f"cluster key {when}", lab.ssh(HEAD, "sudo cat /home/cluster/.ssh/id_ed25519"))
-
-
-def unmixed(leaks: list[Leak]) -> tuple[set[str], list[Leak]]:
-    """Names of the canaries that were found, and the leaks."""
-    canaries = {leak.secret.removeprefix("canary ") for leak in leaks if leak.secret.startswith("canary ")}
-    return canaries, [leak for leak in leaks if not leak.secret.startswith("canary ")]
 
 
 @pytest.fixture(scope="module")
@@ -150,10 +86,7 @@ def planted(lab: LabSession, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     site.lab.environment |= {
         "HOME": str(tmp_path_factory.mktemp("home")),
         "TMPDIR": str(tmp_path_factory.mktemp("tmp")),
-        # Everything that Ansible can be made to say; INJECT_INVOCATION adds the options of every call to its result.
-        "ANSIBLE_INJECT_INVOCATION": "1",
-        "ANSIBLE_DISPLAY_OK_HOSTS": "1",
-        "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "1",
+        **TALKATIVE,
     }
     collect(site)
     plant(site)
@@ -180,6 +113,8 @@ def collect(site: Planted) -> None:
     site.add(*(Secret(f"MAAS {name}", part) for name, part in zip(KEY_PARTS, parts, strict=True)))
     for name, file in (("host CA", "host_ca"), ("operator key", "id_ed25519")):
         site.add(private_key(name, (directory / "ssh" / file).read_text(encoding="utf-8")))
+    built = json.loads((directory / "machines.json").read_text(encoding="utf-8"))["machines"]
+    site.add(*(Secret(f"BMC of {node}", built[node]["bmc"]["password"]) for node in NODES))
     certificate, key = (site.lab.ssh(HEAD, f"sudo cat /etc/docker/registry/tls.{end}") for end in ("crt", "key"))
     site.add(private_key("registry key before", key, certificate), *kept_keys(site.lab, "before"))
 
@@ -349,14 +284,6 @@ def test_the_inventory_shows_what_is_in_the_vault_and_nothing_else(planted: Plan
     shown = {leak.secret for leak in planted.search().text("inventory", done.stdout + done.stderr)}
     of_maas = {f"MAAS {part}" for part in KEY_PARTS}
     assert shown == {"become", "bmc password", "user data", "registry key", "registry user", "host CA", *of_maas}
-
-
-def fails_silently(site: Planted, run: PlaybookRun, *said: str) -> None:
-    """The run failed, said so, and showed no secret, neither in its output nor in what it wrote."""
-    assert run.returncode != 0
-    assert [text for text in said if text not in run.output] == [], run.output[-4000:]
-    assert unmixed(site.search().text("output", run.output))[1] == []
-    assert unmixed(site.search().tree("artifacts", site.lab.artifacts))[1] == []
 
 
 @pytest.mark.parametrize("wrong", ["form", *KEY_PARTS])

@@ -55,6 +55,27 @@ def failing_cleanly(module: AnsibleModule) -> Iterator[None]:
         module.fail_json(msg=str(error), failure=failure)
 
 
+def reveal(module: AnsibleModule, value: Any, secrets: set[str]) -> None:
+    """Let everything of an option's value be shown but the secrets in it.
+
+    What may hold secrets among other things is declared no_log, so that a call that is refused for another option shows
+    nothing of it. To hide all of it for good would garble results and differences.
+    """
+    module.no_log_values.difference_update(_leaves(value))
+    module.no_log_values.update(secrets)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """The values in nested options, as the texts by which Ansible would hide them."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for member in value:
+            yield from _leaves(member)
+    else:
+        yield str(value)
+
+
 def exit_converged(module: AnsibleModule, converged: Converged[Any], *, changed: bool = False, **more: Any) -> None:
     """End the module with what was done, or would be; `changed` tells of more than the objects."""
     result: dict[str, Any] = {"changed": changed or bool(converged.changes), "actions": converged.actions, **more}

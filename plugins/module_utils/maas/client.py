@@ -12,11 +12,21 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from .errors import InvalidKey, InvalidResponse, MaasError, ServerError, Unavailable, Unreachable, from_answer, redact
+from .errors import (
+    InvalidKey,
+    InvalidResponse,
+    MaasError,
+    ServerError,
+    Unavailable,
+    Unreachable,
+    forms,
+    from_answer,
+    redact,
+)
 
 Value: TypeAlias = "str | int | bool | None"
 Fields: TypeAlias = "Mapping[str, Value | Sequence[Value]]"
@@ -24,12 +34,15 @@ Fields: TypeAlias = "Mapping[str, Value | Sequence[Value]]"
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request. `body` is None for GET; `timeout` is in seconds, for the whole exchange."""
+    """One HTTP request. `body` is None for GET; `timeout` is in seconds, for the whole exchange.
+
+    Its repr shows neither headers nor body: the key is in the one, passwords and host keys in the other.
+    """
 
     method: str
     url: str
-    headers: Mapping[str, str]
-    body: bytes | None
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
     timeout: float
 
 
@@ -83,9 +96,8 @@ class ApiKey:
 
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown, the longest first: MAAS names a token that it does not know in its answer."""
-        parts = {self.consumer, self.token, self.secret}
         whole = ":".join((self.consumer, self.token, self.secret))
-        return tuple(sorted({whole, *parts, *(quote(part, safe="") for part in parts)}, key=len, reverse=True))
+        return _longest_first((whole, self.consumer, self.token, self.secret))
 
 
 @dataclass(frozen=True)
@@ -166,7 +178,7 @@ class Client:
 
         Those of less than four characters are left in: they are parts of words, and no secrets.
         """
-        more = {secret for secret in secrets if len(secret) > 3}
+        more = _longest_first(secret for secret in secrets if len(secret) > 3)
         self._secrets = tuple(sorted({*self._secrets, *more}, key=len, reverse=True))
 
     def get(self, path: str, op: str | None = None, params: Fields | None = None) -> Any:
@@ -283,6 +295,11 @@ def _repeatable(error: MaasError, safe: bool, op: str | None) -> bool:
         passing = isinstance(error, ServerError | Unavailable) or error.retry_after is not None
         return passing or (isinstance(error, InvalidResponse) and error.status == 200)
     return isinstance(error, Unavailable) and error.retry_after is not None and op is not None
+
+
+def _longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Every form of each, so that none is taken for a part of another."""
+    return tuple(sorted({form for secret in secrets for form in forms(secret)}, key=len, reverse=True))
 
 
 def _pairs(fields: Fields) -> list[tuple[str, str]]:

@@ -122,8 +122,7 @@ def enrol(
 
     A machine that is locked, or another user's, is not written to: its host fails.
     """
-    for spec in specs.values():
-        client.conceal(spec.secrets())
+    client.conceal(secret for spec in specs.values() for secret in spec.secrets())
     actions: dict[str, list[str]] = {}
     shown: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
     failed: dict[str, Problem] = {}

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from urllib.parse import quote, quote_plus
 
 _SHOWN = 500  # characters of an answer that go into a message
 _READ = 1 << 16  # characters of an answer in which its meaning is sought
@@ -183,6 +184,12 @@ _REMEDIES: Sequence[tuple[int, str, str]] = (
 )
 
 
+def forms(secret: str) -> set[str]:
+    """A secret as it may stand in an answer: plain, in a URL or form, in JSON, in HTML."""
+    in_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    return {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), *in_json, html.escape(secret)}
+
+
 def redact(text: str, secrets: Sequence[str]) -> str:
     """`text` with every secret in it replaced by stars."""
     for secret in secrets:
@@ -208,7 +215,7 @@ def from_answer(
         cause = "MAAS saw no credentials in the request; something between here and MAAS may drop them"
         return Unauthorized(f"{what}: {cause}.", method=method, path=path, status=status, remedy=_KEY_REMEDY)
     if 300 <= status < 400:
-        target = headers.get("location", "elsewhere")
+        target = redact(headers.get("location", "elsewhere"), secrets)
         remedy = "Set the URL to where MAAS really is; redirects are not followed, since the key would go along."
         return InvalidResponse(f"{what}, to {target}.", method=method, path=path, status=status, remedy=remedy)
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else MaasError)

@@ -45,6 +45,10 @@ class Deployment:
     hwe_kernel: str = ""
     user_data: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    def secrets(self) -> set[str]:
+        """What must not be shown should MAAS repeat what it was sent: the user data as they are sent."""
+        return {_encoded(data) for data in self.user_data.values()}
+
     def form(self, name: str) -> Fields:
         """The form fields for one host."""
         series = f"{self.osystem}/{self.distro_series}" if self.osystem and self.distro_series else self.distro_series
@@ -52,8 +56,12 @@ class Deployment:
         return {
             "distro_series": series or None,
             "hwe_kernel": self.hwe_kernel or None,
-            "user_data": base64.b64encode(data.encode()).decode() if data else None,
+            "user_data": _encoded(data) if data else None,
         }
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 ERASE: Mapping[str, Fields] = {

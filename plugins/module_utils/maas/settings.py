@@ -48,6 +48,16 @@ def plan_settings(wanted: Mapping[str, Any], current: Mapping[str, Any]) -> list
     ]
 
 
+def secrets(wanted: Mapping[str, Any]) -> set[str]:
+    """What of the settings must never be shown: whole values by their names, and the user part of URLs."""
+    found: set[str] = set()
+    for name, value in wanted.items():
+        text = as_text(value)
+        whole = text and _SECRET_NAME.search(name)
+        found |= {text} if whole else {part.removesuffix("@") for part in _SECRET_IN_URL.findall(text)}
+    return found
+
+
 def shown(name: str, value: str) -> str:
     """A value for eyes: hidden where the setting's name says that it is a secret, without the user part of URLs."""
     if value and _SECRET_NAME.search(name):

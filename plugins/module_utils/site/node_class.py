@@ -12,6 +12,7 @@ from typing import Any
 from ..documents.document import Document
 from ..documents.problems import Problem
 from ..documents.schema import read_checked
+from .urls import holds_credentials
 
 DIRECTORY = "node_classes"
 # The collection's own: plugins/module_utils/site/node_class.py is four levels below its root.
@@ -81,6 +82,12 @@ def _contradictions(document: Document, stem: str) -> Iterator[Problem]:
     if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
         message = f"has a min of {least} and a max of {most}: no disk is so"
         yield document.problem(("hardware", "os_disk", "size_gb"), message, "make min the smaller of the two")
+    # The BMC is told the URL, tells it again in its jobs, and differences show it.
+    for position, each in enumerate(data["firmware"] if isinstance(data.get("firmware"), list) else []):
+        if isinstance(each, dict) and holds_credentials(each.get("image_uri")):
+            message = "a URL in it holds a password or a token"
+            remedy = "take it out, and let the BMCs fetch the image from a mirror that wants none"
+            yield document.problem(("firmware", position, "image_uri"), message, remedy)
     yield from _excluded_twice(document)
 
 

@@ -30,7 +30,11 @@ HARMLESS_OPTIONS = {
     "ssh_host_certificates.valid_days": "a number",
 }
 # Options that do not look like it and may hold secrets.
-SECRET_OPTIONS = {"maas_machine.machines.user_data": "private host keys, and whatever a site adds"}
+SECRET_OPTIONS = {
+    "maas_config.settings": "the key of BMCs, passwords in URLs of proxies",
+    "maas_machine.machines.power_parameters": "the password of a BMC, by whatever name MAAS has for it",
+    "maas_machine.machines.user_data": "private host keys, and whatever a site adds",
+}
 HARMLESS_VARIABLES = {
     "cluster_ssh_key_host": "name of a host",
     "cluster_ssh_host_authorities": "public keys",

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.firstlight.cluster.plugins.action.preflight import OWN, _url_problems
 from ansible_collections.firstlight.cluster.plugins.module_utils.documents.problems import render
+from ansible_collections.firstlight.cluster.plugins.module_utils.site.node_class import load_file
 from ansible_collections.firstlight.cluster.plugins.module_utils.site.urls import holds_credentials
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,6 +53,18 @@ def test_a_password_in_a_url_is_refused_and_not_shown(value: Any) -> None:
 )
 def test_other_values_are_not(value: Any) -> None:
     assert not holds_credentials(value)
+
+
+def test_a_password_in_the_url_of_a_firmware_image_is_refused_and_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "lab-h100.yml"
+    known = yaml.safe_load((ROOT / "inventories/lab/node_classes/lab-h100.yml").read_text(encoding="utf-8"))
+    image = {"component": "BIOS", "version": "2", "image_uri": "https://somebody:hidden-word@mirror/bios"}
+    path.write_text(yaml.safe_dump({**known, "firmware": [image]}), encoding="utf-8")
+    data, problems = load_file(path)
+    assert data is None
+    (told,) = render(problems).splitlines()
+    assert "firmware[0].image_uri: a URL in it holds a password" in told
+    assert "hidden-word" not in told
 
 
 def test_the_variables_of_every_role_are_looked_at() -> None:
