@@ -92,6 +92,6 @@ def test_what_was_acknowledged_is_asked_for_no_more(racks: Racks) -> None:
     assert racks.run("bmc_acknowledge", "--limit", "fit1").status == 0
     run = racks.run("health", "--limit", "fit1,fit2")
     assert {call["address"]: call["mark"] for call in run.told("bmc_event_log_info")} == {
-        "bmc-fit1": "1 of fit1",
+        "bmc-fit1": "newest-of-fit1",
         "bmc-fit2": "",
     }
