@@ -18,7 +18,7 @@ BMC_CHECKS: tuple[tuple[str, str, str, str], ...] = (
         "bmc.answers",
         "The BMC tells its event log",
         "datacentre",
-        "Look at bmc_address, log-in and certificate, then at the BMC itself; without it nobody can switch the machine.",
+        "Look at bmc_address, log-in and certificate, then at the BMC; without it nobody can switch the machine.",
     ),
 )
 

@@ -1,10 +1,10 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BIOS and firmware of deployed nodes, and the passwords of BMCs, as an operator changes them: who is refused, what is done.
+"""BIOS and firmware of deployed nodes, and passwords of BMCs, as an operator changes them: who is refused, what is done.
 
-The site is that of test_phases with BMCs that remember; ledger, gates, hooks and playbooks are the real ones. Preflight,
-which needs a site's secrets and its MAAS, has tests of its own and is left out.
+The site is that of test_phases with BMCs that remember; ledger, gates, hooks and playbooks are the real ones.
+Preflight, which needs a site's secrets and its MAAS, has tests of its own and is left out.
 """
 
 from __future__ import annotations
@@ -68,9 +68,15 @@ def steps(site: Site, node: str) -> list[tuple[str, str]]:
         (("--limit", "fit1,held"), "held is quarantined by alice@ctl: by the test"),
         (("--limit", "fit1,later"), "later is planned, so there is nothing to work on"),
         (("--limit", "fit1,undeployed"), "undeployed is not deployed, and provision.yml brings BIOS and firmware"),
-        (("--limit", "fit1,sick"), "sick its BMC could not be compared with the class: this BIOS has no such attribute"),
+        (
+            ("--limit", "fit1,sick"),
+            "sick its BMC could not be compared with the class: this BIOS has no such attribute",
+        ),
         (("--limit", "fit1", "-e", '{"maas": {"locked": true}}'), "fit1 is locked in MAAS"),
-        (("--limit", "fit1,alone", "-e", "bmc_firmware_most=1"), "Firmware is due on 2 nodes, more than bmc_firmware_most (1)"),
+        (
+            ("--limit", "fit1,alone", "-e", "bmc_firmware_most=1"),
+            "Firmware is due on 2 nodes, more than bmc_firmware_most (1)",
+        ),
     ],
 )
 def test_what_must_not_be_touched_is_refused_before_anything_changes(
@@ -118,7 +124,10 @@ def test_a_node_whose_bmc_fails_is_set_aside_and_not_proved(site: Site, racks: R
     stand(site, fit1="set_aside", fit2="set_aside")
     tasks = racks.played.folder / "collections/ansible_collections/firstlight/cluster/roles/bmc/tasks/bios.yml"
     text = tasks.read_text(encoding="utf-8")
-    refuse = {"name": "Refuse", "ansible.builtin.assert": {"that": "inventory_hostname != 'fit2' or bmc_is_due is not defined"}}
+    refuse = {
+        "name": "Refuse",
+        "ansible.builtin.assert": {"that": "inventory_hostname != 'fit2' or bmc_is_due is not defined"},
+    }
     tasks.write_text(yaml.safe_dump([refuse, *yaml.safe_load(text)]), encoding="utf-8")
     try:
         run = firmware(site, racks, "--limit", "fit1,fit2", bios_due=["fit1", "fit2"])

@@ -1,7 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The site that test_phases plays, with the real role bmc, BMCs that remember what was set, and a MAAS that may refuse."""
+"""The site that test_phases plays, with the real role bmc, BMCs that remember, and a MAAS that may refuse."""
 
 from __future__ import annotations
 

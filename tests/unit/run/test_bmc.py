@@ -1,7 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose BIOS and firmware provision brings to the class before it deploys, and what the event logs of BMCs cost a node."""
+"""Whose BIOS and firmware provision brings to the class, and what the event logs of BMCs cost a node."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def test_before_its_deployment_a_machine_is_brought_to_its_class_and_no_other_is
         mute_bmc=["uncabled"],
     )
     assert run.status == 0, run.output
-    assert set_by(run, "bmc_bios") == ["fit2", "sick", "uncabled"], "deployed, another's, under way, no log-in: left alone"
+    assert set_by(run, "bmc_bios") == ["fit2", "sick", "uncabled"], (
+        "deployed, another's, under way, no log-in: left alone"
+    )
     (foretold,) = told_to_maas(run, check=True)
     assert foretold == ("deployed", ["alone", "fit2", "mute", "sick", "uncabled"])
     assert all(call["restart"] for call in run.told("bmc_bios"))
