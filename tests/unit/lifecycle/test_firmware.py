@@ -1,7 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BIOS and firmware of deployed nodes, and passwords of BMCs, as an operator changes them: who is refused, what is done.
+"""BIOS and firmware of deployed nodes, and passwords of BMCs, as operators change them: who is refused, what is done.
 
 The site is that of test_phases with BMCs that remember; ledger, gates, hooks and playbooks are the real ones.
 Preflight, which needs a site's secrets and its MAAS, has tests of its own and is left out.
@@ -152,7 +152,6 @@ def test_a_run_that_was_killed_is_run_again_though_nothing_is_due_any_longer(sit
     assert (site.states(), list(site.locks())) == ({"fit1": "deployed"}, ["fit1"])
     run = firmware(site, racks, *FIT1, bios_due=["fit1"])
     assert run.status == 0, run.output
-    assert set_by(run, "bmc_bios") == []
     assert (site.states(), site.locks()) == ({"fit1": "in_service"}, {})
     assert site.orders[-1]["action"] == "undrain"
 
@@ -205,7 +204,7 @@ def test_each_bmc_fails_for_itself_and_maas_is_told_of_no_password_that_does_not
     assert "sick: failed logins lock the account" in said
     assert "alone: MAAS would not take it: it belongs to bob" in said
     assert set_by(run, "bmc_password") == ["fit1", "fit2", "sick"], "MAAS would not take it, so the BMC keeps it"
-    assert list(given(run)) == ["fit1", "fit2"]
+    assert sorted(given(run)) == ["fit1", "fit2"]
     assert site.locks() == {}
 
 

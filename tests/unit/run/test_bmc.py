@@ -75,6 +75,8 @@ def test_firmware_that_is_due_on_too_many_costs_only_those(racks: Racks) -> None
     run = racks.run("provision", *limit, firmware_due=["fit2", "alone"])
     assert set_by(run, "bmc_firmware") == []
     assert (run.gates["bmc"]["passed"], run.gates["bmc"]["set_aside"]) == (["uncabled"], ["alone", "fit2"]), run.output
+    (told,) = [item["summary"] for item in run.report["nodes"]["fit2"]["findings"] if item["check"] == "phase.task"]
+    assert "Firmware is due on 2 nodes, more than bmc_firmware_most (1)" in told
 
 
 def test_health_tells_the_event_log_and_sets_nobody_aside_for_it(racks: Racks) -> None:
