@@ -277,7 +277,7 @@ MUTANTS = [
         "reprovision: in service let in",
         "tasks/untouchable.yml",
         "who has users is taken from them unasked",
-        " and not reprovision_in_service | bool",
+        " and not withdraw_in_service | bool",
         " and false",
         (REPAIR, "-k", "refused_before"),
     ),
