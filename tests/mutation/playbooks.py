@@ -12,6 +12,8 @@ ALL = ("tests/unit/run/test_phases.py",)
 
 REPAIR = "tests/unit/lifecycle/test_reprovision.py"
 ENROLMENT = "tests/unit/run/test_enrolment.py"
+BMC = "tests/unit/run/test_bmc.py"
+FIRMWARE = "tests/unit/lifecycle/test_firmware.py"
 
 
 def _played(words: str) -> tuple[str, ...]:
@@ -275,7 +277,7 @@ MUTANTS = [
         "reprovision: in service let in",
         "tasks/untouchable.yml",
         "who has users is taken from them unasked",
-        " and not reprovision_in_service | bool",
+        " and not withdraw_in_service | bool",
         " and false",
         (REPAIR, "-k", "refused_before"),
     ),
@@ -313,7 +315,7 @@ MUTANTS = [
     ),
     _mutant(
         "reprovision: BMC passes",
-        "reprovision.yml",
+        "bmc.yml",
         "a BMC that fails costs the node its disks all the same",
         "    - name: Judge whose BIOS and firmware are as wanted\n      ansible.builtin.import_tasks: tasks/gate.yml\n",
         "    - name: Nothing\n      ansible.builtin.meta: noop\n",
@@ -326,5 +328,109 @@ MUTANTS = [
         "'deferred' if ansible_check_mode and",
         "'deferred' if false and",
         (REPAIR, "-k", "check_mode"),
+    ),
+    _mutant(
+        "bmc: judged twice",
+        "bmc.yml",
+        "provision brings the nodes of a re-provisioning to the class once more",
+        "- name: BMC\n  hosts: bmc_due:!bmc_judged",
+        "- name: BMC\n  hosts: bmc_due",
+        (REPAIR, "-k", "bmc_is_asked"),
+    ),
+    _mutant(
+        "bmc: deployed let in",
+        "provision.yml",
+        "a deployed node is restarted",
+        "bmc_nodes: candidates:!set_aside:!maas_deployed",
+        "bmc_nodes: candidates:!set_aside",
+        (BMC, "-k", "deployed_node_costs"),
+    ),
+    _mutant(
+        "bmc: foreign let in",
+        "tasks/bmc_choose.yml",
+        "a machine is restarted that MAAS would not touch",
+        "'bmc_due' if not __machine.failed and",
+        "'bmc_due' if",
+        (BMC, "-k", "before_its_deployment"),
+    ),
+    _mutant(
+        "bmc: under way let in",
+        "tasks/bmc_choose.yml",
+        "a machine is restarted in the middle of its commissioning",
+        "__under_way: [1, 9,",
+        "__under_way: [1,",
+        (BMC, "-k", "before_its_deployment"),
+    ),
+    _mutant(
+        "bmc: no checks",
+        "bmc.yml",
+        "the gate expects nothing",
+        "      ansible.builtin.import_tasks: tasks/bmc.yml\n",
+        "      ansible.builtin.meta: noop\n",
+        (BMC, "-k", "before_its_deployment"),
+    ),
+    _mutant(
+        "bmc: log of nobody",
+        "health.yml",
+        "no event log is read",
+        "when: bmc_address is defined and",
+        "when: false and",
+        (BMC, "-k", "health"),
+    ),
+    _mutant(
+        "firmware: unasked",
+        "firmware.yml",
+        "who has users is taken from them unasked",
+        'withdraw_in_service: "{{ firmware_in_service }}"',
+        "withdraw_in_service: true",
+        (FIRMWARE, "-k", "refused_before"),
+    ),
+    _mutant(
+        "firmware: no cap",
+        "firmware.yml",
+        "nodes are drained although firmware is due on too many",
+        "        tasks_from: cap\n      run_once: true\n",
+        "        tasks_from: cap\n      run_once: true\n      when: false\n",
+        (FIRMWARE, "-k", "refused_before"),
+    ),
+    _mutant(
+        "firmware: all of them",
+        "tasks/firmware_due.yml",
+        "nodes are drained that are as their class says",
+        "    - not bmc_is_due | default(false)\n",
+        "    - false\n",
+        (FIRMWARE, "-k", "differ_are_drained"),
+    ),
+    _mutant(
+        "firmware: unproved left out",
+        "tasks/firmware_due.yml",
+        "a node stays drained that a killed run had taken",
+        "state | default('') != 'deployed'",
+        "state | default('') != ''",
+        (FIRMWARE, "-k", "killed"),
+    ),
+    _mutant(
+        "untouchable: locked let in",
+        "tasks/untouchable.yml",
+        "what is locked in MAAS is restarted",
+        "if maas.locked | default(false)",
+        "if false",
+        (FIRMWARE, "-k", "refused_before"),
+    ),
+    _mutant(
+        "password: MAAS not asked",
+        "tasks/bmc_password.yml",
+        "a BMC gets a password that MAAS does not take",
+        "when: not __told.failed | default(false)",
+        "when: true",
+        (FIRMWARE, "-k", "fails_for_itself"),
+    ),
+    _mutant(
+        "password: MAAS misled",
+        "tasks/bmc_password.yml",
+        "MAAS gets a password that the BMC refused",
+        "selectattr('__unchanged', 'defined')\n                            | map",
+        "selectattr('__never', 'defined')\n                            | map",
+        (FIRMWARE, "-k", "fails_for_itself"),
     ),
 ]

@@ -47,9 +47,9 @@ MUTANTS = [
     _beside(
         "bmc",
         "cap",
-        "bmc/tasks/firmware.yml",
+        "bmc/tasks/cap.yml",
         "the number of nodes is not capped",
-        "that: __due | length <= bmc_firmware_most",
+        "that: __due | length <= bmc_firmware_most | int",
         "that: true",
     ),
     _beside(

@@ -11,7 +11,14 @@ BMC_CHECKS: tuple[tuple[str, str, str, str], ...] = (
         "bmc.event_log",
         "The BMC's event log has no new critical entry",
         "vendor",
-        "Look up the entry in the vendor's list of events; have the part that it names replaced.",
+        "Look up the entry in the vendor's list of events, have the part that it names replaced, then run "
+        "bmc_acknowledge.yml on the node.",
+    ),
+    (
+        "bmc.answers",
+        "The BMC tells its event log",
+        "datacentre",
+        "Look at bmc_address, log-in and certificate, then at the BMC; without it nobody can switch the machine.",
     ),
 )
 

@@ -208,6 +208,7 @@ def _inventory(folder: Path) -> dict[str, Any]:
     (inventory / "node_classes").mkdir(parents=True)
     (inventory / "00-common.yml").symlink_to(ROOT / "inventories/common/00-common.yml")
     node_class = yaml.safe_load((ROOT / "inventories/lab/node_classes/lab-h100.yml").read_text(encoding="utf-8"))
+    del node_class["bios"]  # a test that plays BMCs says itself what is wanted of them
     (inventory / "node_classes/lab-h100.yml").write_text(yaml.safe_dump(node_class), encoding="utf-8")
     nodes: dict[str, dict[str, Any]] = {
         node: {"node_class": "lab-h100", "serial_number": f"S-{node}", "rack": "r1", "unit": unit}
