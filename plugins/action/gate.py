@@ -109,10 +109,16 @@ def _states(
         name: {
             "state": conferred,
             "class": str(hostvars[name].get("node_class") or ""),
-            "serial": str(hostvars[name].get("serial_number") or ""),
+            "serial": _serial(hostvars[name], proved=name in gate.passed),
         }
         for name, conferred in wanted.items()
     }
+
+
+def _serial(hostvars: t.Mapping[str, t.Any], *, proved: bool) -> str:
+    """The roster's serial, else what the BMC told; not of a node set aside, whose BMC may be another node's."""
+    told = hostvars.get("bmc_identity") or {}
+    return str(hostvars.get("serial_number") or (told.get("serial") if proved else "") or "")
 
 
 def _machine(name: str, hostvars: t.Mapping[str, t.Any]) -> dict[str, str]:

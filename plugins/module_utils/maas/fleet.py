@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .client import Client, Fields
 from .errors import (
@@ -29,11 +29,12 @@ from .errors import (
     Unavailable,
     Unreachable,
 )
-from .machines import Machine
+from .machines import Machine, Status
 from .matching import Problem, Wanted
 from .planning import Goal, Step, next_step, shows_effect
 from .requests import latest_events, read_machines
-from .transitions import Action
+from .scripts import not_passed, read_results
+from .transitions import Action, State
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,7 @@ class Fleet:
             self._sleep(max(0.0, min(self._pace.poll, self._pace.timeout - elapsed)))
             self._check_wanted()
             self._poll(pending)
+        self._read_scripts(tracked)
         self._explain(tracked)
         return {item.host.name: item.outcome for item in tracked}
 
@@ -301,7 +303,8 @@ class Fleet:
                     )
                 )
             else:
-                item.machine = item.outcome.machine = machine
+                # The list does not tell by which BMC a machine is switched; that was asked once.
+                item.machine = item.outcome.machine = replace(machine, bmc_address=item.machine.bmc_address)
 
     def _time_out(self, pending: Sequence[_Tracked]) -> None:
         for item in pending:
@@ -313,6 +316,42 @@ class Fleet:
                     "Look at its console; when the cause is found, run again: a machine under way is waited for.",
                 )
             )
+
+    def _read_scripts(self, tracked: Sequence[_Tracked]) -> None:
+        """Name the scripts that did not pass on the machines commissioned here.
+
+        One whose commissioning was aborted is Ready again if it was before, like one that passed.
+        """
+        for item in tracked:
+            outcome = item.outcome
+            if Action.COMMISSION not in outcome.actions:
+                continue
+            if outcome.failed and item.machine.status in (Status.FAILED_COMMISSIONING, Status.FAILED_TESTING):
+                told, _error = self._scripts(item)
+                outcome.reason += f" Scripts: {told}." if told else ""
+            elif not outcome.failed and self._goal.state is State.RECOMMISSIONED:
+                told, error = self._scripts(item)
+                if told or error:
+                    outcome.fail(
+                        Problem(
+                            f"It is Ready, but its commissioning did not pass: {error or told}.",
+                            "Find out who or what stopped it in MAAS's event log, and run again.",
+                        )
+                    )
+
+    def _scripts(self, item: _Tracked) -> tuple[str, str]:
+        """The scripts of the newest commissioning that did not pass; and why that cannot be known."""
+        try:
+            runs = read_results(
+                self._client, item.machine.system_id, kind=None, scripts=(), output=False, history=False
+            )
+        except Unauthorized:
+            raise
+        except MaasError as error:
+            return "", f"the results cannot be read: {error.args[0]}"
+        if not any(run["type"] == "commissioning" for run in runs):
+            return "", "MAAS has no results of it"
+        return ", ".join(not_passed(runs)), ""
 
     def _explain(self, tracked: Sequence[_Tracked]) -> None:
         """Give each failure MAAS's latest event; refusals speak for themselves, but the event does no harm."""
