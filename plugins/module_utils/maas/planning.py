@@ -256,7 +256,7 @@ def _proved(status: Status, done: Sequence[Action]) -> bool:
 def _identity_problem(
     machine: Machine, host: Wanted, status: Status, goal: Goal, done: Sequence[Action]
 ) -> Step | None:
-    read_anew = Action.COMMISSION in done
+    read_anew = _proved(status, done)
     problem = serial_problem(replace(host, bmc_address="") if read_anew else host, machine)
     if problem:
         return _refuse(problem.reason, problem.remedy)
