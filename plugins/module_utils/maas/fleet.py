@@ -257,7 +257,9 @@ class Fleet:
         elif action is Action.SET_STORAGE_LAYOUT:
             fields = {"storage_layout": "flat", "root_device": step.disk}
         try:
-            self._client.post(path, action.value, fields, idempotent=action in _REPEATABLE)
+            answer = self._client.post(path, action.value, fields, idempotent=action in _REPEATABLE)
+            # It may be over before the next poll, which then shows the status that it had before.
+            begun = action is Action.COMMISSION and Machine.from_json(answer).status != item.machine.status
         except Unauthorized:
             raise
         except (BadRequest, Forbidden, NotFound) as error:
@@ -269,9 +271,9 @@ class Fleet:
             self._count_failure(item, action, error)
             return
         except (ServerError, Unavailable, Unreachable, InvalidResponse) as error:
-            item.doubt = error
+            item.doubt, begun = error, False
         item.outcome.actions.append(action)
-        item.asked, item.asked_of = action, item.machine
+        item.asked, item.asked_of = None if begun else action, item.machine
         item.settles_at = self._now() + (0.0 if _final(item.doubt) else self._pace.settle)
 
     def _count_failure(self, item: _Tracked, action: Action, error: MaasError) -> None:

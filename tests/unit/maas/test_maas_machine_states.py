@@ -235,6 +235,19 @@ def test_ready_machines_are_commissioned_anew_each_time_it_is_asked_for(run: Run
         assert {"testing_scripts": ["memtester,smartctl"]} in maas.forms
 
 
+def test_a_commissioning_that_is_over_before_the_next_poll_is_not_waited_for(run: Run) -> None:
+    box = Box("a", "n1", plan={"commission": [Status.COMMISSIONING]})
+    maas = FakeMaas(box)
+
+    def over(method: str, what: str) -> None:
+        if what == "machines/" and box.status is Status.COMMISSIONING:
+            box.become(Status.READY)
+
+    maas.before = over
+    assert again(run, maas, {"name": "n1"})["failed_machines"] == []
+    assert maas.counts["machines/"] == 2 and maas.writes == ["machines/a/?op=commission"]
+
+
 def test_a_machine_whose_tests_failed_is_tested_again(run: Run) -> None:
     maas = FakeMaas(Box("a", "n1", Status.FAILED_TESTING))
     assert again(run, maas, {"name": "n1"})["failed_machines"] == []
