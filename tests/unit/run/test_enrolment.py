@@ -27,8 +27,9 @@ if kind:
 else:
     power = {"power_address": "https://" + ARGUMENTS["address"], "power_user": ARGUMENTS["user"]}
     serial = SCENARIO.get("told", {}).get(name, "S-" + name)
-    answer(identity={"serial": serial}, enrolment={"name": name, "architecture": "amd64/generic", "mac_addresses": ["mac of " + name],
-                                   "power_type": "redfish", "power_parameters": power})
+    answer(identity={"serial": serial},
+           enrolment={"name": name, "architecture": "amd64/generic", "mac_addresses": ["mac of " + name],
+                      "power_type": "redfish", "power_parameters": power})
 """
 MAAS_MACHINE = """
 enrols = ARGUMENTS["state"] == "enrolled"

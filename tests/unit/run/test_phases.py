@@ -47,8 +47,8 @@ anew = ARGUMENTS["state"] == "recommissioned"
 failed = SCENARIO["uncommissioned" if anew else "undeployed"]
 answer(machines={
     each["name"]: {"failed": each["name"] in failed, "changed": each["name"] != "fit2",
-                   "reason": "Scripts: memtester (Failed)" if anew else "no power", "system_id": "id of " + each["name"],
-                   "actions": ["deploy"], "status_name": "Deployed", "event": ""}
+                   "reason": "Scripts: memtester (Failed)" if anew else "no power",
+                   "system_id": "id of " + each["name"], "actions": ["deploy"], "status_name": "Deployed", "event": ""}
     for each in ARGUMENTS["machines"]
 })""",
     "maas_tag": "answer()",
