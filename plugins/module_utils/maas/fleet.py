@@ -330,7 +330,7 @@ class Fleet:
                 continue
             if outcome.failed and item.machine.status in (Status.FAILED_COMMISSIONING, Status.FAILED_TESTING):
                 told, _error = self._scripts(item)
-                outcome.reason += f" Scripts: {told}." if told else ""
+                outcome.reason = f"{outcome.reason.rstrip('.')}. Scripts: {told}." if told else outcome.reason
             elif not outcome.failed and self._goal.state is State.RECOMMISSIONED:
                 told, error = self._scripts(item)
                 if told or error:

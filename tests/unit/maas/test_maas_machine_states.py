@@ -264,7 +264,7 @@ def test_what_somebody_uses_is_not_commissioned(run: Run) -> None:
 @pytest.mark.parametrize(
     ("end", "runs", "words"),
     [
-        (Status.FAILED_COMMISSIONING, [(2, "Commissioning", {"lshw": 2, "bmc": 3})], "Scripts: bmc (Failed)."),
+        (Status.FAILED_COMMISSIONING, [(2, "Commissioning", {"lshw": 5, "bmc": 3})], "message. Scripts: bmc (Failed)."),
         (
             Status.FAILED_TESTING,
             [(2, "Commissioning", {"lshw": 2}), (3, "Testing", {"memtester": 3, "smartctl": 2})],
