@@ -287,11 +287,13 @@ def test_a_machine_whose_bmc_cannot_be_read_keeps_its_disks(site: Site) -> None:
     assert machines(run, "released") == [["fit1"]]
 
 
-def test_too_many_that_are_still_bad_fail_the_run(site: Site) -> None:
-    run = reprovision(site, "--limit", "mute", "-e", "min_healthy_fraction=0.95")
+@pytest.mark.parametrize("node", ["mute", "undeployed"])
+def test_too_many_that_are_still_bad_fail_the_run(site: Site, node: str) -> None:
+    """Also where nobody came as far as to be deployed."""
+    run = reprovision(site, "--limit", node, "-e", "min_healthy_fraction=0.95")
     assert run.status == 2, run.output
     assert "0 of 1 nodes are fit" in run.output
-    assert site.states() == {"mute": "set_aside"}
+    assert (site.states(), site.locks()) == ({node: "set_aside"}, {})
 
 
 def test_a_node_in_service_is_taken_when_that_is_said(site: Site) -> None:
