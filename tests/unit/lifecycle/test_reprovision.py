@@ -264,7 +264,7 @@ def test_commissioning_may_be_left_out(site: Site) -> None:
             "which is that of fit2 by its BMC: two bmc_address",
         ),
         ({"told": {"fit1": "S-sick"}}, ["fit1"], "the serial S-sick, which is that of sick in the roster"),
-        ({"told": {"fit1": "M1"}, "maas": {"serial": "M1"}}, ["fit1"], "which is that of fit2 in MAAS, "),
+        ({"told": {"fit1": "M1"}, "maas": {"serial": "M1"}}, ["fit1"], "fit2 in MAAS, "),
         ({"told": {"fit1": "L1"}}, ["fit1"], "which is that of alone in the ledger"),
     ],
 )
