@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import ipaddress
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from lab.maas import subnets
 from lab.maas.forms import string_bool
+from lab.maas.hardware import new_interface
 from lab.maas.network import free_address, held_addresses
 from lab.maas.transitions import Status
 from lab.maas.views import show_interface
@@ -57,6 +59,31 @@ def list_interfaces(region: Region, request: Request, system_id: str) -> list[Re
 def read(region: Region, request: Request, system_id: str, number: str) -> Record:
     """`GET nodes/{system_id}/interfaces/{id}/`"""
     return show_interface(region, *_find(region, system_id, number))
+
+
+def create_physical(region: Region, request: Request, system_id: str) -> Record:
+    """`op=create_physical`: another NIC, disconnected until a VLAN is named or the machine starts from it."""
+    machine = _machine(region, system_id)
+    if not request.is_admin:
+        raise forbidden()
+    if machine["status"] not in _CHANGEABLE:
+        raise conflict("Cannot create interface because the machine is not New, Ready, Allocated, or Broken.")
+    errors = Errors()
+    mac = str(request.data.get("mac_address") or "").lower().replace("-", ":")
+    names = [one["name"] for one in machine["interfaces"]]
+    name = str(request.data.get("name") or next(f"eth{n}" for n in count() if f"eth{n}" not in names))
+    owner = next(
+        (m for m in region.store.data["machines"] if any(one["mac_address"] == mac for one in m["interfaces"])), None
+    )
+    if not mac:
+        errors.add("mac_address", "This field is required.")
+    elif owner:
+        errors.add("mac_address", f"This MAC address is already in use by {owner['hostname']}.")
+    if name in names:
+        errors.add("name", f"Node {machine['hostname']} already has an interface named '{name}'.")
+    errors.refuse()
+    machine["interfaces"].append(new_interface(region, mac, name))
+    return show_interface(region, machine, machine["interfaces"][-1])
 
 
 def update(region: Region, request: Request, system_id: str, number: str) -> Record:

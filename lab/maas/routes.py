@@ -276,7 +276,10 @@ RESOURCES = (
         },
     ),
     _resource("nodes/([^/]+)/", {("GET", None): machines.read_node}),
-    _resource("nodes/([^/]+)/interfaces/", {("GET", None): interfaces.list_interfaces}),
+    _resource(
+        "nodes/([^/]+)/interfaces/",
+        {("GET", None): interfaces.list_interfaces, ("POST", "create_physical"): interfaces.create_physical},
+    ),
     _resource(
         "nodes/([^/]+)/interfaces/([^/]+)/",
         {

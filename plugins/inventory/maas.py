@@ -118,7 +118,6 @@ compose:
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +130,15 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ansible.utils.vars import combine_vars
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Client
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.enrolment import power_parameters
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.errors import MaasError
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.events import newest_event
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine, Status
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Wanted, match
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import list_machines
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import (
+    list_machines,
+    power_parameters,
+    with_bmc,
+)
 
 _TEXTS = ("url", "api_key")
 _FILES = ("api_key_file", "ca_file", "client_cert", "client_key")
@@ -273,10 +275,7 @@ def _read(client: Client, options: Mapping[str, Any]) -> list[Machine]:
     if not options["bmc_addresses"]:
         return machines
     parameters = power_parameters(client, [machine.system_id for machine in machines])
-    return [
-        replace(machine, bmc_address=str(parameters.get(machine.system_id, {}).get("power_address") or ""))
-        for machine in machines
-    ]
+    return [with_bmc(machine, parameters.get(machine.system_id, {})) for machine in machines]
 
 
 def _wanted(name: str, variables: Mapping[str, Any]) -> Wanted:

@@ -30,7 +30,8 @@ attributes:
     support: full
   idempotent:
     description: A machine that is in the state already is left alone.
-    support: full
+    support: partial
+    details: With O(state=recommissioned) each call commissions each machine.
 options:
   machines:
     description:
@@ -71,8 +72,18 @@ options:
             C(power_pass). They are set where they differ, and never shown.
         type: dict
         default: {}
+      serial_of_bmc:
+        description:
+          - Whether the BMC at C(power_address) of O(machines[].power_parameters) told O(machines[].serial) just now.
+          - With O(state=released) and O(state=recommissioned), a machine that MAAS switches by this BMC is then the
+            host's even if MAAS read another serial from it. It has another main board since.
+        type: bool
+        default: false
       mac_addresses:
-        description: MAC addresses of the interfaces that the machine boots from.
+        description:
+          - MAC addresses of the interfaces that the machine boots from.
+          - Those that MAAS does not know of a machine are added to it with O(state=recommissioned), so that it is known
+            when it starts from an exchanged NIC.
         type: list
         elements: str
         default: []
@@ -122,6 +133,8 @@ options:
       - With V(enrolled), machines exist with their power parameters, and nothing is started.
       - With V(commissioned), machines that are new, or failed to be commissioned, are commissioned.
         Machines that are further on are left alone.
+      - With V(recommissioned), machines that nobody uses are commissioned in any case, also those that are Ready, and
+        those whose tests failed, and tested with O(testing_scripts). It is the only state that is never there already.
       - With V(allocated), they are commissioned where need be, and allocated to the key's user.
       - With V(deployed), machines are commissioned where need be, their serial is compared with the roster's, and they
         are deployed, onto O(machines[].os_disk) where that is given. A machine that is deployed with another operating
@@ -136,6 +149,7 @@ options:
     choices:
       - enrolled
       - commissioned
+      - recommissioned
       - allocated
       - deployed
       - released
@@ -346,6 +360,7 @@ failure:
   sample: {"kind": "Unauthorized", "status": 401, "method": "GET", "path": "machines/", "body": ""}
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -383,6 +398,7 @@ MORE: dict[str, dict[str, Any]] = {
     "user_data": {"type": "str", "no_log": True},
     "power_type": {"type": "str"},
     "power_parameters": {"type": "dict", "default": {}, "no_log": True},
+    "serial_of_bmc": {"type": "bool", "default": False},
     "mac_addresses": {"type": "list", "elements": "str", "default": []},
     "architecture": {"type": "str", "default": "amd64/generic"},
     "pool": {"type": "str"},
@@ -399,7 +415,9 @@ MORE: dict[str, dict[str, Any]] = {
     },
 }
 # Only on the way to these states a machine is created that MAAS does not have.
-_CREATES = (State.ENROLLED, State.COMMISSIONED, State.ALLOCATED, State.DEPLOYED)
+_CREATES = (State.ENROLLED, State.COMMISSIONED, State.RECOMMISSIONED, State.ALLOCATED, State.DEPLOYED)
+# Only these take the BMC's word against the serial that MAAS read: what is to be deployed MAAS has read anew.
+_BELIEVE = (State.RELEASED, State.RECOMMISSIONED)
 
 
 def main() -> None:
@@ -435,6 +453,8 @@ def main() -> None:
     secrets = {secret for spec in specs.values() for secret in spec.secrets()}
     reveal(module, [spec.power_parameters for spec in specs.values()], secrets)
     hosts = wanted(module, "machines")
+    if State(module.params["state"]) not in _BELIEVE:
+        hosts = [replace(host, bmc_address="") for host in hosts]
     for option, least in (("timeout", 0), ("poll_interval", 0.1), ("concurrency", 1), ("request_timeout", 1)):
         if module.params[option] < least:
             module.fail_json(msg=f"{option}: {module.params[option]:g} is too small; give at least {least:g}.")
@@ -535,6 +555,7 @@ def _specs(params: dict[str, Any]) -> dict[str, Spec]:
             pool=item["pool"],
             zone=item["zone"],
             description=item["description"],
+            adds_interfaces=State(params["state"]) is State.RECOMMISSIONED,
         )
         for item in params["machines"]
     }

@@ -59,6 +59,8 @@ JUDGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "lifecycle.undrained": ("warn", QUARANTINE),
     "repair.evidence": ("warn", REPAIR),
     "repair.release": ("fail", REPAIR),
+    "repair.identity": ("fail", REPAIR),
+    "repair.commission": ("fail", REPAIR),
     "repair.parts": ("warn", REPAIR),
     "provision.enrol": ("fail", ENROLMENT),
     "provision.deploy": ("fail", PHASES),

@@ -279,6 +279,22 @@ _OTHER = (
         "free",
     ),
     Check(
+        "repair.identity",
+        "The machine behind the node's BMC is the node's",
+        (),
+        "datacentre",
+        "Correct bmc_address or serial_number of the node in hosts.yml, or its BMC's log-in; two may be swapped.",
+        "identify",
+    ),
+    Check(
+        "repair.commission",
+        "MAAS commissioned the released machine again, and its tests passed",
+        (),
+        "datacentre",
+        "Read the results of the named scripts in MAAS; repair what they found, then run reprovision.yml again.",
+        "commission",
+    ),
+    Check(
         "repair.parts",
         "The node has the parts that it had before",
         (),

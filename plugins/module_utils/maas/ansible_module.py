@@ -112,7 +112,10 @@ def somebody_reads(descriptor: int = 1) -> bool:
 
 
 def wanted(module: AnsibleModule, *options: str) -> list[Wanted]:
-    """The hosts of these options together; fails the module where a name is given twice."""
+    """The hosts of these options together; fails the module where a name is given twice.
+
+    The address of a BMC is kept only where the serial is said to come from there.
+    """
     items = [item for option in options for item in module.params[option]]
     twice = sorted(name for name, times in Counter(item["name"] for item in items).items() if times > 1)
     if twice:
@@ -124,6 +127,7 @@ def wanted(module: AnsibleModule, *options: str) -> list[Wanted]:
             serial=item["serial"] or "",
             mac_addresses=tuple(item.get("mac_addresses") or ()),
             os_disk=_os_disk(item.get("os_disk")),
+            bmc_address=str(item["power_parameters"].get("power_address") or "") if item.get("serial_of_bmc") else "",
         )
         for item in items
     ]

@@ -19,9 +19,11 @@ from .errors import InvalidResponse, MaasError, ServerError, Unauthorized, Unava
 from .machines import Machine, Status
 from .matching import Matching, Problem, Wanted
 from .reconcile import Write, differing
-from .requests import IDS_PER_REQUEST, find
+from .requests import find, power_parameters
 
-_TRIES = 8  # a creation and an update, each of which may fail a few times
+_TRIES = 8  # a creation and an update, each of which may fail a few times; NICs are added one after the other besides
+# MAAS lets interfaces be added to these only.
+_OPEN = (Status.NEW, Status.READY, Status.FAILED_TESTING, Status.ALLOCATED, Status.BROKEN)
 _HIDDEN = "(not shown)"
 
 
@@ -36,6 +38,7 @@ class Spec:
     pool: str | None = None
     zone: str | None = None
     description: str | None = None
+    adds_interfaces: bool = False  # those of `mac_addresses` that a machine lacks
 
     @property
     def enrols(self) -> bool:
@@ -60,6 +63,12 @@ class Spec:
 
     def _power(self) -> dict[str, Value]:
         return {f"power_parameters_{name}": value for name, value in self.power_parameters.items()}
+
+    def lacking(self, machine: Machine) -> list[str]:
+        """The MAC addresses to add to a machine of MAAS, which otherwise would not know it by its new NIC."""
+        if not self.adds_interfaces or machine.status not in _OPEN:
+            return []
+        return [mac.lower() for mac in self.mac_addresses if mac.lower() not in machine.mac_addresses]
 
     def update(self, host: Wanted, machine: Machine, parameters: Mapping[str, Any]) -> dict[str, Value]:
         """The fields of a machine that differ; with any of power all of it, since MAAS checks it as a whole."""
@@ -97,18 +106,6 @@ class Enrolment:
     diff: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
 
 
-def power_parameters(client: Client, system_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """The power parameters of machines by id, passwords included; one request per 600. For administrators."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for start in range(0, len(system_ids), IDS_PER_REQUEST):
-        part = list(system_ids[start : start + IDS_PER_REQUEST])
-        answer = client.get("machines/", "power_parameters", {"id": part})
-        if not isinstance(answer, Mapping):
-            raise InvalidResponse("MAAS's power parameters cannot be read.", method="GET", path="machines/")
-        found.update(answer)
-    return found
-
-
 def enrol(
     client: Client,
     hosts: Sequence[Wanted],
@@ -127,19 +124,20 @@ def enrol(
     shown: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
     failed: dict[str, Problem] = {}
     errors: dict[str, MaasError] = {}
-    for attempt in range(1, _TRIES + 1):
+    tries = _TRIES + max((len(spec.mac_addresses) for spec in specs.values() if spec.adds_interfaces), default=0)
+    for attempt in range(1, tries + 1):
         matching = find(client, hosts)
         todo = _plan(client, hosts, specs, matching, user, failed)
         for name in list(todo):
-            if name in errors and (attempt == _TRIES or _final(errors[name])):
+            if name in errors and (attempt == tries or _final(errors[name])):
                 error = errors[name]
                 failed[name] = Problem(
                     f"MAAS refused it: {error.args[0]}", error.remedy or "Correct it, and run again."
                 )
                 del todo[name]
-        for name, (_write, verb, before, after) in todo.items():
+        for name, (_write, verbs, before, after) in todo.items():
             if name not in shown:
-                actions.setdefault(name, []).append(verb)
+                actions.setdefault(name, []).extend(verbs)
                 shown[name] = (before, after)
         if check or not todo:
             break
@@ -177,7 +175,7 @@ def _send(client: Client, write: Write) -> MaasError | None:
     return None
 
 
-_Todo = tuple[Write, str, Mapping[str, Any], Mapping[str, Any]]
+_Todo = tuple[Write, Sequence[str], Mapping[str, Any], Mapping[str, Any]]
 
 
 def _plan(
@@ -202,21 +200,31 @@ def _plan(
             if spec.enrols and matching.problems[host.name].missing:
                 write = Write("POST", "machines/", spec.creation(host.name))
                 after = {"mac_addresses": list(spec.mac_addresses), **_shown(spec.creation(host.name))}
-                todo[host.name] = (write, "enrol", {}, after)
+                todo[host.name] = (write, ["enrol"], {}, after)
             continue
         changes = spec.update(host, machine, parameters.get(machine.system_id, {}))
-        if not changes:
+        lacking = spec.lacking(machine)
+        if not changes and not lacking:
             continue
         if machine.locked or (machine.owner and machine.owner != user):
             whose = "is locked in MAAS" if machine.locked else f"belongs to {machine.owner} in MAAS"
             failed[host.name] = Problem(
-                f"Its {', '.join(sorted(_shown(changes)))} cannot be set: it {whose}.",
+                f"Its {', '.join(sorted(_shown(changes)) or ['NICs'])} cannot be set: it {whose}.",
                 "Unlock or release it there if it may be changed, and run again.",
             )
             continue
         before = {name: getattr(machine, name, _HIDDEN) for name in changes if not name.startswith("power_param")}
+        after = _shown(changes)
+        verbs = ["update"] if changes else []
         write = Write("PUT", f"machines/{machine.system_id}/", changes)
-        todo[host.name] = (write, "update", before, _shown(changes))
+        if lacking:
+            verbs.append("add_interface")
+            before["mac_addresses"], after["mac_addresses"] = (), lacking
+        if not changes:
+            write = Write(
+                "POST", f"nodes/{machine.system_id}/interfaces/", {"mac_address": lacking[0]}, "create_physical"
+            )
+        todo[host.name] = (write, verbs, before, after)
     return todo
 
 

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .client import Client, Fields
 from .errors import (
@@ -29,11 +29,12 @@ from .errors import (
     Unavailable,
     Unreachable,
 )
-from .machines import Machine
+from .machines import Machine, Status
 from .matching import Problem, Wanted
 from .planning import Goal, Step, next_step, shows_effect
 from .requests import latest_events, read_machines
-from .transitions import Action
+from .scripts import not_passed, read_results
+from .transitions import Action, State
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,7 @@ class Fleet:
             self._sleep(max(0.0, min(self._pace.poll, self._pace.timeout - elapsed)))
             self._check_wanted()
             self._poll(pending)
+        self._read_scripts(tracked)
         self._explain(tracked)
         return {item.host.name: item.outcome for item in tracked}
 
@@ -263,7 +265,9 @@ class Fleet:
         elif action is Action.SET_STORAGE_LAYOUT:
             fields = {"storage_layout": "flat", "root_device": step.disk}
         try:
-            self._client.post(path, action.value, fields, idempotent=action in _REPEATABLE)
+            answer = self._client.post(path, action.value, fields, idempotent=action in _REPEATABLE)
+            # It may be over before the next poll, which then shows the status that it had before.
+            begun = action is Action.COMMISSION and Machine.from_json(answer).status != item.machine.status
         except Unauthorized:
             raise
         except (BadRequest, Forbidden, NotFound) as error:
@@ -275,9 +279,9 @@ class Fleet:
             self._count_failure(item, action, error)
             return
         except (ServerError, Unavailable, Unreachable, InvalidResponse) as error:
-            item.doubt = error
+            item.doubt, begun = error, False
         item.outcome.actions.append(action)
-        item.asked, item.asked_of = action, item.machine
+        item.asked, item.asked_of = None if begun else action, item.machine
         item.settles_at = self._now() + (0.0 if _final(item.doubt) else self._pace.settle)
 
     def _count_failure(self, item: _Tracked, action: Action, error: MaasError) -> None:
@@ -309,7 +313,8 @@ class Fleet:
                     )
                 )
             else:
-                item.machine = item.outcome.machine = machine
+                # The list does not tell by which BMC a machine is switched; that was asked once.
+                item.machine = item.outcome.machine = replace(machine, bmc_address=item.machine.bmc_address)
 
     def _time_out(self, pending: Sequence[_Tracked]) -> None:
         for item in pending:
@@ -321,6 +326,42 @@ class Fleet:
                     "Look at its console; when the cause is found, run again: a machine under way is waited for.",
                 )
             )
+
+    def _read_scripts(self, tracked: Sequence[_Tracked]) -> None:
+        """Name the scripts that did not pass on the machines commissioned here.
+
+        One whose commissioning was aborted is Ready again if it was before, like one that passed.
+        """
+        for item in tracked:
+            outcome = item.outcome
+            if Action.COMMISSION not in outcome.actions:
+                continue
+            if outcome.failed and item.machine.status in (Status.FAILED_COMMISSIONING, Status.FAILED_TESTING):
+                told, _error = self._scripts(item)
+                outcome.reason = f"{outcome.reason.rstrip('.')}. Scripts: {told}." if told else outcome.reason
+            elif not outcome.failed and self._goal.state is State.RECOMMISSIONED:
+                told, error = self._scripts(item)
+                if told or error:
+                    outcome.fail(
+                        Problem(
+                            f"It is Ready, but its commissioning did not pass: {error or told}.",
+                            "Find out who or what stopped it in MAAS's event log, and run again.",
+                        )
+                    )
+
+    def _scripts(self, item: _Tracked) -> tuple[str, str]:
+        """The scripts of the newest commissioning that did not pass; and why that cannot be known."""
+        try:
+            runs = read_results(
+                self._client, item.machine.system_id, kind=None, scripts=(), output=False, history=False
+            )
+        except Unauthorized:
+            raise
+        except MaasError as error:
+            return "", f"the results cannot be read: {error.args[0]}"
+        if not any(run["type"] == "commissioning" for run in runs):
+            return "", "MAAS has no results of it"
+        return ", ".join(not_passed(runs)), ""
 
     def _explain(self, tracked: Sequence[_Tracked]) -> None:
         """Give each failure MAAS's latest event; refusals speak for themselves, but the event does no harm."""

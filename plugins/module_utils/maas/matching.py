@@ -19,7 +19,7 @@ from .machines import Machine
 class Wanted:
     """One host of the roster, as far as MAAS can know it. Empty text means not given.
 
-    Without `os_disk` the system goes where MAAS puts it.
+    Without `os_disk` the system goes where MAAS puts it. `bmc_address` is that of a BMC that told `serial` just now.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Wanted:
     serial: str = ""
     mac_addresses: tuple[str, ...] = ()
     os_disk: OsDisk | None = None
+    bmc_address: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,14 +133,27 @@ def _match_one(
 
 
 def serial_problem(host: Wanted, machine: Machine) -> Problem | None:
-    """The refusal of a machine whose serial is known and is not the roster's; None where they agree or cannot tell."""
-    if not host.serial or not machine.serial or host.serial == machine.serial:
+    """The refusal of a machine whose serial is known and is not the roster's; None where they agree or cannot tell.
+
+    MAAS reads a serial when it commissions. A machine that it switches by the BMC that told the roster's serial has
+    another main board since.
+    """
+    if not host.serial or not machine.serial or host.serial == machine.serial or same_bmc(host, machine):
         return None
     return Problem(
         f"MAAS's machine {machine.hostname} ({machine.system_id}) has serial {machine.serial},"
         f" the roster says {host.serial} for {host.name}.",
         "Find out which machine stands there; correct the serial in the roster or the name in MAAS.",
     )
+
+
+def same_bmc(host: Wanted, machine: Machine) -> bool:
+    """True where MAAS switches the machine by the BMC that told the host's serial."""
+    return bool(host.bmc_address) and _bare(host.bmc_address) == _bare(machine.bmc_address)
+
+
+def _bare(address: str) -> str:
+    return address.lower().partition("://")[2].rstrip("/") or address.lower().rstrip("/")
 
 
 def _index(pairs: Iterable[tuple[str, Machine]]) -> dict[str, list[Machine]]:

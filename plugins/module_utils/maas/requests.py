@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .client import Client, Fields
@@ -27,6 +28,18 @@ def read_machines(client: Client, system_ids: Sequence[str]) -> dict[str, Machin
     for start in range(0, len(system_ids), IDS_PER_REQUEST):
         part = list_machines(client, {"id": list(system_ids[start : start + IDS_PER_REQUEST])})
         found.update((machine.system_id, machine) for machine in part)
+    return found
+
+
+def power_parameters(client: Client, system_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """The power parameters of machines by id, passwords included; one request per 600. For administrators."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for start in range(0, len(system_ids), IDS_PER_REQUEST):
+        part = list(system_ids[start : start + IDS_PER_REQUEST])
+        answer = client.get("machines/", "power_parameters", {"id": part})
+        if not isinstance(answer, Mapping):
+            raise InvalidResponse("MAAS's power parameters cannot be read.", method="GET", path="machines/")
+        found.update(answer)
     return found
 
 
@@ -87,7 +100,17 @@ def find(client: Client, roster: Sequence[Wanted]) -> Matching:
     """
     ids = [host.system_id for host in roster if host.system_id]
     if roster and len(ids) == len(roster):
-        machines = read_machines(client, ids)
-        if len(machines) == len(set(ids)):
-            return match(roster, machines.values())
-    return match(roster, list_machines(client))
+        by_id = read_machines(client, ids)
+        machines = list(by_id.values()) if len(by_id) == len(set(ids)) else list_machines(client)
+    else:
+        machines = list_machines(client)
+    found = match(roster, machines)
+    if not any(host.bmc_address and host.name in found.problems for host in roster):
+        return found
+    parameters = power_parameters(client, [machine.system_id for machine in machines])
+    return match(roster, [with_bmc(machine, parameters.get(machine.system_id, {})) for machine in machines])
+
+
+def with_bmc(machine: Machine, parameters: Mapping[str, Any]) -> Machine:
+    """The machine with the address by which MAAS switches it."""
+    return replace(machine, bmc_address=str(parameters.get("power_address") or ""))

@@ -155,6 +155,18 @@ def newest_runs(runs: Sequence[dict[str, Any]], *, history: bool) -> list[dict[s
     return chosen
 
 
+def not_passed(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Scripts of the newest commissioning, and of the tests that came with it, that did not pass: `name (status)`.
+
+    Where some failed, only these: the first failure has MAAS abort all that were still to run.
+    """
+    began = max((run["id"] for run in runs if run["type"] == "commissioning"), default=0)
+    ran = [run for run in runs if run["id"] >= began and run["type"] in ("commissioning", "testing")]
+    results = [item for run in sorted(ran, key=lambda run: run["id"]) for item in run["results"]]
+    bad = [item for item in results if not item["passed"] and not item["suppressed"]]
+    return [f"{item['name']} ({item['status']})" for item in [item for item in bad if item["failed"]] or bad]
+
+
 _PASSED = (2, 9)  # passed, skipped
 _FAILED = (3, 4, 6, 8, 11)  # failed, timed out, degraded, installing or networking failed
 

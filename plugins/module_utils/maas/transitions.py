@@ -16,6 +16,7 @@ class Action(str, Enum):
     """What a step is. All but WAIT, DONE and REFUSE are writing requests, and their value is MAAS's name for them."""
 
     COMMISSION = "commission"
+    OVERRIDE_TESTS = "override_failed_testing"
     ALLOCATE = "allocate"
     SET_BOOT_DISK = "set_boot_disk"
     SET_STORAGE_LAYOUT = "set_storage_layout"
@@ -44,6 +45,7 @@ class State(str, Enum):
 
     ENROLLED = "enrolled"
     COMMISSIONED = "commissioned"
+    RECOMMISSIONED = "recommissioned"
     ALLOCATED = "allocated"
     DEPLOYED = "deployed"
     RELEASED = "released"
@@ -63,7 +65,7 @@ _BROKEN = (
 )
 _RESCUE = ("It is in rescue mode ({status}).", "Exit rescue mode in MAAS when the work on it is done, and run again.")
 _GONE = ("MAAS says it is {status}.", "Bring it back in MAAS, or set its state to planned in the roster.")
-_TESTS = (
+TESTS_FAILED = (
     "MAAS's hardware tests failed.",
     "Read the test results in MAAS, repair it, and override or repeat the tests.",
 )
@@ -76,6 +78,10 @@ COMMISSION_FAILED = (
 DEPLOY_FAILED = ("Deployment failed: {error}", "Read its installation log in MAAS, repair it, and run again.")
 RELEASE_FAILED = ("Releasing failed: {error}", "Check its BMC and power state in MAAS, and run again.")
 
+_IN_USE = (
+    "It is {status}, and MAAS commissions only machines that nobody uses.",
+    "Release it first (state released), and run again.",
+)
 _NOT_OWNED = (
     "MAAS lets only its user mark a machine broken, and nobody uses it.",
     "Commission it first, or note its fault with a tag.",
@@ -112,7 +118,7 @@ _COMMON: Mapping[Status, tuple[Cell, Cell, Cell]] = {
     Status.EXITING_RESCUE_MODE: (Action.WAIT, Action.WAIT, Action.WAIT),
     Status.FAILED_EXITING_RESCUE_MODE: (_RESCUE, _RESCUE, _RESCUE),
     Status.TESTING: (Action.WAIT, Action.WAIT, Action.WAIT),
-    Status.FAILED_TESTING: (_TESTS, _TESTS, _TESTS),
+    Status.FAILED_TESTING: (TESTS_FAILED, TESTS_FAILED, Action.DONE),
 }
 # What is under way comes to an end by itself.
 _UNDER_WAY: Mapping[Status, Cell] = dict.fromkeys(
@@ -147,6 +153,25 @@ def _row(usual: Cell, *special: Mapping[Status, Cell]) -> dict[Status, Cell]:
 TABLE: Mapping[State, Mapping[Status, Cell]] = {
     State.ENROLLED: _row(Action.DONE),
     State.COMMISSIONED: {status: cells[0] for status, cells in _COMMON.items()},
+    State.RECOMMISSIONED: _row(
+        _IN_USE,
+        _UNDER_WAY,
+        _NOT_THERE,
+        _IN_RESCUE,
+        {
+            Status.NEW: Action.COMMISSION,
+            Status.FAILED_COMMISSIONING: Action.COMMISSION,
+            Status.READY: Action.COMMISSION,
+            # The tests are repeated, so nothing is hidden by it; MAAS commissions such a machine in no other way.
+            Status.FAILED_TESTING: Action.OVERRIDE_TESTS,
+            Status.EXITING_RESCUE_MODE: Action.WAIT,
+            Status.DEPLOYING: _IN_USE,
+            Status.BROKEN: _BROKEN,
+            Status.RESERVED: _RESERVED,
+            Status.FAILED_RELEASING: RELEASE_FAILED,
+            Status.FAILED_DISK_ERASING: _ERASE,
+        },
+    ),
     State.ALLOCATED: {status: cells[0] for status, cells in _COMMON.items()} | {Status.READY: Action.ALLOCATE},
     State.DEPLOYED: {status: cells[1] for status, cells in _COMMON.items()},
     State.RELEASED: {status: cells[2] for status, cells in _COMMON.items()},

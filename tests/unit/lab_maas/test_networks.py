@@ -153,6 +153,16 @@ def test_links_of_a_machine(world: World) -> None:
     assert restored["interface_set"][0]["links"][0]["mode"] == "auto"
 
 
+def test_a_nic_is_added_to_a_machine(world: World) -> None:
+    system_id = world.create("node01", 1)
+    path = f"nodes/{system_id}/interfaces/?op=create_physical"
+    added = world.post(path, ("mac_address", "52:54:00:00:99:01"))
+    assert (added["name"], added["vlan"], added["links"]) == ("eth1", None, [])
+    again = world.call("POST", path, ("mac_address", "52:54:00:00:99:01"))
+    _refused(again, mac_address="This MAC address is already in use by node01.")
+    assert world.call("POST", path).status == 400
+
+
 def test_a_deployed_machine_keeps_its_links(world: World) -> None:
     system_id, interface = _ready(world)
     world.post(f"machines/{system_id}/?op=deploy")

@@ -34,7 +34,9 @@ STEPS = [
     "preflight",
     "withdraw",
     "capture",
+    "identify",
     "free",
+    "commission",
     "provision",
     "configure",
     "fabric",
@@ -49,6 +51,17 @@ import json, os, signal
 with open(os.path.join(os.environ["FIRSTLIGHT_RUN_DIRECTORY"], "process.json")) as process:
     os.kill(json.load(process)["pid"], signal.SIGKILL)
 """
+# What the role reads: of a node the serial that the variable `told` says, or its own.
+READ_BMC = [
+    {"name": "Ask", "ansible.builtin.assert": {"that": "inventory_hostname != bmc_silent | default('')"}},
+    {
+        "name": "Hand over",
+        "ansible.builtin.set_fact": {
+            "bmc_identity": {"serial": "{{ (told | default({}))[inventory_hostname] | default(serial_number) }}"},
+            "bmc_machine": {"power_type": "redfish", "mac_addresses": ["mac of {{ inventory_hostname }}"]},
+        },
+    },
+]
 LOG_IN = ("-e", "bmc_address=bmc-1 bmc_user=root bmc_password=secret")
 
 
@@ -62,6 +75,7 @@ def furnished(played: Played) -> Site:
     )
     told = {"name": "Tell", "ansible.builtin.debug": {"msg": "BMC of {{ inventory_hostname }}: {{ bmc_firmware }}."}}
     refuse = {"name": "Refuse", "ansible.builtin.assert": {"that": "inventory_hostname != 'sick'"}}
+    (collection / "roles/bmc/tasks/enrol.yml").write_text(yaml.safe_dump(READ_BMC), encoding="utf-8")
     (collection / "roles/bmc/tasks/main.yml").write_text(yaml.safe_dump([told, refuse]), encoding="utf-8")
     return site
 
@@ -170,14 +184,18 @@ def test_a_repaired_node_is_provisioned_anew_and_the_exchange_is_told(site: Site
     assert run.report["nodes"]["fit1"]["state"] == "admitted"
     assert [phase["name"] for phase in run.report["phases"]] == STEPS
     assert (machines(run, "released"), machines(run, "deployed")) == ([["fit1"]], [["fit1"]])
-    released, deployed = run.told("maas_machine")
+    released, commissioned, deployed = run.told("maas_machine")
     assert released["erase"] == "quick"
+    assert (commissioned["state"], commissioned["testing_scripts"]) == ("recommissioned", [])
+    (known,) = commissioned["machines"]
+    assert (known["power_type"], known["mac_addresses"]) == ("redfish", ["mac of fit1"])
+    assert known["serial_of_bmc"] is True
     assert deployed["machines"][0]["os_disk"] == {"model": "Firstlight NVMe*", "size_gb": {"min": 1800}}
     told = findings(run.report, "fit1")["repair.parts"]
     assert told["verdict"] == "warn"
     assert re.search(r"gpu 0000:\S+: OLD -> NEW \(before: run ", told["summary"])
     done = [action for action, _detail in actions(site, "fit1")]
-    assert done[-5:] == ["drained", "part_swapped", "released", "deployed", "undrained"]
+    assert done[-6:] == ["drained", "part_swapped", "released", "commissioned", "deployed", "undrained"]
     assert ("released", "erase: quick; repaired") in actions(site, "fit1")
     assert [order["action"] for order in site.orders] == ["drain", "undrain"]
     assert (run.folder / "artifacts/latest/nodes/fit1/before.node_health.observation.json").exists()
@@ -210,11 +228,71 @@ def test_a_node_that_is_still_bad_is_set_aside_and_so_is_no_other(site: Site) ->
     assert site.locks() == {}
 
 
-def test_too_many_that_are_still_bad_fail_the_run(site: Site) -> None:
-    run = reprovision(site, "--limit", "mute", "-e", "min_healthy_fraction=0.95")
+def test_a_machine_that_fails_its_commissioning_is_set_aside_with_script_and_cause(site: Site) -> None:
+    nodes = "-e", "repaired=fit1,fit2,sick"
+    run = reprovision(site, *nodes, "-e", '{"reprovision_testing_scripts": ["memory"]}', uncommissioned=["fit2"])
+    assert run.status == 0, run.output
+    assert machines(run, "released") == machines(run, "recommissioned") == [["fit1", "fit2", "sick"]]
+    assert machines(run, "deployed") == [["fit1", "sick"]]
+    assert run.told("maas_machine")[1]["testing_scripts"] == ["memory"]
+    assert run.gates["commission"]["set_aside"] == ["fit2"]
+    found = findings(run.report, "fit2")
+    assert found["repair.commission"]["summary"] == "Scripts: memtester (Failed)"
+    assert found["boot.unexplained"]["verdict"] == "unknown", "the triage looked into it"
+    assert run.told("maas_boot_evidence_info")[0]["system_ids"] == ["id of fit2"]
+    assert not [action for action, _detail in actions(site, "fit2") if action == "commissioned"]
+    assert (site.states()["fit2"], site.locks()) == ("set_aside", {})
+
+
+def test_commissioning_may_be_left_out(site: Site) -> None:
+    run = reprovision(site, *FIT1, "-e", "reprovision_commission=false", uncommissioned=["fit1"])
+    assert run.status == 0, run.output
+    assert machines(run, "recommissioned") == []
+    folder = (run.folder / "artifacts/latest/nodes/fit1").resolve()
+    told = json.loads((folder / "commission.repair.commission.json").read_text())["findings"][0]
+    assert (told["verdict"], told["summary"]) == ("pass", "left out: reprovision_commission is false")
+
+
+@pytest.mark.parametrize(
+    ("variables", "aside", "words"),
+    [
+        # One address in two places of the roster; two that were swapped, by each of what may know it.
+        (
+            {"told": {"fit1": "S-X", "fit2": "s-x"}},
+            ["fit1", "fit2"],
+            "which is that of fit2 by its BMC: two bmc_address",
+        ),
+        ({"told": {"fit1": "S-sick"}}, ["fit1"], "the serial S-sick, which is that of sick in the roster"),
+        ({"told": {"fit1": "M1"}, "maas": {"serial": "M1"}}, ["fit1"], "fit2 in MAAS, "),
+        ({"told": {"fit1": "L1"}}, ["fit1"], "which is that of alone in the ledger"),
+    ],
+)
+def test_a_machine_that_is_another_nodes_keeps_its_disks(
+    site: Site, variables: dict[str, Any], aside: list[str], words: str
+) -> None:
+    changes = [StateChange("alone", State("enrolled"), serial="L1")]
+    with site.open() as ledger:
+        ledger.record(Batch(run="20260101T000000Z-000000", phase="test", operator="alice@ctl", states=changes))
+    run = reprovision(site, "-e", "repaired=fit1,fit2", *LOG_IN, "-e", json.dumps(variables))
+    assert run.gates["identify"]["set_aside"] == aside, run.output
+    assert words in findings(run.report, "fit1")["repair.identity"]["summary"]
+    assert machines(run, "released") == ([["fit2"]] if aside == ["fit1"] else [])
+
+
+def test_a_machine_whose_bmc_cannot_be_read_keeps_its_disks(site: Site) -> None:
+    run = reprovision(site, "-e", "repaired=fit1,alone", *LOG_IN, "-e", "bmc_silent=alone")
+    assert run.gates["identify"]["set_aside"] == ["alone"], run.output
+    assert "was not read" in findings(run.report, "alone")["repair.identity"]["summary"]
+    assert machines(run, "released") == [["fit1"]]
+
+
+@pytest.mark.parametrize("node", ["mute", "undeployed"])
+def test_too_many_that_are_still_bad_fail_the_run(site: Site, node: str) -> None:
+    """Also where nobody came as far as to be deployed."""
+    run = reprovision(site, "--limit", node, "-e", "min_healthy_fraction=0.95")
     assert run.status == 2, run.output
     assert "0 of 1 nodes are fit" in run.output
-    assert site.states() == {"mute": "set_aside"}
+    assert (site.states(), site.locks()) == ({node: "set_aside"}, {})
 
 
 def test_a_node_in_service_is_taken_when_that_is_said(site: Site) -> None:
@@ -268,10 +346,11 @@ def test_the_bmc_is_asked_once_where_class_and_inventory_have_it(
     assert machines(run, "released")[-1] == (["fit1"] if asked else ["fit1", "sick"]), "a refused BMC keeps the disks"
 
 
-def test_a_run_that_was_killed_is_run_again(site: Site) -> None:
+@pytest.mark.parametrize("tasks_file", ["commission.yml", "deploy.yml"])
+def test_a_run_that_was_killed_is_run_again(site: Site, tasks_file: str) -> None:
     """It had released the node, and held it."""
     stand(site, fit1="set_aside")
-    tasks = site.played.folder / "collections/ansible_collections/firstlight/cluster/playbooks/tasks/deploy.yml"
+    tasks = site.played.folder / "collections/ansible_collections/firstlight/cluster/playbooks/tasks" / tasks_file
     text = tasks.read_text(encoding="utf-8")
     kill = {"name": "Kill", "ansible.builtin.command": {"argv": [sys.executable, "-c", KILL]}}
     tasks.write_text(yaml.safe_dump([kill]), encoding="utf-8")
@@ -301,3 +380,7 @@ def test_check_mode_changes_nothing_and_defers_what_cannot_be_foretold(site: Sit
     assert not run.told("all_reduce")
     assert machines(run, "released") == [["fit1", "fit2", "undeployed"]]
     assert run.told("maas_machine")[0]["in_service_tag"] == ""
+    assert machines(run, "recommissioned") == []
+    folder = (run.folder / "artifacts/latest/nodes/fit1").resolve()
+    told = json.loads((folder / "commission.repair.commission.json").read_text())["findings"][0]
+    assert told["summary"] == "MAAS would commission it again"

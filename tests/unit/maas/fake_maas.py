@@ -62,6 +62,8 @@ class Box:
     disks: list[dict[str, Any]] = field(default_factory=list)
     boot_disk: int | None = None
     root_disk: int | None = None
+    # What its scripts said: (id, type, {script: status}), as MAAS numbers both.
+    runs: list[tuple[int, str, dict[str, int]]] = field(default_factory=lambda: [(1, "Commissioning", {"lshw": 2})])
 
     def json(self) -> dict[str, Any]:
         label = LABELS.get(self.status, self.status.name.replace("_", " ").capitalize())
@@ -117,6 +119,7 @@ DEFAULT_PLAN = {
     "commission": [Status.COMMISSIONING, Status.READY],
     "deploy": [Status.DEPLOYING, Status.DEPLOYED],
     "release": [Status.RELEASING, Status.READY],
+    "override_failed_testing": [Status.READY],
     "mark_broken": [Status.BROKEN],
     "mark_fixed": [Status.READY],
     "rescue_mode": [Status.ENTERING_RESCUE_MODE, Status.RESCUE_MODE],
@@ -133,6 +136,7 @@ LEGAL = {
         Status.FAILED_RELEASING,
         Status.READY,
     },
+    "override_failed_testing": {Status.FAILED_TESTING},
     "mark_broken": set(Status) - {Status.NEW, Status.READY},
     "mark_fixed": {Status.BROKEN},
     "rescue_mode": set(Status) - {Status.RESCUE_MODE},
@@ -203,6 +207,15 @@ class FakeMaas:
             case "PUT", ["machines", system_id], None:
                 self._fill(self.boxes[system_id], form)
                 return good(self.boxes[system_id].json())
+            case "GET", ["nodes", system_id, "results"], None:
+                return good([_run(*run) for run in self.boxes[system_id].runs])
+            case "POST", ["nodes", system_id, "interfaces"], "create_physical":
+                [mac] = form["mac_address"]
+                other = next((box.hostname for box in self.boxes.values() if mac in box.macs), None)
+                if other:
+                    return refused(mac_address=f"This MAC address is already in use by {other}.")
+                self.boxes[system_id].macs.append(mac)
+                return good({"mac_address": mac})
             case "POST", ["machines"], "allocate":
                 box = self.boxes[form["system_id"][0]]
                 if box.status is not Status.READY:
@@ -302,6 +315,12 @@ class FakeMaas:
             box.osystem = box.osystem or "ubuntu"
             box.owner = self.user
         return good(box.json())
+
+
+def _run(number: int, kind: str, said: dict[str, int]) -> dict[str, Any]:
+    names = {2: "Passed", 3: "Failed", 5: "Aborted"}
+    results = [{"name": name, "status": status, "status_name": names[status]} for name, status in said.items()]
+    return {"id": number, "type_name": kind, "results": results}
 
 
 def _passes(box: Box, query: dict[str, list[str]]) -> bool:

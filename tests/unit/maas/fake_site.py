@@ -91,10 +91,8 @@ class FakeSite:
             return handler(method, parts, op, query, flat(form), form)
         if parts[0] == "boot-resources":
             return self.image(method, parts, op, query, flat(form), body)
-        if parts[0] == "nodes" and parts[-1] == "results":
-            return good(
-                [run for run in self.results.get(parts[1], []) if query.get("type", [run["kind"]])[0] == run["kind"]]
-            )
+        if parts[0] == "nodes" and parts[-1] == "results" and parts[1] in self.results:
+            return good([run for run in self.results[parts[1]] if query.get("type", [run["kind"]])[0] == run["kind"]])
         if parts[0] == "events" and self.events:
             return self.event(query)
         return None

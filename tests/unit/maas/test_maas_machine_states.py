@@ -213,3 +213,161 @@ def test_pool_and_zone_of_a_locked_machine_are_left_alone(run: Run) -> None:
     maas = FakeMaas(Box("a", "n1", **DEPLOYED, locked=True))
     result = run(maas_machine, maas, state="enrolled", machines=[{"name": "n1", "pool": "gpu"}])
     assert "Its pool cannot be set: it is locked" in result["machines"]["n1"]["reason"] and maas.writes == []
+
+
+# -- commissioned anew
+
+
+def again(run: Run, maas: FakeMaas, *machines: dict[str, Any], **options: Any) -> dict[str, Any]:
+    return run(maas_machine, maas, state="recommissioned", machines=list(machines), **options)
+
+
+def test_ready_machines_are_commissioned_anew_each_time_it_is_asked_for(run: Run) -> None:
+    maas = FakeMaas(Box("a", "n1", serial="S1"))
+    foretold = again(run, maas, {"name": "n1", "serial": "S1"}, check=True)
+    assert maas.writes == [] and foretold["machines"]["n1"]["actions"] == ["commission"]
+    for _time in range(2):
+        maas.requests.clear()
+        maas.forms.clear()
+        result = again(run, maas, {"name": "n1", "serial": "S1"}, testing_scripts=["memtester", "smartctl"])
+        assert result["failed_machines"] == []
+        assert maas.writes == ["machines/a/?op=commission"]
+        assert {"testing_scripts": ["memtester,smartctl"]} in maas.forms
+
+
+def test_a_commissioning_that_is_over_before_the_next_poll_is_not_waited_for(run: Run) -> None:
+    box = Box("a", "n1", plan={"commission": [Status.COMMISSIONING]})
+    maas = FakeMaas(box)
+
+    def over(method: str, what: str) -> None:
+        if what == "machines/" and box.status is Status.COMMISSIONING:
+            box.become(Status.READY)
+
+    maas.before = over
+    assert again(run, maas, {"name": "n1"})["failed_machines"] == []
+    assert maas.counts["machines/"] == 2 and maas.writes == ["machines/a/?op=commission"]
+
+
+def test_a_machine_whose_tests_failed_is_tested_again(run: Run) -> None:
+    maas = FakeMaas(Box("a", "n1", Status.FAILED_TESTING))
+    assert again(run, maas, {"name": "n1"})["failed_machines"] == []
+    assert maas.writes == ["machines/a/?op=override_failed_testing", "machines/a/?op=commission"]
+
+
+def test_what_somebody_uses_is_not_commissioned(run: Run) -> None:
+    maas = FakeMaas(Box("a", "n1", **DEPLOYED))
+    told = again(run, maas, {"name": "n1"})["machines"]["n1"]
+    assert told["reason"] == "It is Deployed, and MAAS commissions only machines that nobody uses."
+    assert maas.writes == []
+
+
+@pytest.mark.parametrize(
+    ("end", "runs", "words"),
+    [
+        (Status.FAILED_COMMISSIONING, [(2, "Commissioning", {"lshw": 5, "bmc": 3})], "message. Scripts: bmc (Failed)."),
+        (
+            Status.FAILED_TESTING,
+            [(2, "Commissioning", {"lshw": 2}), (3, "Testing", {"memtester": 3, "smartctl": 2})],
+            "hardware tests failed. Scripts: memtester (Failed).",
+        ),
+        # MAAS gives a machine that was Ready that status again when its commissioning is aborted.
+        (Status.READY, [(2, "Commissioning", {"lshw": 2, "bmc": 5})], "its commissioning did not pass: bmc (Aborted)"),
+        (Status.READY, [(1, "Testing", {"memtester": 2})], "MAAS has no results of it"),
+    ],
+)
+def test_the_scripts_that_did_not_pass_are_named(
+    run: Run, end: Status, runs: list[tuple[int, str, dict[str, int]]], words: str
+) -> None:
+    maas = FakeMaas(Box("a", "n1", plan={"commission": [Status.COMMISSIONING, end]}, runs=runs))
+    told = again(run, maas, {"name": "n1"})["machines"]["n1"]
+    assert told["failed"] and words in told["reason"], told
+    assert maas.writes == ["machines/a/?op=commission"]
+
+
+def test_a_test_of_long_ago_is_not_held_against_a_machine(run: Run) -> None:
+    runs = [(1, "Testing", {"memtester": 3}), (2, "Commissioning", {"lshw": 2})]
+    maas = FakeMaas(Box("a", "n1", runs=runs))
+    assert again(run, maas, {"name": "n1"}, testing_scripts=["none"])["failed_machines"] == []
+
+
+def test_results_that_cannot_be_read_prove_nothing(run: Run) -> None:
+    maas = FakeMaas(Box("a", "n1"))
+    maas.before = lambda method, what: text(404, "No Node matches.") if "/results/" in what else None
+    told = again(run, maas, {"name": "n1"})["machines"]["n1"]
+    assert "the results cannot be read" in told["reason"]
+
+
+def board(**more: Any) -> dict[str, Any]:
+    """node01 with another main board: its BMC told the serial and the MAC address of the new one."""
+    return known("node01", serial="NEW", serial_of_bmc=True, **more)
+
+
+def old_board(status: Status = Status.READY, **more: Any) -> Box:
+    macs = ["52:54:00:bb:00:01"]
+    return Box("a", "node01", status, serial="OLD", macs=macs, commissioned_serial="NEW", **more)
+
+
+def test_another_main_board_needs_no_hand_in_maas(run: Run) -> None:
+    power = {"power_address": "10.0.1.1", "power_user": "maas", "power_pass": "before"}
+    maas = FakeMaas(old_board(power_type="redfish", power_parameters=power))
+    box = maas.boxes["a"]
+    foretold = again(run, maas, board(), check=True)["machines"]["node01"]
+    assert maas.writes == []
+    told = again(run, maas, board())["machines"]["node01"]
+    assert (told["failed"], told["serial"]) == (False, "NEW"), told
+    assert told["actions"] == foretold["actions"] == ["update", "add_interface", "commission"]
+    assert box.power_parameters["power_pass"] == "bmc-Passw0rd"
+    assert "52:54:00:aa:00:01" in box.macs
+    assert maas.writes == ["machines/a/", "nodes/a/interfaces/?op=create_physical", "machines/a/?op=commission"]
+
+
+def test_another_main_board_is_no_reason_not_to_release(run: Run) -> None:
+    power = {"power_address": "https://10.0.1.1"}
+    deployed = old_board(Status.DEPLOYED, owner="admin", power_type="redfish", power_parameters=power)
+    maas = FakeMaas(deployed)
+    result = run(maas_machine, maas, state="released", machines=[board()])
+    assert result["failed_machines"] == [], result
+    assert maas.writes == ["machines/a/?op=release"], "nothing else is written on a machine that is given back"
+
+
+@pytest.mark.parametrize(
+    ("state", "address", "machine"),
+    [
+        ("released", "10.0.1.2", board()),
+        ("recommissioned", "10.0.1.2", board()),
+        ("released", "10.0.1.1", {**board(), "serial_of_bmc": False}),
+        ("deployed", "10.0.1.1", board()),
+    ],
+)
+def test_a_serial_is_believed_of_the_machines_own_bmc_only(
+    run: Run, state: str, address: str, machine: dict[str, Any]
+) -> None:
+    maas = FakeMaas(old_board(power_type="redfish", power_parameters={"power_address": address}))
+    told = run(maas_machine, maas, state=state, machines=[machine])["machines"]["node01"]
+    assert "has serial OLD, the roster says NEW" in told["reason"]
+    assert maas.writes == []
+
+
+def test_a_nic_that_maas_has_under_another_name_is_refused(run: Run) -> None:
+    maas = FakeMaas(Box("a", "node01", serial="S1"), Box("b", "golden-cow", Status.NEW, macs=["52:54:00:aa:00:01"]))
+    told = again(run, maas, known("node01", serial="S1"))["machines"]["node01"]
+    assert "already in use by golden-cow" in told["reason"]
+    assert "machines/a/?op=commission" not in maas.writes
+
+
+def test_thirty_machines_cost_one_request_each_and_one_per_poll(run: Run) -> None:
+    """Release, commissioning and deployment, as reprovision.yml asks for them. One machine is bad."""
+    boxes = [Box(f"m{n:02}", f"n{n:02}", serial=f"S{n:02}", **DEPLOYED) for n in range(1, 31)]
+    boxes[16].plan = {"commission": [Status.COMMISSIONING, Status.FAILED_COMMISSIONING]}
+    boxes[16].runs = [(2, "Commissioning", {"lshw": 3})]
+    maas = FakeMaas(*boxes)
+    machines = [{"name": box.hostname, "serial": box.serial} for box in boxes]
+    operations = {"released": "release", "recommissioned": "commission", "deployed": "deploy"}
+    for state, operation in operations.items():
+        maas.requests.clear()
+        result = run(maas_machine, maas, state=state, machines=machines)
+        assert result["failed_machines"] == (["n17"] if state == "recommissioned" else []), result
+        machines = [machine for machine in machines if machine["name"] not in result["failed_machines"]]
+        ids = [f"m{number:02}" for number in range(1, 31) if state != "deployed" or number != 17]
+        assert sorted(maas.writes) == [f"machines/{system_id}/?op={operation}" for system_id in ids]
+        assert maas.counts["machines/"] == 3, "one to begin with, and one for each of the two polls"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,11 +19,13 @@ GOALS = {
     "c": Goal(State.COMMISSIONED, "me", in_service_tag="in_service"),
     "d": Goal(State.DEPLOYED, "me", "ubuntu", "noble", "in_service"),
     "r": Goal(State.RELEASED, "me", in_service_tag="in_service"),
+    "a": Goal(State.RECOMMISSIONED, "me", in_service_tag="in_service"),
 }
 LETTERS = {
     "c": Action.COMMISSION,
     "d": Action.DEPLOY,
     "r": Action.RELEASE,
+    "o": Action.OVERRIDE_TESTS,
     "w": Action.WAIT,
     ".": Action.DONE,
     "x": Action.REFUSE,
@@ -39,36 +42,36 @@ def machine(status: Status | int, **changes: Any) -> Machine:
     )
 
 
-# One row per status of MAAS; the letters say what is done for commissioned, deployed, released.
+# One row per status of MAAS; the letters say what is done for commissioned, deployed, released, commissioned anew.
 TABLE = """
-NEW                         c c .
-COMMISSIONING               w w w
-FAILED_COMMISSIONING        c c .
-MISSING                     x x x
-READY                       . d .
-RESERVED                    . x x
-DEPLOYED                    . . r
-RETIRED                     x x x
-BROKEN                      x x x
-DEPLOYING                   . w r
-ALLOCATED                   . d r
-FAILED_DEPLOYMENT           . r r
-RELEASING                   w w w
-FAILED_RELEASING            x r r
-DISK_ERASING                w w w
-FAILED_DISK_ERASING         x x x
-RESCUE_MODE                 x x x
-ENTERING_RESCUE_MODE        x x x
-FAILED_ENTERING_RESCUE_MODE x x x
-EXITING_RESCUE_MODE         w w w
-FAILED_EXITING_RESCUE_MODE  x x x
-TESTING                     w w w
-FAILED_TESTING              x x x
+NEW                         c c . c
+COMMISSIONING               w w w w
+FAILED_COMMISSIONING        c c . c
+MISSING                     x x x x
+READY                       . d . c
+RESERVED                    . x x x
+DEPLOYED                    . . r x
+RETIRED                     x x x x
+BROKEN                      x x x x
+DEPLOYING                   . w r x
+ALLOCATED                   . d r x
+FAILED_DEPLOYMENT           . r r x
+RELEASING                   w w w w
+FAILED_RELEASING            x r r x
+DISK_ERASING                w w w w
+FAILED_DISK_ERASING         x x x x
+RESCUE_MODE                 x x x x
+ENTERING_RESCUE_MODE        x x x x
+FAILED_ENTERING_RESCUE_MODE x x x x
+EXITING_RESCUE_MODE         w w w w
+FAILED_EXITING_RESCUE_MODE  x x x x
+TESTING                     w w w w
+FAILED_TESTING              x x . o
 """
 CASES = [
     (Status[row.split()[0]], goal, LETTERS[letter])
     for row in TABLE.strip().splitlines()
-    for goal, letter in zip("cdr", row.split()[1:], strict=True)
+    for goal, letter in zip("cdra", row.split()[1:], strict=True)
 ]
 
 
@@ -89,13 +92,13 @@ def test_a_status_of_a_later_maas_is_refused() -> None:
 
 
 @pytest.mark.parametrize("status", list(Status))
-@pytest.mark.parametrize("goal", list("cdr"))
+@pytest.mark.parametrize("goal", list("cdra"))
 def test_a_locked_machine_is_never_written_to(status: Status, goal: str) -> None:
     assert not next_step(machine(status, locked=True), HOST, GOALS[goal]).action.writes
 
 
 @pytest.mark.parametrize("status", list(Status))
-@pytest.mark.parametrize("goal", list("cdr"))
+@pytest.mark.parametrize("goal", list("cdra"))
 def test_another_users_machine_is_never_deployed_or_released(status: Status, goal: str) -> None:
     step = next_step(machine(status, owner="alice"), HOST, GOALS[goal])
     assert step.action not in (Action.DEPLOY, Action.RELEASE)
@@ -118,6 +121,44 @@ def test_a_machine_in_service_is_not_released_and_stays_deployed() -> None:
     assert next_step(serving, HOST, GOALS["d"]).action is Action.DONE
     unprotected = Goal(State.RELEASED, "me", in_service_tag="")
     assert next_step(serving, HOST, unprotected).action is Action.RELEASE
+
+
+def after_commissioning(status: Status, **more: Any) -> Action:
+    return next_step(machine(status, **more), HOST, GOALS["a"], [Action.COMMISSION]).action
+
+
+def test_a_machine_is_commissioned_anew_once_in_a_run() -> None:
+    assert after_commissioning(Status.COMMISSIONING) is Action.WAIT
+    assert after_commissioning(Status.TESTING) is Action.WAIT
+    assert after_commissioning(Status.READY) is Action.DONE
+    assert after_commissioning(Status.FAILED_COMMISSIONING) is Action.REFUSE
+    assert after_commissioning(Status.FAILED_TESTING) is Action.REFUSE, "what it asked for itself is not overridden"
+    steps = [step.action for step in foresee(machine(Status.FAILED_TESTING), HOST, GOALS["a"]).steps]
+    assert steps == [Action.OVERRIDE_TESTS, Action.COMMISSION, Action.DONE]
+
+
+@pytest.mark.parametrize("goal", list("ra"))
+def test_failed_tests_of_a_deployed_machine_are_a_persons_affair(goal: str) -> None:
+    step = next_step(machine(Status.FAILED_TESTING, osystem="ubuntu"), HOST, GOALS[goal])
+    assert step.action is Action.REFUSE and "hardware tests failed" in step.reason
+
+
+def test_a_serial_is_missed_only_when_it_was_read_anew() -> None:
+    assert next_step(machine(Status.READY, serial=""), HOST, GOALS["a"]).action is Action.COMMISSION
+    assert after_commissioning(Status.READY, serial="") is Action.REFUSE
+
+
+def test_another_main_board_is_believed_until_it_was_read_anew() -> None:
+    """MAAS read S0 from the board before; the BMC by which MAAS switches the machine told S1."""
+    host = replace(HOST, bmc_address="10.0.1.1")
+    same = machine(Status.READY, serial="S0", bmc_address="https://10.0.1.1/")
+    assert next_step(same, host, GOALS["a"]).action is Action.COMMISSION
+    assert next_step(same, HOST, GOALS["a"]).action is Action.REFUSE
+    assert next_step(replace(same, bmc_address="10.0.1.2"), host, GOALS["a"]).action is Action.REFUSE
+    assert next_step(same, host, GOALS["a"], [Action.COMMISSION]).action is Action.REFUSE
+    foreseen = foresee(same, host, GOALS["a"])
+    assert [step.action for step in foreseen.steps] == [Action.COMMISSION, Action.DONE]
+    assert foreseen.machine.serial == "S1"
 
 
 def test_the_tag_left_on_a_released_machine_does_not_keep_it_from_deployment() -> None:
@@ -214,7 +255,7 @@ def test_the_whole_path_is_foretold(start: Machine, goal: str, actions: list[Act
 
 
 @pytest.mark.parametrize("status", list(Status))
-@pytest.mark.parametrize("goal", list("cdr"))
+@pytest.mark.parametrize("goal", list("cdra"))
 def test_every_path_ends(status: Status, goal: str) -> None:
     steps = foresee(machine(status), HOST, GOALS[goal]).steps
     assert len(steps) <= 5

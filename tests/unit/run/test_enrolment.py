@@ -26,8 +26,10 @@ if kind:
     answer(failed=True, msg=kind + " it is", failure={"kind": kind})
 else:
     power = {"power_address": "https://" + ARGUMENTS["address"], "power_user": ARGUMENTS["user"]}
-    answer(identity={}, enrolment={"name": name, "architecture": "amd64/generic", "mac_addresses": ["mac of " + name],
-                                   "power_type": "redfish", "power_parameters": power})
+    serial = SCENARIO.get("told", {}).get(name, "S-" + name)
+    answer(identity={"serial": serial},
+           enrolment={"name": name, "architecture": "amd64/generic", "mac_addresses": ["mac of " + name],
+                      "power_type": "redfish", "power_parameters": power})
 """
 MAAS_MACHINE = """
 enrols = ARGUMENTS["state"] == "enrolled"
@@ -114,6 +116,7 @@ def test_only_machines_that_maas_lacks_are_asked_for_and_each_is_told_once(site:
         },
         "pool": "gpu",
         "zone": None,
+        "serial_of_bmc": False,
     }
     assert {name for name, each in told.items() if "power_type" in each} == {"fit2", "uncabled"}
     assert {each["name"] for each in deployed["machines"]} == {"fit1", "fit2", "undeployed", "unconfigured"}
@@ -164,6 +167,22 @@ def test_check_mode_puts_off_what_would_be_enrolled(racks: Played) -> None:
     run = racks.run("provision", arguments=("--limit", "fit2,undeployed,sick", "--check"), **SCENARIO)
     states = {name: node["state"] for name, node in run.report["nodes"].items()}
     assert states == {"fit2": "deferred", "undeployed": "set_aside", "sick": "set_aside"}, run.output
+
+
+def test_a_machine_that_is_another_nodes_is_not_told_to_maas(racks: Played) -> None:
+    """fit2 has no serial number in the roster, so only another node's gives it away."""
+    run = racks.run("provision", arguments=("--limit", "fit2,uncabled"), **SCENARIO, told={"fit2": "S-fit1"})
+    assert set(run.gates["enrol"]["set_aside"]) == {"fit2", "uncabled"}, run.output
+    (said,) = [item for item in run.report["nodes"]["fit2"]["findings"] if item["check"] == "provision.enrol"]
+    assert said["verdict"] == "fail"
+    assert "serial S-fit1, which is that of fit1 in the roster: two bmc_address are swapped" in said["summary"]
+    told = {each["name"]: each for each in run.told("maas_machine")[0]["machines"]}
+    assert "power_type" in told["uncabled"] and "power_type" not in told["fit2"]
+
+
+def test_the_ledger_hears_the_serial_that_a_bmc_told(site: Run) -> None:
+    (call,) = [call for call in site.told("ledger") if call.get("phase") == "provision" and call.get("states")]
+    assert call["states"]["fit2"]["serial"] == "S-fit2"
 
 
 def test_a_forgotten_recorder_keeps_a_node_out(racks: Played) -> None:

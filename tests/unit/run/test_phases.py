@@ -43,10 +43,12 @@ BODY
 MODULES = {
     "ssh_host_certificates": "answer(hosts={})",
     "maas_machine": """
-failed = SCENARIO["undeployed"]
+anew = ARGUMENTS["state"] == "recommissioned"
+failed = SCENARIO["uncommissioned" if anew else "undeployed"]
 answer(machines={
-    each["name"]: {"failed": each["name"] in failed, "changed": each["name"] != "fit2", "reason": "no power",
-                   "actions": ["deploy"], "status_name": "Deployed", "event": ""}
+    each["name"]: {"failed": each["name"] in failed, "changed": each["name"] != "fit2",
+                   "reason": "Scripts: memtester (Failed)" if anew else "no power",
+                   "system_id": "id of " + each["name"], "actions": ["deploy"], "status_name": "Deployed", "event": ""}
     for each in ARGUMENTS["machines"]
 })""",
     "maas_tag": "answer()",
@@ -248,6 +250,7 @@ def _inventory(folder: Path) -> dict[str, Any]:
     }
     return {
         "undeployed": ["undeployed"],
+        "uncommissioned": [],
         "ledger": {"held": {"state": "quarantined", "since": "2026-01-01", "reason": "kept for the vendor"}},
         "no_discovery": False,
         "netlist": netlist,
