@@ -39,8 +39,10 @@ def test_a_bring_up_gets_through_requests_that_go_wrong(lab: LabSession) -> None
 
 
 def test_a_maas_that_is_gone_stops_a_run_and_the_next_goes_on(lab: LabSession) -> None:
+    """Machines that MAAS lost sight of fail in it once their time is over, and are deployed once more."""
     lab.release()
     before = lab.deployments().total()
+    lab.lab("fault", "maas", "impatient", "--seconds", "90")
     process = lab.start_playbook("site.yml", log=lab.artifacts / "gone.log")
     try:
         wait_until(lambda: lab.deployments(before).total() >= 2 or process.poll() is not None, 600, "two deployments")
@@ -57,7 +59,7 @@ def test_a_maas_that_is_gone_stops_a_run_and_the_next_goes_on(lab: LabSession) -
     run = lab.playbook("site.yml")
     assert run.returncode == 0, run.output[-8000:]
     assert [run.state(node) for node in NODES] == ["admitted"] * 4
-    assert deployed_once_each(lab, before), lab.deployments(before)
+    assert set(lab.deployments(before).values()) <= {1, 2}, lab.deployments(before)
 
 
 def test_no_run_begins_without_maas(lab: LabSession) -> None:
