@@ -101,7 +101,7 @@ def test_a_node_with_an_exchanged_gpu_is_proved_and_the_ledger_shows_the_exchang
     assert known["part"][0]["stays"][-1]["gone_at"]
     assert known["nodes"]["node02"]["state"] == "in_service"
     done = [each["action"] for each in known["actions"]["node02"] if each["run"] == run.report["run"]]
-    assert done == ["part_swapped", "released", "deployed"]
+    assert done == ["part_swapped", "released", "commissioned", "deployed"]
 
 
 @pytest.mark.usefixtures("in_service")

@@ -40,8 +40,20 @@ class Case:
 CASES: dict[str, Case] = {
     "admit": Case(status=2, says="Remedy: run site.yml"),
     "begin": Case(),
+    # Alone it has no hosts; provision.yml says whose.
+    "bmc": Case(),
+    "bmc_acknowledge": Case(("--limit", "node02"), in_gate=True),
+    "bmc_password": Case(("--limit", "node02", "-e", "bmc_new_password=Tried-1n-check-mode"), in_gate=True),
     "configure": Case(says="phase configure"),
     "fabric": Case(says="phase fabric"),
+    "firmware": Case(
+        (
+            *("-e", "firmware_nodes=node02", "-e", "firmware_in_service=true", "-e", HOOK),
+            *("-e", json.dumps({"bmc_bios_attributes": {"SysProfile": "PerfOptimized"}})),
+        ),
+        says="phase bmc",
+        in_gate=True,
+    ),
     "health": Case(says="phase health", in_gate=True),
     "images": Case(
         ("-e", "maas_distro_series=never-built"), says="would build never-built (there is none yet)", in_gate=True
@@ -61,6 +73,9 @@ CASES: dict[str, Case] = {
     "site": Case(says="phase admit"),
     "validate": Case(says="phase validate"),
 }
+
+# What the lab has no machine for, and the test that tries it in check mode with stand-ins.
+ELSEWHERE = {"maas": "tests/unit/maas/test_maas_server_role.py"}
 
 
 def files(lab: LabSession, host: str) -> list[str]:

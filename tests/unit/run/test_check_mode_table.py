@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.e2e.untouched import CASES, differences
+from tests.e2e.untouched import CASES, ELSEWHERE, differences
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_every_playbook_is_tried_in_check_mode() -> None:
-    there = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
+    there = {path.stem for path in (ROOT / "playbooks").glob("*.yml")} - set(ELSEWHERE)
     absent, strange = sorted(there - set(CASES)), sorted(set(CASES) - there)
     assert there == set(CASES), (
         f"tests/e2e/untouched.py: CASES lacks {absent}, and has {strange}, which are no playbooks."
         " Give each playbook a line: the options with which it would change most without --check, the exit status on a"
         " deployed lab, and words that it says when it got far; in_gate where no other playbook of the gate imports it."
     )
+
+
+def test_what_the_lab_cannot_play_is_tried_elsewhere() -> None:
+    for name, tests in ELSEWHERE.items():
+        text = (ROOT / tests).read_text(encoding="utf-8")
+        assert (ROOT / "playbooks" / f"{name}.yml").is_file() and "--check" in text and name in text
 
 
 def test_what_is_not_tried_alone_in_the_gate_is_part_of_what_is() -> None:
