@@ -40,7 +40,7 @@ test-fast: $(VENV) ## unit tests, types and linters (about three minutes)
 	@PYTHONPATH=.:collections lint-imports --no-logo
 	@ANSIBLE_INVENTORY=inventories/example/hosts.yml ansible-lint --offline
 	@antsibull-changelog lint
-	@$(PYTEST) tests/unit -n 2 -m "not lab"
+	@$(PYTEST) tests/unit -n 2 -m "not lab and not played"
 
 test-sanity: $(VENV) ## ansible-test sanity on what the collection ships (minutes the first time, then one)
 	@$(PYTEST) tests/sanity
@@ -57,12 +57,14 @@ test-roles: host-packages ## every role of a host in its molecule scenario, one 
 	done
 
 test: test-packages test-fast test-sanity test-collection ## the gate: all of these, the lab from bring-up to re-admission, every role (under an hour)
+	@$(PYTEST) tests/unit -n 2 -m "played and not long"
 	@$(PYTEST) tests/page
 	@$(PYTEST) tests/e2e -x -m "not long"
 	@$(PYTEST) tests/unit -m lab
 	@$(MAKE) --no-print-directory test-roles
 
 test-all: test mutation ## the gate, bring-ups with a MAAS that fails and by the installed collection, thousands of cases more per property, mutation
+	@$(PYTEST) tests/unit -n 2 -m long
 	@$(PYTEST) tests/e2e -m long
 	@$(PYTEST) tests/collection -m lab
 	@HYPOTHESIS_PROFILE=thorough $(PYTEST) tests/unit/properties -n 2

@@ -181,7 +181,7 @@ MUTANTS = [
         "gate action: alone",
         _ACTION,
         "a run without any earlier gate judges",
-        'if arguments["gates"] and not earlier.keys() & set(arguments["gates"]):',
+        'if arguments["gates"] and not earlier.keys() & set(arguments["gates"]) and left:',
         "if False:",
         ("tests/unit/run/test_phases.py", "-k", "admit_alone"),
     ),

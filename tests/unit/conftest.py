@@ -21,6 +21,13 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what plays whole playbooks."""
+    for item in items:
+        if "played" in getattr(item, "fixturenames", ()):
+            item.add_marker("played")
+
+
 @pytest.fixture(scope="session")
 def recorded() -> Path:
     """The folder of recorded outputs beside the clone; tests that need it skip where it is absent."""

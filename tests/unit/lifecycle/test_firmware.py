@@ -138,6 +138,7 @@ def test_a_node_whose_bmc_fails_is_set_aside_and_not_proved(site: Site, racks: R
     assert told_to_maas(run) == [("deployed", ["fit1"])]
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_is_run_again_though_nothing_is_due_any_longer(site: Site, racks: Racks) -> None:
     stand(site, fit1="in_service")
     tasks = racks.played.folder / "collections/ansible_collections/firstlight/cluster/playbooks/tasks/deploy.yml"

@@ -28,6 +28,7 @@ from tests.unit.run.test_phases import SITE, Played, Run, played
 
 __all__ = ["played"]
 FIT1 = ("--limit", "fit1")
+LONG = pytest.mark.long
 TAKE = ("-e", "reprovision_in_service=true")
 STEPS = [
     "choose",
@@ -244,6 +245,7 @@ def test_a_machine_that_fails_its_commissioning_is_set_aside_with_script_and_cau
     assert (site.states()["fit2"], site.locks()) == ("set_aside", {})
 
 
+@pytest.mark.long
 def test_commissioning_may_be_left_out(site: Site) -> None:
     run = reprovision(site, *FIT1, "-e", "reprovision_commission=false", uncommissioned=["fit1"])
     assert run.status == 0, run.output
@@ -262,9 +264,11 @@ def test_commissioning_may_be_left_out(site: Site) -> None:
             ["fit1", "fit2"],
             "which is that of fit2 by its BMC: two bmc_address",
         ),
-        ({"told": {"fit1": "S-sick"}}, ["fit1"], "the serial S-sick, which is that of sick in the roster"),
-        ({"told": {"fit1": "M1"}, "maas": {"serial": "M1"}}, ["fit1"], "fit2 in MAAS, "),
-        ({"told": {"fit1": "L1"}}, ["fit1"], "which is that of alone in the ledger"),
+        pytest.param(
+            {"told": {"fit1": "S-sick"}}, ["fit1"], "serial S-sick, which is that of sick in the roster", marks=LONG
+        ),
+        pytest.param({"told": {"fit1": "M1"}, "maas": {"serial": "M1"}}, ["fit1"], "fit2 in MAAS, ", marks=LONG),
+        pytest.param({"told": {"fit1": "L1"}}, ["fit1"], "which is that of alone in the ledger", marks=LONG),
     ],
 )
 def test_a_machine_that_is_another_nodes_keeps_its_disks(
@@ -286,6 +290,7 @@ def test_a_machine_whose_bmc_cannot_be_read_keeps_its_disks(site: Site) -> None:
     assert machines(run, "released") == [["fit1"]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("node", ["mute", "undeployed"])
 def test_too_many_that_are_still_bad_fail_the_run(site: Site, node: str) -> None:
     """Also where nobody came as far as to be deployed."""
@@ -295,6 +300,7 @@ def test_too_many_that_are_still_bad_fail_the_run(site: Site, node: str) -> None
     assert (site.states(), site.locks()) == ({node: "set_aside"}, {})
 
 
+@pytest.mark.long
 def test_a_node_in_service_is_taken_when_that_is_said(site: Site) -> None:
     stand(site, fit1="in_service")
     run = reprovision(site, *FIT1, *TAKE, "-e", '{"reprovision_reason": "new image"}')
@@ -309,6 +315,7 @@ def test_a_node_in_service_is_taken_when_that_is_said(site: Site) -> None:
     assert site.states() == {"fit1": "in_service"}
 
 
+@pytest.mark.long
 def test_a_node_that_does_not_answer_is_released_all_the_same(site: Site) -> None:
     stand(site, fit1="set_aside")
     nowhere = '{"__silent_in": ["capture"], "ansible_host": "127.0.0.1", "ansible_port": 1}'
@@ -324,7 +331,11 @@ def test_a_node_that_does_not_answer_is_released_all_the_same(site: Site) -> Non
 
 @pytest.mark.parametrize(
     ("firmware", "arguments", "asked"),
-    [([], LOG_IN, False), (["BIOS"], (), False), (["BIOS"], LOG_IN, True)],
+    [
+        pytest.param([], LOG_IN, False, marks=LONG),
+        pytest.param(["BIOS"], (), False, marks=LONG),
+        (["BIOS"], LOG_IN, True),
+    ],
 )
 def test_the_bmc_is_asked_once_where_class_and_inventory_have_it(
     site: Site, firmware: list[str], arguments: Sequence[str], asked: bool
@@ -346,7 +357,7 @@ def test_the_bmc_is_asked_once_where_class_and_inventory_have_it(
     assert machines(run, "released")[-1] == (["fit1"] if asked else ["fit1", "sick"]), "a refused BMC keeps the disks"
 
 
-@pytest.mark.parametrize("tasks_file", ["commission.yml", "deploy.yml"])
+@pytest.mark.parametrize("tasks_file", [pytest.param("commission.yml", marks=LONG), "deploy.yml"])
 def test_a_run_that_was_killed_is_run_again(site: Site, tasks_file: str) -> None:
     """It had released the node, and held it."""
     stand(site, fit1="set_aside")

@@ -27,6 +27,8 @@ from fake_maas import KEY, FakeMaas
 from test_maas_config_role import ROOT, served
 
 __all__ = ["served"]
+pytestmark = pytest.mark.played
+
 URL = "http://maas01:5240/MAAS"
 REGION = ["maas-regiond", "maas-apiserver", "maas-temporal"]
 DATABASE_PASSWORD, ADMIN_PASSWORD, SECRET = "it's-the:database's", 'admin "pass" word', "5ec2e7000fff"
@@ -428,6 +430,7 @@ def test_a_rack_does_not_come_before_its_region(site: Played) -> None:
     assert site.writes() == []
 
 
+@pytest.mark.long
 def test_an_external_database_is_used_and_never_made(started: Played) -> None:
     started.variables |= {"maas_server_database_host": "db.example.com", "maas_server_database_port": 6432}
     limit = ("--limit", "maas01")
