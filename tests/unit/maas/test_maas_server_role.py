@@ -373,12 +373,12 @@ def test_a_region_and_a_rack_are_installed_in_order_and_once(started: Played, se
 
 
 def test_what_differs_is_mended_and_nothing_else(installed: Played) -> None:
-    """Other packages, a file in which others set something too, the key of another region."""
+    """Other packages, a file in which others set something too, an empty file for the key."""
     (installed.kept / "version").write_text("1:3.7.4-1-g.b-0ubuntu1")
     conf = installed.kept / "maas01/regiond.conf"
     conf.write_text("{num_workers: 8, maas_url: 'http://10.0.0.9:5240/MAAS'}\n")
     key = installed.folder / "secrets/maas.key"
-    key.write_text("of:another:region\n")
+    key.write_text("\n")
     (installed.kept / "keys").write_text(f"{KEY}\n")
     assert installed.play("--limit", "maas01") == 0, installed.output
     assert installed.writes() == ["maas-region dbupgrade"]
@@ -411,7 +411,9 @@ def test_the_key_is_written_only_where_somebody_asked(installed: Played) -> None
 
 
 @pytest.mark.parametrize("what", ["url", "secret"])
-def test_a_rack_of_another_region_is_registered_anew(installed: Played, what: str) -> None:
+def test_a_rack_whose_region_has_another_name_or_was_installed_anew_is_registered_anew(
+    installed: Played, what: str
+) -> None:
     if what == "url":
         (installed.kept / "maas02/rackd.conf").write_text("maas_url: http://old:5240/MAAS\n")
     else:
@@ -420,6 +422,64 @@ def test_a_rack_of_another_region_is_registered_anew(installed: Played, what: st
     assert ("would register maas02" in installed.output, installed.writes()) == (True, [])
     assert installed.play("--limit", "maas02") == 0, installed.output
     assert installed.writes() == [f"maas-rack register --url={URL}"]
+
+
+def test_a_rack_of_another_region_is_left_there(installed: Played) -> None:
+    """One that was never registered is not of the region that its file names."""
+    (installed.kept / "maas02/rackd.conf").write_text("maas_url: http://localhost:5240/MAAS\n")
+    (installed.kept / "maas02/secret").write_text("01d\n")
+    (installed.kept / "maas02/installed").unlink()
+    assert installed.play("--limit", "maas02") == 2
+    told = " ".join(installed.output.split())
+    assert "maas02 belongs to the region http://localhost:5240/MAAS, and would be taken to " + URL in told
+    assert f"delete it there and move {installed.kept}/maas02/secret away on maas02." in told
+    assert installed.calls() == []
+    (installed.kept / "maas02/secret").unlink()
+    assert installed.play("--limit", "maas02") == 0, installed.output
+    assert installed.writes() == [f"maas-rack register --url={URL}"]
+
+
+@pytest.mark.parametrize("mode", [(), ("--check",)])
+def test_no_second_region_is_made_at_a_site_that_has_one(installed: Played, mode: tuple[str, ...]) -> None:
+    """Somebody put another host in front of the region: a new one first, then one of the rack controllers."""
+    hosts = {"maas00": {}, "maas01": {}, "maas02": {}}
+    (installed.folder / "site/hosts.yml").write_text(yaml.safe_dump({"maas_servers": {"hosts": hosts}}))
+    for name in ("conf", "region_secret", "rack_conf", "rack_secret"):
+        file = installed.variables[f"__maas_server_{name}"].rpartition("/")[2]
+        place = "maas_server_region" if name in ("conf", "region_secret") else "inventory_hostname"
+        installed.variables[f"__maas_server_{name}"] = f"{installed.kept}/{{{{ {place} }}}}/{file}"
+    key = installed.folder / "secrets/maas.key"
+    assert installed.play("--limit", "maas00", *mode) == 2
+    told = " ".join(installed.output.split())
+    assert f"maas00 has no region yet, and {key} on the controller holds the API key of one. If the region" in told
+    assert installed.calls() == []
+
+    shutil.copytree(installed.kept / "maas02", installed.kept / "maas00")
+    key.unlink()
+    for limit in ("all", "maas02"):
+        assert installed.play("--limit", limit, *mode) == 2
+        told = " ".join(installed.output.split())
+        assert ("maas02 belongs to the region " + URL + ", and would be taken to http://maas00:5240" in told) is True
+        assert (f"maas00 belongs to the region {URL}, and would become a region of its own." in told) is (
+            limit == "all"
+        )
+        assert installed.calls() == []
+
+
+@pytest.mark.parametrize("keys", ["first:of:admin\n", "", None])
+def test_a_key_that_the_region_does_not_know_is_not_written_over(installed: Played, keys: str | None) -> None:
+    key = installed.folder / "secrets/maas.key"
+    key.write_text("of:another:region\n")
+    if keys is None:
+        (installed.kept / "keys").unlink()
+    else:
+        (installed.kept / "keys").write_text(keys)
+    for mode in ((), ("--check",)):
+        assert installed.play("--limit", "maas01", *mode) == 2
+        told = " ".join(installed.output.split())
+        assert f"{key} on the controller holds a key that admin does not have in the region maas01" in told
+        assert "Move the file away" in told
+        assert (installed.writes(), key.read_text()) == ([], "of:another:region\n")
 
 
 def test_a_rack_does_not_come_before_its_region(site: Played) -> None:
