@@ -99,6 +99,10 @@ name, arguments = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
 if name == "setsid":
     assert arguments.pop(0) == "--wait"
     os.execvp(arguments[0], arguments)
+if name == "timeout":
+    assert arguments.pop(0) == "--kill-after=10"
+    os.environ["BOUND"] = arguments.pop(0)
+    os.execvp(arguments[0], arguments)
 text = "" if sys.stdin.isatty() else sys.stdin.read()
 with (kept / "calls").open("a") as calls:
     print(json.dumps([name, arguments, text]), file=calls)
@@ -108,7 +112,12 @@ def end(status, out="", error=""):
     print(error, end="", file=sys.stderr)
     sys.exit(status)
 
+if name not in ("answer", "dpkg-query"):
+    assert int(os.environ["BOUND"]) > 0
+    if (kept / f"mode/late {name} {arguments[0]}").exists():
+        end(124)
 if name == "psql":
+    assert os.environ["PGCONNECT_TIMEOUT"] == "10"
     if not (kept / "maas01/installed").exists():
         end(127)
     there = (kept / "database").read_text() if (kept / "database").exists() else None
@@ -143,7 +152,7 @@ if name == "maas-region":
         end(0, users.read_text())
 """
 COMMANDS = (
-    *("answer", "setsid", "psql", "runuser", "dpkg-query", "openssl"),
+    *("answer", "setsid", "timeout", "psql", "runuser", "dpkg-query", "openssl"),
     *("maas", "maas-region", "maas-rack"),
 )
 WRITING = {"runuser", "maas", "maas-rack"}
@@ -527,6 +536,24 @@ def test_a_command_that_fails_stops_the_run_with_what_to_look_at(
     assert [write.split()[0] for write in started.writes()] == done
     # Nothing of a rack is changed while its region is not well.
     assert started.wanted("maas02") == []
+
+
+@pytest.mark.parametrize(
+    ("late", "message"),
+    [
+        ("runuser --user=postgres", "did not make the database maasdb and its user maas within 7 s."),
+        ("maas-region dbupgrade", "`maas-region dbupgrade` on maas01 did not end within 9 s. Run it there with sudo"),
+        ("maas-region apikey", "maas01 cannot say which API keys admin has within 7 s. Run"),
+        ("maas-region createadmin", "--ssh-import=` on maas01 did not end within 7 s."),
+        ("maas-rack register", f"`maas-rack register --url={URL}` on maas02 did not end within 7 s."),
+    ],
+)
+def test_a_command_that_does_not_end_is_ended_and_named(started: Played, late: str, message: str) -> None:
+    (started.kept / "mode" / f"late {late}").touch()
+    started.variables |= {"maas_server_command_timeout": 7, "maas_server_migrate_timeout": 9}
+    assert started.play() == 2
+    assert message in " ".join(started.output.split())
+    assert started.writes()[-1].startswith(late) or late == "maas-region apikey"
 
 
 def test_what_cannot_be_is_refused_before_anything_is_asked(started: Played) -> None:
