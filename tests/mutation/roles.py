@@ -98,14 +98,13 @@ MUTANTS = [
         "password",
         "maas_server/tasks/admin.yml",
         "the administrator's password is logged",
-        """    stdin: "{{ maas_server_admin_password }}\\n{{ maas_server_admin_password }}"
-    chdir: /
-  changed_when: true
-  no_log: true
+        """{{ maas_server_admin_password }}"
+    __seconds: "{{ maas_server_command_timeout }}"
+    __secret: true
 """,
-        """    stdin: "{{ maas_server_admin_password }}\\n{{ maas_server_admin_password }}"
-    chdir: /
-  changed_when: true
+        """{{ maas_server_admin_password }}"
+    __seconds: "{{ maas_server_command_timeout }}"
+    __secret: false
 """,
     ),
     _beside(

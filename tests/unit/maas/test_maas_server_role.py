@@ -99,6 +99,10 @@ name, arguments = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
 if name == "setsid":
     assert arguments.pop(0) == "--wait"
     os.execvp(arguments[0], arguments)
+if name == "timeout":
+    assert arguments.pop(0) == "--kill-after=10"
+    os.environ["BOUND"] = arguments.pop(0)
+    os.execvp(arguments[0], arguments)
 text = "" if sys.stdin.isatty() else sys.stdin.read()
 with (kept / "calls").open("a") as calls:
     print(json.dumps([name, arguments, text]), file=calls)
@@ -108,7 +112,12 @@ def end(status, out="", error=""):
     print(error, end="", file=sys.stderr)
     sys.exit(status)
 
+if name not in ("answer", "dpkg-query"):
+    assert int(os.environ["BOUND"]) > 0
+    if (kept / f"mode/late {name} {arguments[0]}").exists():
+        end(124)
 if name == "psql":
+    assert os.environ["PGCONNECT_TIMEOUT"] == "10"
     if not (kept / "maas01/installed").exists():
         end(127)
     there = (kept / "database").read_text() if (kept / "database").exists() else None
@@ -143,7 +152,7 @@ if name == "maas-region":
         end(0, users.read_text())
 """
 COMMANDS = (
-    *("answer", "setsid", "psql", "runuser", "dpkg-query", "openssl"),
+    *("answer", "setsid", "timeout", "psql", "runuser", "dpkg-query", "openssl"),
     *("maas", "maas-region", "maas-rack"),
 )
 WRITING = {"runuser", "maas", "maas-rack"}
@@ -363,6 +372,9 @@ def test_a_region_and_a_rack_are_installed_in_order_and_once(started: Played, se
     before = json.loads(order[place - 1][1])["services"]
     assert [(service["name"], service["state"]) for service in before] == [(name, "stopped") for name in REGION]
     assert order[-1] == ["maas01", "https://maas01:5443/MAAS/api/2.0/version/"]
+    # Racks get their packages once the region answers.
+    names = [(name, arguments[0]) for name, arguments, _ in started.calls("wanted", "answer")]
+    assert names.index(("wanted", "maas02")) > names.index(("answer", "maas01"))
 
     maas.requests.clear()
     for arguments in ((), ("--check",)):
@@ -373,12 +385,12 @@ def test_a_region_and_a_rack_are_installed_in_order_and_once(started: Played, se
 
 
 def test_what_differs_is_mended_and_nothing_else(installed: Played) -> None:
-    """Other packages, a file in which others set something too, the key of another region."""
+    """Other packages, a file in which others set something too, an empty file for the key."""
     (installed.kept / "version").write_text("1:3.7.4-1-g.b-0ubuntu1")
     conf = installed.kept / "maas01/regiond.conf"
     conf.write_text("{num_workers: 8, maas_url: 'http://10.0.0.9:5240/MAAS'}\n")
     key = installed.folder / "secrets/maas.key"
-    key.write_text("of:another:region\n")
+    key.write_text("\n")
     (installed.kept / "keys").write_text(f"{KEY}\n")
     assert installed.play("--limit", "maas01") == 0, installed.output
     assert installed.writes() == ["maas-region dbupgrade"]
@@ -411,7 +423,7 @@ def test_the_key_is_written_only_where_somebody_asked(installed: Played) -> None
 
 
 @pytest.mark.parametrize("what", ["url", "secret"])
-def test_a_rack_of_another_region_is_registered_anew(installed: Played, what: str) -> None:
+def test_a_rack_whose_region_was_renamed_or_installed_anew_is_registered_anew(installed: Played, what: str) -> None:
     if what == "url":
         (installed.kept / "maas02/rackd.conf").write_text("maas_url: http://old:5240/MAAS\n")
     else:
@@ -420,6 +432,64 @@ def test_a_rack_of_another_region_is_registered_anew(installed: Played, what: st
     assert ("would register maas02" in installed.output, installed.writes()) == (True, [])
     assert installed.play("--limit", "maas02") == 0, installed.output
     assert installed.writes() == [f"maas-rack register --url={URL}"]
+
+
+def test_a_rack_of_another_region_is_left_there(installed: Played) -> None:
+    """One that was never registered is not of the region that its file names."""
+    (installed.kept / "maas02/rackd.conf").write_text("maas_url: http://localhost:5240/MAAS\n")
+    (installed.kept / "maas02/secret").write_text("01d\n")
+    (installed.kept / "maas02/installed").unlink()
+    assert installed.play("--limit", "maas02") == 2
+    told = " ".join(installed.output.split())
+    assert "maas02 belongs to the region http://localhost:5240/MAAS, and would be taken to " + URL in told
+    assert f"delete it there and move {installed.kept}/maas02/secret away on maas02." in told
+    assert installed.calls() == []
+    (installed.kept / "maas02/secret").unlink()
+    assert installed.play("--limit", "maas02") == 0, installed.output
+    assert installed.writes() == [f"maas-rack register --url={URL}"]
+
+
+@pytest.mark.parametrize("mode", [(), ("--check",)])
+def test_no_second_region_is_made_at_a_site_that_has_one(installed: Played, mode: tuple[str, ...]) -> None:
+    """Somebody put another host in front of the region: a new one first, then one of the rack controllers."""
+    hosts = {"maas00": {}, "maas01": {}, "maas02": {}}
+    (installed.folder / "site/hosts.yml").write_text(yaml.safe_dump({"maas_servers": {"hosts": hosts}}))
+    for name in ("conf", "region_secret", "rack_conf", "rack_secret"):
+        file = installed.variables[f"__maas_server_{name}"].rpartition("/")[2]
+        place = "maas_server_region" if name in ("conf", "region_secret") else "inventory_hostname"
+        installed.variables[f"__maas_server_{name}"] = f"{installed.kept}/{{{{ {place} }}}}/{file}"
+    key = installed.folder / "secrets/maas.key"
+    assert installed.play("--limit", "maas00", *mode) == 2
+    told = " ".join(installed.output.split())
+    assert f"maas00 has no region yet, and {key} on the controller holds the API key of one. If the region" in told
+    assert installed.calls() == []
+
+    shutil.copytree(installed.kept / "maas02", installed.kept / "maas00")
+    key.unlink()
+    for limit in ("all", "maas02"):
+        assert installed.play("--limit", limit, *mode) == 2
+        told = " ".join(installed.output.split())
+        assert f"maas02 belongs to the region {URL}, and would be taken to http://maas00:5240" in told
+        assert (f"maas00 belongs to the region {URL}, and would become a region of its own." in told) is (
+            limit == "all"
+        )
+        assert installed.calls() == []
+
+
+@pytest.mark.parametrize("keys", ["first:of:admin\n", "", None])
+def test_a_key_that_the_region_does_not_know_is_not_written_over(installed: Played, keys: str | None) -> None:
+    key = installed.folder / "secrets/maas.key"
+    key.write_text("of:another:region\n")
+    if keys is None:
+        (installed.kept / "keys").unlink()
+    else:
+        (installed.kept / "keys").write_text(keys)
+    for mode in ((), ("--check",)):
+        assert installed.play("--limit", "maas01", *mode) == 2
+        told = " ".join(installed.output.split())
+        assert f"{key} on the controller holds a key that admin does not have in the region maas01" in told
+        assert "Move the file away" in told
+        assert (installed.writes(), key.read_text()) == ([], "of:another:region\n")
 
 
 def test_a_rack_does_not_come_before_its_region(site: Played) -> None:
@@ -461,9 +531,29 @@ def test_a_command_that_fails_stops_the_run_with_what_to_look_at(
     started: Played, mode: str, message: str, done: list[str]
 ) -> None:
     (started.kept / "mode" / mode).touch()
-    assert started.play("--limit", "maas01") == 2
+    assert started.play() == 2
     assert message in " ".join(started.output.split())
     assert [write.split()[0] for write in started.writes()] == done
+    # Nothing of a rack is changed while its region is not well.
+    assert started.wanted("maas02") == []
+
+
+@pytest.mark.parametrize(
+    ("late", "message"),
+    [
+        ("runuser --user=postgres", "did not make the database maasdb and its user maas within 7 s."),
+        ("maas-region dbupgrade", "`maas-region dbupgrade` on maas01 did not end within 9 s. Run it there with sudo"),
+        ("maas-region apikey", "maas01 cannot say which API keys admin has within 7 s. Run"),
+        ("maas-region createadmin", "--ssh-import=` on maas01 did not end within 7 s."),
+        ("maas-rack register", f"`maas-rack register --url={URL}` on maas02 did not end within 7 s."),
+    ],
+)
+def test_a_command_that_does_not_end_is_ended_and_named(started: Played, late: str, message: str) -> None:
+    (started.kept / "mode" / f"late {late}").touch()
+    started.variables |= {"maas_server_command_timeout": 7, "maas_server_migrate_timeout": 9}
+    assert started.play() == 2
+    assert message in " ".join(started.output.split())
+    assert started.writes()[-1].startswith(late) or late == "maas-region apikey"
 
 
 def test_what_cannot_be_is_refused_before_anything_is_asked(started: Played) -> None:
