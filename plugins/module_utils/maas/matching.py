@@ -8,7 +8,7 @@ MAAS never adds to the roster, and a doubt is a refusal: a wrong match would era
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .disks import OsDisk
@@ -78,6 +78,12 @@ def match(roster: Sequence[Wanted], machines: Iterable[Machine]) -> Matching:
                     f"{', '.join(sorted(names))} all match the same machine of MAAS ({system_id}).",
                     "Correct system_id and serial of these hosts in the roster: each machine has one host.",
                 )
+    for host in roster:
+        machine = found.get(host.name)
+        problem = _second_record(host, machine, everything, by_name, claims) if machine else None
+        if problem:
+            del found[host.name]
+            problems[host.name] = problem
     unknown = tuple(machine for machine in everything if machine.system_id not in claims)
     return Matching(found, problems, unknown)
 
@@ -130,6 +136,42 @@ def _match_one(
             missing=True,
         )
     return serial_problem(host, candidates[0]) or candidates[0]
+
+
+def _second_record(
+    host: Wanted,
+    machine: Machine,
+    everything: Iterable[Machine],
+    by_name: Mapping[str, list[Machine]],
+    claims: Mapping[str, list[str]],
+) -> Problem | None:
+    """The refusal of a machine of which MAAS may have two records: work on one would leave the other as it is.
+
+    A machine with a new main board that started from the network by itself enlists once more; its serial and MAC
+    addresses then lead to that record, its name and BMC to the old one. A system_id in the roster decides it.
+    """
+    if host.system_id == machine.system_id:
+        return None
+    # Names that went crosswise are no doubt where the other host is there, too, and claims what has this one's name.
+    others = [other for other in by_name.get(host.name.lower(), []) if other.system_id not in claims]
+    others += [other for other in everything if same_bmc(host, other) and _same_node(machine, other)]
+    records = {other.system_id: other for other in (machine, *others)}
+    if len(records) == 1:
+        return None
+    listed = " and ".join(
+        f"{each.hostname} ({each.system_id}, serial {each.serial or 'unknown'}, {each.status_name})"
+        for each in records.values()
+    )
+    return Problem(
+        f"MAAS has two records of {host.name}: {listed}.",
+        "Delete the one that enlisted itself, mostly the New one, and run again; where they are two machines, correct"
+        " the serial in the roster and the name in MAAS, or give the right one's system_id in the roster.",
+    )
+
+
+def _same_node(machine: Machine, other: Machine) -> bool:
+    """False of two machines that one BMC switches under different names."""
+    return not (machine.bmc_node and other.bmc_node) or machine.bmc_node == other.bmc_node
 
 
 def serial_problem(host: Wanted, machine: Machine) -> Problem | None:

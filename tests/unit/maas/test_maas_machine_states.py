@@ -330,6 +330,19 @@ def test_another_main_board_is_no_reason_not_to_release(run: Run) -> None:
     assert maas.writes == ["machines/a/?op=release"], "nothing else is written on a machine that is given back"
 
 
+@pytest.mark.parametrize("serial", ["NEW", "Unknown"])
+@pytest.mark.parametrize("state", ["released", "recommissioned"])
+def test_another_main_board_that_enlisted_itself_leaves_nothing_half_done(run: Run, state: str, serial: str) -> None:
+    """Its serial, or its BMC alone, tells that MAAS has the machine twice."""
+    power = {"power_address": "10.0.1.1"}
+    stray = Box("b", "proud-cat", Status.NEW, serial=serial, power_type="ipmi", power_parameters=power)
+    maas = FakeMaas(old_board(Status.DEPLOYED, owner="admin", power_type="redfish", power_parameters=power), stray)
+    told = run(maas_machine, maas, state=state, machines=[board()])["machines"]["node01"]
+    assert told["failed"] and "MAAS has two records of node01" in told["reason"], told
+    assert "proud-cat (b, " in told["reason"] and "Delete" in told["remedy"]
+    assert maas.writes == []
+
+
 @pytest.mark.parametrize(
     ("state", "address", "machine"),
     [
