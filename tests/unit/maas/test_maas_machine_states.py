@@ -18,7 +18,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching i
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Goal, foresee, next_step
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.transitions import Action, State
 from ansible_collections.firstlight.cluster.plugins.modules import maas_machine
-from fake_maas import Box, FakeMaas, broken, text
+from fake_maas import Box, FakeMaas, broken, good, text
 
 Run = Callable[..., dict[str, Any]]
 DEPLOYED: dict[str, Any] = {"status": Status.DEPLOYED, "owner": "admin", "osystem": "ubuntu", "distro_series": "noble"}
@@ -292,9 +292,33 @@ def test_a_test_of_long_ago_is_not_held_against_a_machine(run: Run) -> None:
 
 def test_results_that_cannot_be_read_prove_nothing(run: Run) -> None:
     maas = FakeMaas(Box("a", "n1"))
-    maas.before = lambda method, what: text(404, "No Node matches.") if "/results/" in what else None
+    maas.before = lambda method, what: text(404, "No Node matches.") if "/results/" in what and maas.writes else None
     told = again(run, maas, {"name": "n1"})["machines"]["n1"]
     assert "the results cannot be read" in told["reason"]
+
+
+def test_the_results_of_a_former_commissioning_prove_nothing(run: Run) -> None:
+    """MAAS said that it commissions, and did not."""
+    box = Box("a", "n1")
+    begun = Box("a", "n1", Status.COMMISSIONING).json()
+    maas = FakeMaas(box)
+    maas.before = lambda method, what: good(begun) if what.endswith("op=commission") else None
+    told = again(run, maas, {"name": "n1"})["machines"]["n1"]
+    assert told["failed"] and "MAAS has no results of it" in told["reason"], told
+
+
+def test_a_maas_that_is_gone_at_the_end_is_asked_for_no_more_results(run: Run) -> None:
+    boxes = [Box(f"m{n:02}", f"n{n:02}") for n in range(1, 31)]
+    maas = FakeMaas(*boxes)
+
+    def gone(method: str, what: str) -> Any:
+        return broken(sent=False) if maas.counts["machines/"] >= 3 and "/results/" in what else None
+
+    maas.before = gone
+    result = again(run, maas, *({"name": box.hostname} for box in boxes), concurrency=2)
+    assert result["failure"]["kind"] == "Unreachable"
+    asked = [what for _method, what in maas.requests if "/results/" in what][30:]
+    assert 1 <= len(set(asked)) <= 2, "each worker waits once"
 
 
 def board(**more: Any) -> dict[str, Any]:
