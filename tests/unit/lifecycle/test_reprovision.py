@@ -232,7 +232,8 @@ def test_a_node_that_is_still_bad_is_set_aside_and_so_is_no_other(site: Site) ->
 def test_a_machine_that_fails_its_commissioning_is_set_aside_with_script_and_cause(site: Site) -> None:
     nodes = "-e", "repaired=fit1,fit2,sick"
     tests = {"reprovision_testing_scripts": ["memory"], "reprovision_commission_timeout": 9000}
-    run = reprovision(site, *nodes, "-e", json.dumps(tests), uncommissioned=["fit2"])
+    erased = "-e", "reprovision_erase=secure"
+    run = reprovision(site, *nodes, *erased, "-e", json.dumps(tests), uncommissioned=["fit2"], free=["sick"])
     assert run.status == 0, run.output
     assert machines(run, "released") == machines(run, "recommissioned") == [["fit1", "fit2", "sick"]]
     assert machines(run, "deployed") == [["fit1", "sick"]]
@@ -245,6 +246,9 @@ def test_a_machine_that_fails_its_commissioning_is_set_aside_with_script_and_cau
     assert found["boot.unexplained"]["verdict"] == "unknown", "the triage looked into it"
     assert run.told("maas_boot_evidence_info")[0]["system_ids"] == ["id of fit2"]
     assert not [action for action, _detail in actions(site, "fit2") if action == "commissioned"]
+    free = findings(run.report, "sick")["repair.release"]
+    assert (free["verdict"], free["summary"][:43]) == ("warn", "it was free already, or on the way to it: i")
+    assert "repair.release" not in findings(run.report, "fit1")
     assert (site.states()["fit2"], site.locks()) == ("set_aside", {})
 
 
