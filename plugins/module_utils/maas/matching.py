@@ -8,6 +8,7 @@ MAAS never adds to the roster, and a doubt is a refusal: a wrong match would era
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -192,6 +193,27 @@ def serial_problem(host: Wanted, machine: Machine) -> Problem | None:
 def same_bmc(host: Wanted, machine: Machine) -> bool:
     """True where MAAS switches the machine by the BMC that told the host's serial."""
     return bool(host.bmc_address) and _bare(host.bmc_address) == _bare(machine.bmc_address)
+
+
+def own_addresses(told: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """By host the MAC addresses, of those that were told, by which MAAS can know its machine, in small letters.
+
+    A NIC between BMC and host has an address made up by the firmware, often the same one on many machines, and MAAS
+    gives an address to one machine only. So what several hosts have is left out, and what is administered locally where
+    a host has others. A virtual machine has no others.
+    """
+    lowered = {name: list(dict.fromkeys(map(str.lower, macs))) for name, macs in told.items()}
+    times = Counter(mac for macs in lowered.values() for mac in macs)
+    kept = {}
+    for name, macs in lowered.items():
+        alone = [mac for mac in macs if times[mac] == 1] or macs
+        kept[name] = tuple([mac for mac in alone if not _local(mac)] or alone)
+    return kept
+
+
+def _local(mac: str) -> bool:
+    """True of an address without a maker's number: the second lowest bit of its first octet says so."""
+    return mac[1:2] in ("2", "3", "6", "7", "a", "b", "e", "f")
 
 
 def _bare(address: str) -> str:

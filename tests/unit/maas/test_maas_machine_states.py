@@ -392,6 +392,16 @@ def test_a_nic_that_maas_has_under_another_name_is_refused(run: Run) -> None:
     assert "machines/a/?op=commission" not in maas.writes
 
 
+@pytest.mark.parametrize("nic", ["b2:3a:f2:b6:05:9f", "00:00:5e:00:53:aa"])
+def test_a_nic_between_bmc_and_host_keeps_no_machine_out(run: Run, nic: str) -> None:
+    """Its address is made up, or the same on every machine: MAAS would give it to one and refuse it to the next."""
+    boxes = [Box(f"m{n}", f"node0{n}", macs=[f"b0:7b:25:00:00:0{n}"]) for n in (1, 2)]
+    maas = FakeMaas(*boxes, Box("x", "another", macs=["b2:3a:f2:b6:05:9f"]))
+    machines = [known(box.hostname, mac_addresses=[nic, f"b0:7b:25:00:01:0{n}"]) for n, box in enumerate(boxes, 1)]
+    assert again(run, maas, *machines)["failed_machines"] == []
+    assert boxes[0].macs == ["b0:7b:25:00:00:01", "b0:7b:25:00:01:01"]
+
+
 def test_thirty_machines_cost_one_request_each_and_one_per_poll(run: Run) -> None:
     """Release, commissioning and deployment, as reprovision.yml asks for them. One machine is bad."""
     boxes = [Box(f"m{n:02}", f"n{n:02}", serial=f"S{n:02}", **DEPLOYED) for n in range(1, 31)]

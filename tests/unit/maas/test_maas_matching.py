@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Wanted, match
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Wanted, match, own_addresses
 
 
 def m(system_id: str, hostname: str = "", serial: str = "", **more: Any) -> Machine:
@@ -96,3 +96,17 @@ def test_names_that_went_crosswise_are_no_doubt_where_both_hosts_are_there() -> 
 def test_two_machines_behind_one_bmc_are_two() -> None:
     machines = [m(f"id{n}", f"n{n}", bmc_address="10.0.1.1", bmc_node=str(n)) for n in (1, 2)]
     assert not match([Wanted("n1", serial="S1", bmc_address="10.0.1.1")], machines).problems
+
+
+def test_a_nic_between_bmc_and_host_is_not_known_to_maas() -> None:
+    told = {
+        "n1": ["B0:7B:25:00:00:01", "b2:3a:f2:b6:05:9f", "00:00:5e:00:53:aa"],
+        "n2": ["b0:7b:25:00:00:02", "00:00:5E:00:53:AA"],
+        "vm": ["52:54:00:aa:00:01", "52:54:00:aa:00:02"],
+    }
+    assert own_addresses(told) == {
+        "n1": ("b0:7b:25:00:00:01",),
+        "n2": ("b0:7b:25:00:00:02",),
+        "vm": ("52:54:00:aa:00:01", "52:54:00:aa:00:02"),
+    }
+    assert own_addresses({"n1": ["00:00:5e:00:53:aa"], "n2": ["00:00:5e:00:53:aa"]})["n1"], "MAAS tells whose it is"
