@@ -15,7 +15,8 @@ description:
   - Adds variables and groups to hosts that are in the inventory already, from one request to MAAS.
     It never adds a host; the roster says what should be there.
   - A host is matched with a machine of MAAS by its variable C(system_id), then its variable C(serial_number), then its
-    name. A machine whose serial is known and differs from the roster's is not matched.
+    name. A machine whose serial is known and differs from the roster's is not matched, and none where the serial leads
+    to one record of MAAS and the name to another.
   - Sets the variable C(maas) for each host that matches, with C(system_id), C(hostname), C(fqdn), C(status),
     C(status_name), C(power_state), C(addresses) (lists by subnet), C(networks) (the same by the subnet's name),
     C(primary_address), C(bmc_address), C(mac_addresses), C(power_type), C(tags), C(pool), C(zone), C(description),

@@ -84,6 +84,8 @@ options:
           - MAC addresses of the interfaces that the machine boots from.
           - Those that MAAS does not know of a machine are added to it with O(state=recommissioned), so that it is known
             when it starts from an exchanged NIC.
+          - Left out are those that several machines of the call have and, where a machine has others, those that are
+            administered locally, such as that of a NIC between BMC and host.
         type: list
         elements: str
         default: []
@@ -387,7 +389,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.fleet impo
     Particulars,
     Progress,
 )
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Problem
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Problem, own_addresses
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Goal
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import whoami
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.results import diff, foretell, result
@@ -546,10 +548,11 @@ def _particulars(params: dict[str, Any]) -> Particulars:
 
 def _specs(params: dict[str, Any]) -> dict[str, Spec]:
     creates = State(params["state"]) in _CREATES
+    addresses = own_addresses({item["name"]: item["mac_addresses"] for item in params["machines"]})
     return {
         item["name"]: Spec(
             architecture=item["architecture"],
-            mac_addresses=item["mac_addresses"],
+            mac_addresses=addresses[item["name"]],
             power_type=item["power_type"] if creates else None,
             power_parameters=item["power_parameters"],
             pool=item["pool"],

@@ -285,8 +285,8 @@ MUTANTS = [
         "reprovision: held let in",
         "tasks/untouchable.yml",
         "who another run works on does not stop the run",
-        "run %s until %s' % (__lock.owner, __lock.run, __lock.expires) if __lock\n",
-        "run %s until %s' % (__lock.owner, __lock.run, __lock.expires) if false\n",
+        "with that run)' % (__lock.owner, __lock.run, __lock.expires) if __lock\n",
+        "with that run)' % (__lock.owner, __lock.run, __lock.expires) if false\n",
         (REPAIR, "-k", "refused_before"),
     ),
     _mutant(

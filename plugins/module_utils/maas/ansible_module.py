@@ -17,7 +17,7 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback  # type: igno
 
 from .disks import OsDisk
 from .errors import MaasError
-from .matching import Problem, Wanted
+from .matching import Problem, Wanted, own_addresses
 from .reconcile import Converged
 
 CONNECTION: dict[str, dict[str, Any]] = {
@@ -120,12 +120,13 @@ def wanted(module: AnsibleModule, *options: str) -> list[Wanted]:
     twice = sorted(name for name, times in Counter(item["name"] for item in items).items() if times > 1)
     if twice:
         module.fail_json(msg=f"{' and '.join(options)}: given more than once: {', '.join(twice)}. Name each host once.")
+    addresses = own_addresses({item["name"]: item.get("mac_addresses") or () for item in items})
     return [
         Wanted(
             item["name"],
             system_id=item["system_id"] or "",
             serial=item["serial"] or "",
-            mac_addresses=tuple(item.get("mac_addresses") or ()),
+            mac_addresses=addresses[item["name"]],
             os_disk=_os_disk(item.get("os_disk")),
             bmc_address=str(item["power_parameters"].get("power_address") or "") if item.get("serial_of_bmc") else "",
         )

@@ -33,7 +33,7 @@ from .machines import Machine, Status
 from .matching import Problem, Wanted
 from .planning import Goal, Step, next_step, shows_effect
 from .requests import latest_events, read_machines
-from .scripts import not_passed, read_results
+from .scripts import newest_commissioning, not_passed, read_all, read_runs
 from .transitions import Action, State
 
 
@@ -160,6 +160,7 @@ class _Tracked:
     settles_at: float = 0.0  # until then an unchanged status means "not yet"
     doubt: MaasError | None = None  # set where it is not known whether that request was carried out
     failures: int = 0
+    last_run: int = 0  # the newest commissioning before ours, which is no proof
 
 
 class Fleet:
@@ -265,6 +266,8 @@ class Fleet:
         elif action is Action.SET_STORAGE_LAYOUT:
             fields = {"storage_layout": "flat", "root_device": step.disk}
         try:
+            if action is Action.COMMISSION and self._goal.state is State.RECOMMISSIONED:
+                item.last_run = newest_commissioning(read_runs(self._client, item.machine.system_id))
             answer = self._client.post(path, action.value, fields, idempotent=action in _REPEATABLE)
             # It may be over before the next poll, which then shows the status that it had before.
             begun = action is Action.COMMISSION and Machine.from_json(answer).status != item.machine.status
@@ -330,38 +333,33 @@ class Fleet:
     def _read_scripts(self, tracked: Sequence[_Tracked]) -> None:
         """Name the scripts that did not pass on the machines commissioned here.
 
-        One whose commissioning was aborted is Ready again if it was before, like one that passed.
+        One whose commissioning was aborted is Ready again if it was before, like one that passed. Raises what
+        `read_all` does: without the results nothing is proved.
         """
-        for item in tracked:
-            outcome = item.outcome
-            if Action.COMMISSION not in outcome.actions:
-                continue
-            if outcome.failed and item.machine.status in (Status.FAILED_COMMISSIONING, Status.FAILED_TESTING):
-                told, _error = self._scripts(item)
+        items = [item for item in tracked if Action.COMMISSION in item.outcome.actions and self._has_results(item)]
+        found = read_all(self._client, [item.machine.system_id for item in items], self._pace.concurrency)
+        for item in items:
+            outcome, runs = item.outcome, found[item.machine.system_id]
+            told = "" if isinstance(runs, MaasError) else ", ".join(not_passed(runs))
+            if outcome.failed:
                 outcome.reason = f"{outcome.reason.rstrip('.')}. Scripts: {told}." if told else outcome.reason
-            elif not outcome.failed and self._goal.state is State.RECOMMISSIONED:
-                told, error = self._scripts(item)
-                if told or error:
-                    outcome.fail(
-                        Problem(
-                            f"It is Ready, but its commissioning did not pass: {error or told}.",
-                            "Find out who or what stopped it in MAAS's event log, and run again.",
-                        )
+                continue
+            if isinstance(runs, MaasError):
+                told = f"the results cannot be read: {runs.args[0]}"
+            elif newest_commissioning(runs) <= item.last_run:
+                told = "MAAS has no results of it"
+            if told:
+                outcome.fail(
+                    Problem(
+                        f"It is Ready, but its commissioning did not pass: {told}.",
+                        "Find out who or what stopped it in MAAS's event log, and run again.",
                     )
+                )
 
-    def _scripts(self, item: _Tracked) -> tuple[str, str]:
-        """The scripts of the newest commissioning that did not pass; and why that cannot be known."""
-        try:
-            runs = read_results(
-                self._client, item.machine.system_id, kind=None, scripts=(), output=False, history=False
-            )
-        except Unauthorized:
-            raise
-        except MaasError as error:
-            return "", f"the results cannot be read: {error.args[0]}"
-        if not any(run["type"] == "commissioning" for run in runs):
-            return "", "MAAS has no results of it"
-        return ", ".join(not_passed(runs)), ""
+    def _has_results(self, item: _Tracked) -> bool:
+        if item.outcome.failed:
+            return item.machine.status in (Status.FAILED_COMMISSIONING, Status.FAILED_TESTING)
+        return self._goal.state is State.RECOMMISSIONED
 
     def _explain(self, tracked: Sequence[_Tracked]) -> None:
         """Give each failure MAAS's latest event; refusals speak for themselves, but the event does no harm."""

@@ -46,7 +46,8 @@ class Status(IntEnum):
 @dataclass(frozen=True)
 class Machine:
     """One machine of MAAS. `serial` is empty where MAAS knows none; `addresses` are grouped by subnet (CIDR),
-    `networks` are the same by the subnet's name. `bmc_address` is known only to who asked for power parameters.
+    `networks` are the same by the subnet's name. `bmc_address`, and `bmc_node`, by which a BMC tells apart several, are
+    known only to who asked for power parameters.
 
     `event` is MAAS's latest event for the machine as one line, empty where there is none. `boot_disk` and `root_disk`
     are ids of `disks`: from which the machine will boot, and on which MAAS will mount the root.
@@ -73,6 +74,7 @@ class Machine:
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     primary_address: str | None = None
     bmc_address: str = ""
+    bmc_node: str = ""
     error: str = ""
     event: str = ""
     disks: tuple[Disk, ...] = ()

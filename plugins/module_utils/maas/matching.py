@@ -8,7 +8,8 @@ MAAS never adds to the roster, and a doubt is a refusal: a wrong match would era
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .disks import OsDisk
@@ -78,6 +79,12 @@ def match(roster: Sequence[Wanted], machines: Iterable[Machine]) -> Matching:
                     f"{', '.join(sorted(names))} all match the same machine of MAAS ({system_id}).",
                     "Correct system_id and serial of these hosts in the roster: each machine has one host.",
                 )
+    for host in roster:
+        machine = found.get(host.name)
+        problem = _second_record(host, machine, everything, by_name, claims) if machine else None
+        if problem:
+            del found[host.name]
+            problems[host.name] = problem
     unknown = tuple(machine for machine in everything if machine.system_id not in claims)
     return Matching(found, problems, unknown)
 
@@ -132,6 +139,42 @@ def _match_one(
     return serial_problem(host, candidates[0]) or candidates[0]
 
 
+def _second_record(
+    host: Wanted,
+    machine: Machine,
+    everything: Iterable[Machine],
+    by_name: Mapping[str, list[Machine]],
+    claims: Mapping[str, list[str]],
+) -> Problem | None:
+    """The refusal of a machine of which MAAS may have two records: work on one would leave the other as it is.
+
+    A machine with a new main board that started from the network by itself enlists once more; its serial and MAC
+    addresses then lead to that record, its name and BMC to the old one. A system_id in the roster decides it.
+    """
+    if host.system_id == machine.system_id:
+        return None
+    # Names that went crosswise are no doubt where the other host is there, too, and claims what has this one's name.
+    others = [other for other in by_name.get(host.name.lower(), []) if other.system_id not in claims]
+    others += [other for other in everything if same_bmc(host, other) and _same_node(machine, other)]
+    records = {other.system_id: other for other in (machine, *others)}
+    if len(records) == 1:
+        return None
+    listed = " and ".join(
+        f"{each.hostname} ({each.system_id}, serial {each.serial or 'unknown'}, {each.status_name})"
+        for each in records.values()
+    )
+    return Problem(
+        f"MAAS has two records of {host.name}: {listed}.",
+        "Delete the one that enlisted itself, mostly the New one, and run again; where they are two machines, correct"
+        " the serial in the roster and the name in MAAS, or give the right one's system_id in the roster.",
+    )
+
+
+def _same_node(machine: Machine, other: Machine) -> bool:
+    """False of two machines that one BMC switches under different names."""
+    return not (machine.bmc_node and other.bmc_node) or machine.bmc_node == other.bmc_node
+
+
 def serial_problem(host: Wanted, machine: Machine) -> Problem | None:
     """The refusal of a machine whose serial is known and is not the roster's; None where they agree or cannot tell.
 
@@ -150,6 +193,27 @@ def serial_problem(host: Wanted, machine: Machine) -> Problem | None:
 def same_bmc(host: Wanted, machine: Machine) -> bool:
     """True where MAAS switches the machine by the BMC that told the host's serial."""
     return bool(host.bmc_address) and _bare(host.bmc_address) == _bare(machine.bmc_address)
+
+
+def own_addresses(told: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """By host the MAC addresses, of those that were told, by which MAAS can know its machine, in small letters.
+
+    A NIC between BMC and host has an address made up by the firmware, often the same one on many machines, and MAAS
+    gives an address to one machine only. So what several hosts have is left out, and what is administered locally where
+    a host has others. A virtual machine has no others.
+    """
+    lowered = {name: list(dict.fromkeys(map(str.lower, macs))) for name, macs in told.items()}
+    times = Counter(mac for macs in lowered.values() for mac in macs)
+    kept = {}
+    for name, macs in lowered.items():
+        alone = [mac for mac in macs if times[mac] == 1] or macs
+        kept[name] = tuple([mac for mac in alone if not _local(mac)] or alone)
+    return kept
+
+
+def _local(mac: str) -> bool:
+    """True of an address without a maker's number: the second lowest bit of its first octet says so."""
+    return mac[1:2] in ("2", "3", "6", "7", "a", "b", "e", "f")
 
 
 def _bare(address: str) -> str:

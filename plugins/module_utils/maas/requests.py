@@ -104,13 +104,16 @@ def find(client: Client, roster: Sequence[Wanted]) -> Matching:
         machines = list(by_id.values()) if len(by_id) == len(set(ids)) else list_machines(client)
     else:
         machines = list_machines(client)
-    found = match(roster, machines)
-    if not any(host.bmc_address and host.name in found.problems for host in roster):
-        return found
+    if not any(host.bmc_address for host in roster):
+        return match(roster, machines)
     parameters = power_parameters(client, [machine.system_id for machine in machines])
     return match(roster, [with_bmc(machine, parameters.get(machine.system_id, {})) for machine in machines])
 
 
 def with_bmc(machine: Machine, parameters: Mapping[str, Any]) -> Machine:
     """The machine with the address by which MAAS switches it."""
-    return replace(machine, bmc_address=str(parameters.get("power_address") or ""))
+    return replace(
+        machine,
+        bmc_address=str(parameters.get("power_address") or ""),
+        bmc_node=str(parameters.get("node_id") or ""),
+    )

@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from .client import Client, Fields, Value
-from .errors import InvalidResponse, NotFound
+from .errors import InvalidResponse, MaasError, NotFound, Unauthorized, Unavailable, Unreachable
 from .reconcile import Change, Write, differing
 
 TYPES = {"commissioning": 0, "testing": 2, "release": 3}
@@ -146,6 +147,43 @@ def read_results(
     return newest_runs([_run(item) for item in runs], history=history)
 
 
+def read_runs(client: Client, system_id: str) -> list[dict[str, Any]]:
+    """The newest run of each type on one machine, without what it wrote."""
+    return read_results(client, system_id, kind=None, scripts=(), output=False, history=False)
+
+
+def read_all(
+    client: Client, system_ids: Sequence[str], concurrency: int
+) -> dict[str, list[dict[str, Any]] | MaasError]:
+    """The newest runs of many machines by id, or why those of one cannot be read.
+
+    Raises Unauthorized, and Unreachable or Unavailable as soon as one request ends so: the others would wait in vain.
+    """
+    gone: list[MaasError] = []
+
+    def read(system_id: str) -> list[dict[str, Any]] | MaasError:
+        if gone:
+            return gone[0]
+        try:
+            return read_runs(client, system_id)
+        except (Unauthorized, Unreachable, Unavailable) as error:
+            gone.append(error)
+            return error
+        except MaasError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=concurrency) as pool:
+        found = dict(zip(system_ids, pool.map(read, system_ids), strict=True))
+    if gone:
+        raise gone[0]
+    return found
+
+
+def newest_commissioning(runs: Sequence[Mapping[str, Any]]) -> int:
+    """The id of the newest commissioning, 0 where there is none. MAAS numbers them upwards."""
+    return max((run["id"] for run in runs if run["type"] == "commissioning"), default=0)
+
+
 def newest_runs(runs: Sequence[dict[str, Any]], *, history: bool) -> list[dict[str, Any]]:
     """Runs in falling order of their id; without `history` one of each type."""
     chosen: list[dict[str, Any]] = []
@@ -160,7 +198,7 @@ def not_passed(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
     Where some failed, only these: the first failure has MAAS abort all that were still to run.
     """
-    began = max((run["id"] for run in runs if run["type"] == "commissioning"), default=0)
+    began = newest_commissioning(runs)
     ran = [run for run in runs if run["id"] >= began and run["type"] in ("commissioning", "testing")]
     results = [item for run in sorted(ran, key=lambda run: run["id"]) for item in run["results"]]
     bad = [item for item in results if not item["passed"] and not item["suppressed"]]

@@ -24,7 +24,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.state
 
 from tests.unit.health.health_factory import put, spoiled
 from tests.unit.lifecycle.played_ledger import Site, findings, furnish
-from tests.unit.run.test_phases import SITE, Played, Run, played
+from tests.unit.run.test_phases import ROOT, SITE, Played, Run, played
 
 __all__ = ["played"]
 FIT1 = ("--limit", "fit1")
@@ -132,8 +132,8 @@ def observed(site: Site, **changed: str) -> dict[str, str]:
         ((*FIT1, "-e", "reprovision_erase=all"), "reprovision_erase: there is no all. Remedy: choose from none, quick"),
         ((*FIT1, "--tags", "nccl"), "--tags, --skip-tags: a new system needs every role"),
         (("--limit", "fit1,fit2"), "fit2 is in service since"),
-        (("-e", "repaired=fit1,fit2"), "fit2 is in service since"),
-        (("--limit", "fit1,held"), "held is quarantined by alice@ctl: by the test"),
+        (("-e", "repaired=fit1,fit2"), "(-e reprovision_in_service=true takes it from its users). Nothing was changed"),
+        (("--limit", "fit1,held"), "held is quarantined by alice@ctl: by the test (release.yml ends it)"),
         (("--limit", "fit1,later"), "later is planned, so there is nothing to work on"),
         (("--limit", "fit1,alone"), "alone is held by bob@elsewhere in run 20260101T000000Z-abcdef until"),
         (("--limit", "later"), "none of these nodes takes part: 1 planned"),
@@ -231,17 +231,24 @@ def test_a_node_that_is_still_bad_is_set_aside_and_so_is_no_other(site: Site) ->
 
 def test_a_machine_that_fails_its_commissioning_is_set_aside_with_script_and_cause(site: Site) -> None:
     nodes = "-e", "repaired=fit1,fit2,sick"
-    run = reprovision(site, *nodes, "-e", '{"reprovision_testing_scripts": ["memory"]}', uncommissioned=["fit2"])
+    tests = {"reprovision_testing_scripts": ["memory"], "reprovision_commission_timeout": 9000}
+    erased = "-e", "reprovision_erase=secure"
+    run = reprovision(site, *nodes, *erased, "-e", json.dumps(tests), uncommissioned=["fit2"], free=["sick"])
     assert run.status == 0, run.output
     assert machines(run, "released") == machines(run, "recommissioned") == [["fit1", "fit2", "sick"]]
     assert machines(run, "deployed") == [["fit1", "sick"]]
-    assert run.told("maas_machine")[1]["testing_scripts"] == ["memory"]
+    released, commissioned, _deployed = run.told("maas_machine")
+    assert commissioned["testing_scripts"] == ["memory"]
+    assert released["timeout"] == commissioned["timeout"] == 9000, "a killed run may have begun these tests"
     assert run.gates["commission"]["set_aside"] == ["fit2"]
     found = findings(run.report, "fit2")
     assert found["repair.commission"]["summary"] == "Scripts: memtester (Failed)"
     assert found["boot.unexplained"]["verdict"] == "unknown", "the triage looked into it"
     assert run.told("maas_boot_evidence_info")[0]["system_ids"] == ["id of fit2"]
     assert not [action for action, _detail in actions(site, "fit2") if action == "commissioned"]
+    free = findings(run.report, "sick")["repair.release"]
+    assert (free["verdict"], free["summary"][:43]) == ("warn", "it was free already, or on the way to it: i")
+    assert "repair.release" not in findings(run.report, "fit1")
     assert (site.states()["fit2"], site.locks()) == ("set_aside", {})
 
 
@@ -286,7 +293,8 @@ def test_a_machine_that_is_another_nodes_keeps_its_disks(
 def test_a_machine_whose_bmc_cannot_be_read_keeps_its_disks(site: Site) -> None:
     run = reprovision(site, "-e", "repaired=fit1,alone", *LOG_IN, "-e", "bmc_silent=alone")
     assert run.gates["identify"]["set_aside"] == ["alone"], run.output
-    assert "was not read" in findings(run.report, "alone")["repair.identity"]["summary"]
+    told = findings(run.report, "alone")["repair.identity"]["summary"]
+    assert told == "its BMC was not read, so nothing was erased: the node keeps its disks"
     assert machines(run, "released") == [["fit1"]]
 
 
@@ -355,6 +363,16 @@ def test_the_bmc_is_asked_once_where_class_and_inventory_have_it(
         assert run.gates["bmc"]["set_aside"] == ["sick"]
         assert machines(run, "released")[0] == ["fit1", "sick"], "what MAAS would do is asked before"
     assert machines(run, "released")[-1] == (["fit1"] if asked else ["fit1", "sick"]), "a refused BMC keeps the disks"
+
+
+@pytest.mark.parametrize("name", ["free.yml", "commission.yml"])
+def test_the_nodes_are_held_for_as_long_as_maas_may_be_waited_for(name: str) -> None:
+    """Each gate holds them for the usual time anew, so that the lock does not show it afterwards."""
+    tasks = yaml.safe_load((ROOT / "playbooks/tasks" / name).read_text(encoding="utf-8"))
+    (lock,) = [task["firstlight.cluster.ledger"] for task in tasks if "firstlight.cluster.ledger" in task]
+    (call,) = [task["firstlight.cluster.maas_machine"] for task in tasks if "firstlight.cluster.maas_machine" in task]
+    wait = call["timeout"].removesuffix("}}").strip("{ ").removesuffix(" | float")
+    assert wait in lock["lock_seconds"]
 
 
 @pytest.mark.parametrize("tasks_file", [pytest.param("commission.yml", marks=LONG), "deploy.yml"])

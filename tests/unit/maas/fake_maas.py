@@ -62,7 +62,7 @@ class Box:
     disks: list[dict[str, Any]] = field(default_factory=list)
     boot_disk: int | None = None
     root_disk: int | None = None
-    # What its scripts said: (id, type, {script: status}), as MAAS numbers both.
+    # What its scripts say: (id, type, {script: status}), as MAAS numbers both; each commissioning counts on.
     runs: list[tuple[int, str, dict[str, int]]] = field(default_factory=lambda: [(1, "Commissioning", {"lshw": 2})])
 
     def json(self) -> dict[str, Any]:
@@ -309,6 +309,8 @@ class FakeMaas:
         plan = list(box.plan.get(action, DEFAULT_PLAN[action]))
         box.become(plan.pop(0))
         box.coming = plan
+        if action == "commission":
+            box.runs = [(number + 10, kind, said) for number, kind, said in box.runs]
         if action == "deploy":
             series = form.get("distro_series", ["ubuntu/jammy"])[0]
             box.osystem, _, box.distro_series = series.rpartition("/")

@@ -18,7 +18,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching i
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Goal, foresee, next_step
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.transitions import Action, State
 from ansible_collections.firstlight.cluster.plugins.modules import maas_machine
-from fake_maas import Box, FakeMaas, broken, text
+from fake_maas import Box, FakeMaas, broken, good, text
 
 Run = Callable[..., dict[str, Any]]
 DEPLOYED: dict[str, Any] = {"status": Status.DEPLOYED, "owner": "admin", "osystem": "ubuntu", "distro_series": "noble"}
@@ -292,9 +292,33 @@ def test_a_test_of_long_ago_is_not_held_against_a_machine(run: Run) -> None:
 
 def test_results_that_cannot_be_read_prove_nothing(run: Run) -> None:
     maas = FakeMaas(Box("a", "n1"))
-    maas.before = lambda method, what: text(404, "No Node matches.") if "/results/" in what else None
+    maas.before = lambda method, what: text(404, "No Node matches.") if "/results/" in what and maas.writes else None
     told = again(run, maas, {"name": "n1"})["machines"]["n1"]
     assert "the results cannot be read" in told["reason"]
+
+
+def test_the_results_of_a_former_commissioning_prove_nothing(run: Run) -> None:
+    """MAAS said that it commissions, and did not."""
+    box = Box("a", "n1")
+    begun = Box("a", "n1", Status.COMMISSIONING).json()
+    maas = FakeMaas(box)
+    maas.before = lambda method, what: good(begun) if what.endswith("op=commission") else None
+    told = again(run, maas, {"name": "n1"})["machines"]["n1"]
+    assert told["failed"] and "MAAS has no results of it" in told["reason"], told
+
+
+def test_a_maas_that_is_gone_at_the_end_is_asked_for_no_more_results(run: Run) -> None:
+    boxes = [Box(f"m{n:02}", f"n{n:02}") for n in range(1, 31)]
+    maas = FakeMaas(*boxes)
+
+    def gone(method: str, what: str) -> Any:
+        return broken(sent=False) if maas.counts["machines/"] >= 3 and "/results/" in what else None
+
+    maas.before = gone
+    result = again(run, maas, *({"name": box.hostname} for box in boxes), concurrency=2)
+    assert result["failure"]["kind"] == "Unreachable"
+    asked = [what for _method, what in maas.requests if "/results/" in what][30:]
+    assert 1 <= len(set(asked)) <= 2, "each worker waits once"
 
 
 def board(**more: Any) -> dict[str, Any]:
@@ -330,6 +354,19 @@ def test_another_main_board_is_no_reason_not_to_release(run: Run) -> None:
     assert maas.writes == ["machines/a/?op=release"], "nothing else is written on a machine that is given back"
 
 
+@pytest.mark.parametrize("serial", ["NEW", "Unknown"])
+@pytest.mark.parametrize("state", ["released", "recommissioned"])
+def test_another_main_board_that_enlisted_itself_leaves_nothing_half_done(run: Run, state: str, serial: str) -> None:
+    """Its serial, or its BMC alone, tells that MAAS has the machine twice."""
+    power = {"power_address": "10.0.1.1"}
+    stray = Box("b", "proud-cat", Status.NEW, serial=serial, power_type="ipmi", power_parameters=power)
+    maas = FakeMaas(old_board(Status.DEPLOYED, owner="admin", power_type="redfish", power_parameters=power), stray)
+    told = run(maas_machine, maas, state=state, machines=[board()])["machines"]["node01"]
+    assert told["failed"] and "MAAS has two records of node01" in told["reason"], told
+    assert "proud-cat (b, " in told["reason"] and "Delete" in told["remedy"]
+    assert maas.writes == []
+
+
 @pytest.mark.parametrize(
     ("state", "address", "machine"),
     [
@@ -353,6 +390,16 @@ def test_a_nic_that_maas_has_under_another_name_is_refused(run: Run) -> None:
     told = again(run, maas, known("node01", serial="S1"))["machines"]["node01"]
     assert "already in use by golden-cow" in told["reason"]
     assert "machines/a/?op=commission" not in maas.writes
+
+
+@pytest.mark.parametrize("nic", ["b2:3a:f2:b6:05:9f", "00:00:5e:00:53:aa"])
+def test_a_nic_between_bmc_and_host_keeps_no_machine_out(run: Run, nic: str) -> None:
+    """Its address is made up, or the same on every machine: MAAS would give it to one and refuse it to the next."""
+    boxes = [Box(f"m{n}", f"node0{n}", macs=[f"b0:7b:25:00:00:0{n}"]) for n in (1, 2)]
+    maas = FakeMaas(*boxes, Box("x", "another", macs=["b2:3a:f2:b6:05:9f"]))
+    machines = [known(box.hostname, mac_addresses=[nic, f"b0:7b:25:00:01:0{n}"]) for n, box in enumerate(boxes, 1)]
+    assert again(run, maas, *machines)["failed_machines"] == []
+    assert boxes[0].macs == ["b0:7b:25:00:00:01", "b0:7b:25:00:01:01"]
 
 
 def test_thirty_machines_cost_one_request_each_and_one_per_poll(run: Run) -> None:

@@ -5,22 +5,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Wanted, match
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Wanted, match, own_addresses
 
 
-def m(system_id: str, hostname: str = "", serial: str = "") -> Machine:
-    return Machine(system_id, hostname, 4, "Ready", fqdn=f"{hostname}.maas" if hostname else "", serial=serial)
+def m(system_id: str, hostname: str = "", serial: str = "", **more: Any) -> Machine:
+    fqdn = f"{hostname}.maas" if hostname else ""
+    return Machine(system_id, hostname, 4, "Ready", fqdn=fqdn, serial=serial, **more)
 
 
 @pytest.mark.parametrize(
     ("host", "machines", "expected"),
     [
         (Wanted("n1", "b"), [m("a", "n1"), m("b", "other")], "b"),
-        (Wanted("n1", "gone", "S1"), [m("a", "n1"), m("b", "other", "S1")], "b"),
+        (Wanted("n1", "gone", "S1"), [m("a", "n2"), m("b", "other", "S1")], "b"),
         (Wanted("n1", "gone"), [m("a", "n1")], "a"),
-        (Wanted("n1", serial="S1"), [m("a", "n1", "S2"), m("b", "n2", "S1")], "b"),
+        (Wanted("n1", "b", "S1"), [m("a", "n1", "S2"), m("b", "n2", "S1")], "b"),
+        (Wanted("n1", mac_addresses=("M1",)), [m("a", "n2"), m("b", "golden-cow", mac_addresses=("m1",))], "b"),
         (Wanted("n1", serial="S1"), [m("a", "n1")], "a"),
         (Wanted("n1"), [m("a", "n1", "S9")], "a"),
         (Wanted("N1"), [m("a", "n1")], "a"),
@@ -64,3 +68,45 @@ def test_two_hosts_cannot_be_one_machine() -> None:
 
 def test_an_empty_serial_matches_nothing() -> None:
     assert not match([Wanted("n1", serial="")], [m("a", "x", ""), m("b", "y", "")]).found
+
+
+@pytest.mark.parametrize(
+    ("host", "stray"),
+    [
+        (Wanted("n1", serial="NEW"), m("b", "proud-cat", "NEW")),
+        (Wanted("n1", "gone", "NEW"), m("b", "proud-cat", "NEW")),
+        (Wanted("n1", mac_addresses=("M1",)), m("b", "proud-cat", mac_addresses=("m1",))),
+        (Wanted("n1", serial="OLD", bmc_address="10.0.1.1"), m("b", "cat", bmc_address="https://10.0.1.1/")),
+    ],
+)
+def test_a_machine_that_maas_has_twice_is_refused(host: Wanted, stray: Machine) -> None:
+    old = m("a", "n1", "OLD", bmc_address="10.0.1.1")
+    matching = match([host, Wanted("n2")], [old, stray, m("c", "n2")])
+    assert set(matching.found) == {"n2"}
+    told = str(matching.problems["n1"])
+    for part in ("MAAS has two records of n1: ", "n1 (a, serial OLD, Ready)", f"{stray.hostname} (b, serial", "Delete"):
+        assert part in told
+
+
+def test_names_that_went_crosswise_are_no_doubt_where_both_hosts_are_there() -> None:
+    matching = match([Wanted("n1", serial="S1"), Wanted("n2", serial="S2")], [m("a", "n1", "S2"), m("b", "n2", "S1")])
+    assert {name: machine.system_id for name, machine in matching.found.items()} == {"n1": "b", "n2": "a"}
+
+
+def test_two_machines_behind_one_bmc_are_two() -> None:
+    machines = [m(f"id{n}", f"n{n}", bmc_address="10.0.1.1", bmc_node=str(n)) for n in (1, 2)]
+    assert not match([Wanted("n1", serial="S1", bmc_address="10.0.1.1")], machines).problems
+
+
+def test_a_nic_between_bmc_and_host_is_not_known_to_maas() -> None:
+    told = {
+        "n1": ["B0:7B:25:00:00:01", "b2:3a:f2:b6:05:9f", "00:00:5e:00:53:aa"],
+        "n2": ["b0:7b:25:00:00:02", "00:00:5E:00:53:AA"],
+        "vm": ["52:54:00:aa:00:01", "52:54:00:aa:00:02"],
+    }
+    assert own_addresses(told) == {
+        "n1": ("b0:7b:25:00:00:01",),
+        "n2": ("b0:7b:25:00:00:02",),
+        "vm": ("52:54:00:aa:00:01", "52:54:00:aa:00:02"),
+    }
+    assert own_addresses({"n1": ["00:00:5e:00:53:aa"], "n2": ["00:00:5e:00:53:aa"]})["n1"], "MAAS tells whose it is"

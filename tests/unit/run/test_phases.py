@@ -44,11 +44,13 @@ MODULES = {
     "ssh_host_certificates": "answer(hosts={})",
     "maas_machine": """
 anew = ARGUMENTS["state"] == "recommissioned"
+actions = {"released": "release", "recommissioned": "commission", "deployed": "deploy", "enrolled": "enrol"}
 failed = SCENARIO["uncommissioned" if anew else "undeployed"]
 answer(machines={
     each["name"]: {"failed": each["name"] in failed, "changed": each["name"] != "fit2",
                    "reason": "Scripts: memtester (Failed)" if anew else "no power",
-                   "system_id": "id of " + each["name"], "actions": ["deploy"], "status_name": "Deployed", "event": ""}
+                   "system_id": "id of " + each["name"], "status_name": "Deployed", "event": "",
+                   "actions": [] if each["name"] in SCENARIO.get("free", []) else [actions[ARGUMENTS["state"]]]}
     for each in ARGUMENTS["machines"]
 })""",
     "maas_tag": "answer()",
