@@ -26,6 +26,8 @@ CONNECTION: dict[str, dict[str, Any]] = {
     "request_timeout": {"type": "float", "default": 30.0},
 }
 
+SERIAL: dict[str, dict[str, Any]] = {"serial": {"type": "str", "default": ""}}  # of modules that change a machine
+
 
 def connect(params: dict[str, Any], password: str | None = None, *, retry: Retry | None = None) -> Client:
     """The client for the options, or for another password of the same account; sends nothing. Raises RedfishError."""

@@ -99,6 +99,9 @@ def test_nodes_that_differ_are_drained_set_and_proved_and_no_other_is_touched(si
     run = firmware(site, racks, "-e", "firmware_nodes=fit1,fit2,alone", *TAKE, **due)
     assert run.status == 0, run.output
     assert (set_by(run, "bmc_bios"), set_by(run, "bmc_firmware")) == (["alone", "fit1"], ["alone"])
+    # Compared, or set: only where the machine is the node's own.
+    told = [*run.told("bmc_bios"), *run.told("bmc_firmware")]
+    assert all(call["serial"] == call["address"].replace("bmc-", "S-") for call in told)
     assert [(order["action"], order["nodes"]) for order in site.orders] == [
         ("drain", ["alone", "fit1"]),
         ("undrain", ["fit1"]),

@@ -119,7 +119,7 @@ def test_nics_are_those_with_an_ethernet_address_each_once() -> None:
 
 
 def test_another_machine_and_one_without_macs_are_refused() -> None:
-    with pytest.raises(errors.InvalidResponse, match="has the serial S2, the roster says S1"):
+    with pytest.raises(errors.InvalidResponse, match="has the serial S2, wanted is S1"):
         enrolment("node01", made({"SerialNumber": "S2"}), "a", "u", "S1")
     with pytest.raises(errors.InvalidResponse, match="tells no MAC address"):
         enrolment("node01", made({"SerialNumber": "s1"}), "a", "u", "S1")

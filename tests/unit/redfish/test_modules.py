@@ -16,7 +16,13 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Request, Response
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish import ansible_module
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.evidence import gather
-from ansible_collections.firstlight.cluster.plugins.modules import bmc_boot, bmc_firmware, bmc_info, bmc_triage
+from ansible_collections.firstlight.cluster.plugins.modules import (
+    bmc_bios,
+    bmc_boot,
+    bmc_firmware,
+    bmc_info,
+    bmc_triage,
+)
 
 from lab.bmc.places import SIMPLE_UPDATE
 from lab.bmc.profiles import PROFILES
@@ -210,3 +216,21 @@ def test_a_kind_of_boot_option_that_is_not_there_is_refused(bench: Bench, run: R
     result = run(bmc_boot, bench, order=["usb"])
     assert result["failed"] and "no boot option of kind usb; it has: Disk: NVMe 0 (disk)" in result["msg"]
     assert bench.written() == []
+
+
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        (bmc_bios, {"attributes": {"SysProfile": "Custom"}, "restart": True}),
+        (bmc_boot, {"order": ["pxe", "disk"]}),
+        (bmc_firmware, {"firmware": UPDATE}),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False])
+def test_another_nodes_machine_is_neither_changed_nor_restarted(
+    bench: Bench, run: Run, module: ModuleType, options: dict[str, Any], check: bool
+) -> None:
+    result = run(module, bench, check=check, serial="OTHER", **options)
+    assert result["failed"] and f"has the serial {MACHINE.serial}, wanted is OTHER" in result["msg"]
+    assert "Correct bmc_address" in result["msg"] and bench.written() == []
+    assert "failed" not in run(module, bench, check=True, serial=MACHINE.serial.lower(), **options)

@@ -160,6 +160,14 @@ def test_a_node_in_service_is_refused_before_anything_is_sent(site: Site) -> Non
     assert site.written() == []
 
 
+def test_another_nodes_machine_is_refused_before_anything_is_set(site: Site) -> None:
+    wanted = {"bmc_serial": "OTHER", "bmc_boot_order": ["pxe"], "bmc_bios_attributes": BIOS, "bmc_restart": True}
+    for point in ("due", "main"):
+        result = site.run("--limit", "node01", point=point, **wanted)
+        assert result.code == 2 and f"has the serial {MACHINE.serial}, wanted is OTHER" in result.text
+    assert site.written() == []
+
+
 def test_firmware_on_more_nodes_than_allowed_is_refused_with_the_plan(site: Site) -> None:
     firmware = [{"component": "BIOS", "version": "2.0", "image_uri": "http://mirror/bios"}]
     result = site.run(bmc_firmware=firmware, bmc_firmware_most=1, bmc_restart=True)
@@ -182,7 +190,7 @@ def test_enrolment_hands_over_what_maas_needs(site: Site) -> None:
     assert machine["mac_addresses"] == [MACHINE.mac] and machine["power_type"] == "redfish"
     assert machine["power_parameters"]["power_pass"] == PASSWORD
     wrong = site.run("--limit", "node01", point="enrol", bmc_serial="OTHER")
-    assert wrong.code == 2 and f"has the serial {MACHINE.serial}, the roster says OTHER" in wrong.text
+    assert wrong.code == 2 and f"has the serial {MACHINE.serial}, wanted is OTHER" in wrong.text
 
 
 def test_a_password_is_changed_once(site: Site) -> None:
