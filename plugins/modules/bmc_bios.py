@@ -119,7 +119,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    with failing_cleanly(module), connect(params) as client:
+    with failing_cleanly(module), connect(params, reading=module.check_mode) as client:
         service = discover(client, params["serial"])
         state = read_bios(client, service)
         todo = plan(params["attributes"], state.current, state.pending, state.registry)

@@ -94,7 +94,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    with failing_cleanly(module), connect(params) as client:
+    with failing_cleanly(module), connect(params, reading=module.check_mode) as client:
         service = discover(client, params["serial"])
         current, options = read_boot(client, service)
         wanted = order(current, options, params["order"])

@@ -84,7 +84,7 @@ def main() -> None:
         argument_spec={**CONNECTION, "mark": {"type": "str", "default": ""}},
         supports_check_mode=True,
     )
-    with failing_cleanly(module), connect(module.params) as client:
+    with failing_cleanly(module), connect(module.params, reading=True) as client:
         found = news(read_log(client, discover(client)), module.params["mark"])
     told = [asdict(entry) for entry in worth_telling(found.entries)]
     module.exit_json(

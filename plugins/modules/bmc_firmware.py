@@ -132,7 +132,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    with failing_cleanly(module), connect(params) as client:
+    with failing_cleanly(module), connect(params, reading=module.check_mode) as client:
         service = discover(client, params["serial"])
         installed = read_inventory(client, service.root.body)
         found = compare(installed, params["firmware"], params["allow_downgrade"])

@@ -19,6 +19,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.evidenc
 from ansible_collections.firstlight.cluster.plugins.modules import (
     bmc_bios,
     bmc_boot,
+    bmc_event_log_info,
     bmc_firmware,
     bmc_info,
     bmc_triage,
@@ -41,7 +42,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
         monkeypatch.setattr(
             ansible_module,
             "connect",
-            lambda params, password=None, retry=None: bench.client(password or params["password"], params["user"]),
+            lambda params, password=None, reading=False: bench.client(
+                password or params["password"], params["user"], silent_attempts=2 if reading else None
+            ),
         )
         monkeypatch.setattr(module, "connect", ansible_module.connect)
         given = {"address": "198.18.7.121", "user": "admin", "password": PASSWORD, **options}
@@ -234,3 +237,29 @@ def test_another_nodes_machine_is_neither_changed_nor_restarted(
     assert result["failed"] and f"has the serial {MACHINE.serial}, wanted is OTHER" in result["msg"]
     assert "Correct bmc_address" in result["msg"] and bench.written() == []
     assert "failed" not in run(module, bench, check=True, serial=MACHINE.serial.lower(), **options)
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "check", "times"),
+    [
+        (bmc_info, {"name": "node01"}, False, 2),
+        (bmc_event_log_info, {}, False, 2),
+        (bmc_boot, {"order": ["pxe"]}, True, 2),
+        (bmc_bios, {"attributes": {}}, True, 2),
+        (bmc_firmware, {"firmware": UPDATE}, True, 2),
+        (bmc_boot, {"order": ["pxe"]}, False, 3),
+    ],
+)
+def test_who_only_reads_asks_a_silent_bmc_twice_and_a_busy_one_as_often_as_any(
+    bench: Bench, run: Run, module: ModuleType, options: dict[str, Any], check: bool, times: int
+) -> None:
+    def silent(request: Request) -> Response | None:
+        raise broken()
+
+    bench.before = silent
+    result = run(module, bench, check=check, **options)
+    assert (result["failure"]["kind"], len(bench.requests)) == ("Unreachable", times)
+    bench.requests.clear()
+    bench.before = lambda request: answer(503)
+    assert run(module, bench, check=check, **options)["failure"]["kind"] == "Unavailable"
+    assert len(bench.requests) == 3

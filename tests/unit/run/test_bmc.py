@@ -83,6 +83,7 @@ def test_health_tells_the_event_log_and_sets_nobody_aside_for_it(racks: Racks) -
     run = racks.run("health", "--limit", "fit1,fit2,together", mute_bmc=["fit2"])
     assert run.status == 0, run.output
     assert sorted(call["address"] for call in run.told("bmc_event_log_info")) == ["bmc-fit1", "bmc-fit2"]
+    assert {call["request_timeout"] for call in run.told("bmc_event_log_info")} == {15}
     assert sorted(run.gates["health"]["passed"]) == ["fit1", "fit2", "together"]
     assert warnings(run, "fit1") == {"bmc.event_log": "fan 3 lost, fit1"}
     assert warnings(run, "fit2") == {"bmc.answers": "its event log was not read: no answer within 30 s"}
