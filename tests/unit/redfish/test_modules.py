@@ -25,7 +25,7 @@ from ansible_collections.firstlight.cluster.plugins.modules import (
     bmc_triage,
 )
 
-from lab.bmc.places import SIMPLE_UPDATE
+from lab.bmc.places import SIMPLE_UPDATE, TEST_EVENT
 from lab.bmc.profiles import PROFILES
 from tests.unit.lab_bmc.world import MACHINE
 
@@ -219,6 +219,15 @@ def test_a_kind_of_boot_option_that_is_not_there_is_refused(bench: Bench, run: R
     result = run(bmc_boot, bench, order=["usb"])
     assert result["failed"] and "no boot option of kind usb; it has: Disk: NVMe 0 (disk)" in result["msg"]
     assert bench.written() == []
+
+
+def test_of_the_event_log_only_what_is_worth_telling_comes_back(bench: Bench, run: Run) -> None:
+    for severity in ("OK", "Critical", "OK"):
+        bench.bmc.ask("POST", TEST_EVENT, {"Message": f"this is {severity}", "Severity": severity})
+    result = run(bmc_event_log_info, bench)
+    assert (result["count"], len(result["findings"])) == (3, 1)
+    assert "this is OK" not in str(result), "a site keeps what this tells of every node in memory"
+    assert run(bmc_event_log_info, bench, mark=result["mark"])["count"] == 0
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ if node in SCENARIO["mute_bmc"]:
     answer(failed=True, msg="no answer within 30 s", failure={"kind": "Unreachable"})
 else:
     found = {"check": "bmc.event_log", "component": "event:1", "verdict": "warn", "summary": "fan 3 lost, " + node}
-    answer(entries=[], findings=[found], mark="newest-of-" + node, restarted=False)
+    answer(count=1, findings=[found], mark="newest-of-" + node, restarted=False)
 """,
     "bmc_password": """
 node = ARGUMENTS["address"].removeprefix("bmc-")
