@@ -177,6 +177,14 @@ def test_firmware_on_more_nodes_than_allowed_is_refused_with_the_plan(site: Site
     assert result.code == 2 and "Set bmc_restart to allow that" in result.text and site.written() == []
 
 
+def test_a_run_holds_its_nodes_for_as_long_as_all_batches_may_take(site: Site) -> None:
+    wanted = {"bmc_firmware": [{"component": "BIOS"}, {"component": "NIC"}], "bmc_firmware_concurrency": 1}
+    limits = {"bmc_restart_timeout": 100, "bmc_firmware_timeout": 1000}
+    result = site.run("--forks", "1", point="seconds", **wanted, **limits)
+    assert result.code == 0 and '"bmc_seconds": 4200.0' in result.text, result.text
+    assert '"bmc_seconds": 2100.0' in site.run(point="seconds", bmc_firmware_most=1, **wanted, **limits).text
+
+
 def test_a_bad_attribute_is_refused_by_its_key(site: Site) -> None:
     result = site.run("--limit", "node01", bmc_bios_attributes={"ProcCState": "Disabled"})
     assert result.code == 2 and "bios.attributes.ProcCState: this BIOS has no such attribute" in result.text

@@ -75,6 +75,9 @@ def test_firmware_that_is_due_on_too_many_costs_only_those(racks: Racks) -> None
     run = racks.run("provision", *limit, firmware_due=["fit2", "alone"])
     assert set_by(run, "bmc_firmware") == []
     assert (run.gates["bmc"]["passed"], run.gates["bmc"]["set_aside"]) == (["uncabled"], ["alone", "fit2"]), run.output
+    # A restart, and one component on the one node that may be updated: no other run takes the nodes meanwhile.
+    (hold,) = [call for call in run.told("ledger") if "lock_seconds" in call]
+    assert (sorted(hold["lock"]), hold["lock_seconds"]) == (["alone", "fit2", "uncabled"], 14400 + 1800 + 3600)
     (told,) = [item["summary"] for item in run.report["nodes"]["fit2"]["findings"] if item["check"] == "phase.task"]
     assert "Firmware is due on 2 nodes, more than bmc_firmware_most (1)" in told
 
