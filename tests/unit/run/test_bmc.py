@@ -97,7 +97,14 @@ def test_what_was_acknowledged_is_asked_for_no_more(racks: Racks) -> None:
     run = racks.run("bmc_acknowledge")
     assert run.status == 2 and "all nodes cannot be meant" in " ".join(run.output.split())
     assert racks.run("bmc_acknowledge", "--limit", "fit1", "--check").status == 0
-    assert racks.run("bmc_acknowledge", "--limit", "fit1").status == 0
+    # One that is silent, and one whose log-in nobody knows, keep no other from it.
+    run = racks.run("bmc_acknowledge", "--limit", "fit1,mute,together,later", mute_bmc=["mute"])
+    said = " ".join(run.output.split())
+    assert run.status == 2 and "no answer within 30 s" in said
+    assert "together: bmc_address, bmc_user, bmc_password: missing, so its event log was not read" in said
+    assert "later: bmc_address" not in said, "only planned"
+    marks = (racks.played.folder / "inventory/bmc_event_log_marks").read_text(encoding="utf-8")
+    assert marks.splitlines() == ["fit1 newest-of-fit1"]
     run = racks.run("health", "--limit", "fit1,fit2")
     assert {call["address"]: call["mark"] for call in run.told("bmc_event_log_info")} == {
         "bmc-fit1": "newest-of-fit1",
