@@ -218,6 +218,14 @@ def test_each_bmc_fails_for_itself_and_maas_is_told_of_no_password_that_does_not
     assert site.locks() == {}
 
 
+def test_where_maas_has_an_account_of_its_own_only_the_bmc_is_told(site: Site, racks: Racks) -> None:
+    run = rotate(racks, "--limit", "fit1,fit2", own_account=["fit2"], shared_account=["fit1"])
+    assert run.status == 0, run.output
+    assert set_by(run, "bmc_password") == ["fit1", "fit2"]
+    assert sorted(given(run)) == ["fit1"]
+    assert "another account, and was told no new password: fit2 (maas)" in " ".join(run.output.split())
+
+
 def test_a_node_without_a_new_password_ends_the_run_before_anything_changes(site: Site, racks: Racks) -> None:
     run = rotate(racks, "--limit", "fit1,uncabled")
     assert run.status == 2
