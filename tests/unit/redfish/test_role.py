@@ -173,6 +173,12 @@ def test_firmware_on_more_nodes_than_allowed_is_refused_with_the_plan(site: Site
     result = site.run(bmc_firmware=firmware, bmc_firmware_most=1, bmc_restart=True)
     assert result.code == 2 and "Firmware is due on 2 nodes, more than bmc_firmware_most (1)" in result.text
     assert "node01, node02" in result.text and site.written() == []
+    assert result.text.count('"__bmc_firmware_on": [') == 1, "counted once, not by each node"
+    # Nodes of several classes: the first has no firmware, which must not keep the others from being counted.
+    some = f"{{{{ {firmware} if inventory_hostname == 'node02' else [] }}}}"
+    mixed = site.run(bmc_firmware=some, bmc_firmware_most=0, bmc_restart=True)
+    assert mixed.code == 2 and "Firmware is due on 1 nodes, more than bmc_firmware_most (0)" in mixed.text
+    assert (mixed.recap["node01"]["failed"], mixed.recap["node02"]["failed"]) == ("0", "1") and site.written() == []
     result = site.run(bmc_firmware=firmware)
     assert result.code == 2 and "Set bmc_restart to allow that" in result.text and site.written() == []
 
