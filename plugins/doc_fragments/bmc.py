@@ -38,7 +38,8 @@ options:
     default: true
   request_timeout:
     description:
-      - Seconds after which one request is given up. Requests that only read are repeated a few times.
+      - Seconds after which one request is given up. Requests that only read are repeated a few times; a BMC that
+        does not answer at all is asked twice by modules that change nothing, and by all of them in check mode.
     type: float
     default: 30
 requirements:

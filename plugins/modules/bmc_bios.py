@@ -28,6 +28,13 @@ attributes:
     description: Shows the attributes that change, before and after.
     support: full
 options:
+  serial:
+    description:
+      - Serial number of the machine that is meant. Where the BMC tells another one, nothing is changed, and the module
+        fails.
+      - Without it whatever machine is behind O(address) is changed.
+    type: str
+    default: ""
   attributes:
     description:
       - Values by attribute name, as the BIOS or its menus call it. A suffix that a vendor appends may be left out.
@@ -86,6 +93,7 @@ failure:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.ansible_module import (
     CONNECTION,
+    SERIAL,
     connect,
     failing_cleanly,
     refuse,
@@ -103,6 +111,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **CONNECTION,
+            **SERIAL,
             "attributes": {"type": "dict", "required": True},
             "restart": {"type": "bool", "default": False},
             "timeout": {"type": "float", "default": 1800.0},
@@ -110,8 +119,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    with failing_cleanly(module), connect(params) as client:
-        service = discover(client)
+    with failing_cleanly(module), connect(params, reading=module.check_mode) as client:
+        service = discover(client, params["serial"])
         state = read_bios(client, service)
         todo = plan(params["attributes"], state.current, state.pending, state.registry)
         refuse(module, todo.refusals)

@@ -25,6 +25,13 @@ attributes:
     description: Shows boot order and override before and after.
     support: full
 options:
+  serial:
+    description:
+      - Serial number of the machine that is meant. Where the BMC tells another one, nothing is changed, and the module
+        fails.
+      - Without it whatever machine is behind O(address) is changed.
+    type: str
+    default: ""
   order:
     description:
       - Kinds of boot options that come first, in this order. All others stay behind them as they are.
@@ -68,6 +75,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.ansible_module import (
     CONNECTION,
+    SERIAL,
     connect,
     failing_cleanly,
 )
@@ -79,14 +87,15 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **CONNECTION,
+            **SERIAL,
             "order": {"type": "list", "elements": "str", "choices": ["pxe", "disk", "usb", "cd"], "default": []},
             "network_once": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     params = module.params
-    with failing_cleanly(module), connect(params) as client:
-        service = discover(client)
+    with failing_cleanly(module), connect(params, reading=module.check_mode) as client:
+        service = discover(client, params["serial"])
         current, options = read_boot(client, service)
         wanted = order(current, options, params["order"])
         missing = sorted(set(params["order"]) - {option.kind for option in options})

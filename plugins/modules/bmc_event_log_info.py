@@ -42,11 +42,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-entries:
-  description: The new entries, the oldest first.
+count:
+  description: How many entries are new.
   returned: success
-  type: list
-  elements: dict
+  type: int
 findings:
   description: Findings for M(firstlight.cluster.finding); one that passes where there is nothing to tell.
   returned: success
@@ -84,12 +83,13 @@ def main() -> None:
         argument_spec={**CONNECTION, "mark": {"type": "str", "default": ""}},
         supports_check_mode=True,
     )
-    with failing_cleanly(module), connect(module.params) as client:
-        found = news(read_log(client, discover(client)), module.params["mark"])
+    with failing_cleanly(module), connect(module.params, reading=True) as client:
+        mark = module.params["mark"]
+        found = news(read_log(client, discover(client), mark), mark)
     told = [asdict(entry) for entry in worth_telling(found.entries)]
     module.exit_json(
         changed=False,
-        entries=[asdict(entry) for entry in found.entries],
+        count=len(found.entries),
         findings=[finding.to_dict() for finding in event_log(told, len(found.entries))],
         mark=found.mark,
         restarted=found.restarted,

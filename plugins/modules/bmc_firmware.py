@@ -26,6 +26,13 @@ attributes:
     description: Shows the versions that change, before and after.
     support: full
 options:
+  serial:
+    description:
+      - Serial number of the machine that is meant. Where the BMC tells another one, nothing is changed, and the module
+        fails.
+      - Without it whatever machine is behind O(address) is changed.
+    type: str
+    default: ""
   firmware:
     description:
       - What the class wants, in the order in which to update.
@@ -94,6 +101,7 @@ failure:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.ansible_module import (
     CONNECTION,
+    SERIAL,
     connect,
     failing_cleanly,
     refuse,
@@ -107,6 +115,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **CONNECTION,
+            **SERIAL,
             "firmware": {
                 "type": "list",
                 "elements": "dict",
@@ -123,8 +132,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    with failing_cleanly(module), connect(params) as client:
-        service = discover(client)
+    with failing_cleanly(module), connect(params, reading=module.check_mode) as client:
+        service = discover(client, params["serial"])
         installed = read_inventory(client, service.root.body)
         found = compare(installed, params["firmware"], params["allow_downgrade"])
         refuse(module, found.refusals)

@@ -94,7 +94,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    with failing_cleanly(module), connect(params) as client:
+    with failing_cleanly(module), connect(params, reading=True) as client:
         service = discover(client)
         found = read_identity(client, service)
         order, options = read_boot(client, service)

@@ -104,12 +104,8 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.judge.boot impo
     POST_SECONDS,
     explain,
 )
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Retry
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.ansible_module import CONNECTION, connect
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.evidence import gather
-
-# That a BMC does not answer is a result here, and nobody wants to wait long for it.
-RETRY = Retry(attempts=2)
 
 
 def main() -> None:
@@ -128,7 +124,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     asked = module.params["address"]
-    evidence = gather(lambda: connect(module.params, retry=RETRY), module.params["boot_mac"]) if asked else {}
+    evidence = gather(lambda: connect(module.params, reading=True), module.params["boot_mac"]) if asked else {}
     evidence["limits"] = {key: module.params[key] for key in ("post_seconds", "clock_seconds")}
     for name, part in module.params["evidence"].items():
         known = evidence.get(name)

@@ -35,6 +35,11 @@ options:
         V(failed_deployment).
     type: dict
     default: {}
+  power_users:
+    description:
+      - Whether to ask also for RV(power_users), with one more request. For administrators.
+    type: bool
+    default: false
 seealso:
   - module: firstlight.cluster.maas_machine
 """
@@ -129,6 +134,11 @@ machines:
     serial:
       description: Serial number, empty if MAAS does not know it.
       type: str
+power_users:
+  description: By C(system_id) the account with which MAAS switches the machine; empty where it has none.
+  returned: when O(power_users=true)
+  type: dict
+  sample: {"hntcmx": "root"}
 region:
   description: The MAAS that answered.
   returned: success
@@ -158,6 +168,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.ansible_mo
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests import (
     list_machines,
+    power_parameters,
     version,
     whoami,
 )
@@ -165,7 +176,11 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.requests i
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={**CONNECTION, "filters": {"type": "dict", "default": {}}},
+        argument_spec={
+            **CONNECTION,
+            "filters": {"type": "dict", "default": {}},
+            "power_users": {"type": "bool", "default": False},
+        },
         supports_check_mode=True,
     )
     with failing_cleanly(module):
@@ -177,7 +192,12 @@ def main() -> None:
             "administrator": bool(user.get("is_superuser")),
         }
         machines = list_machines(client, module.params["filters"])
-    module.exit_json(changed=False, region=region, machines=[machine.as_vars() for machine in machines])
+        result = {"region": region, "machines": [machine.as_vars() for machine in machines]}
+        if module.params["power_users"]:
+            # Of the parameters nothing else: some are passwords.
+            known = power_parameters(client, [machine.system_id for machine in machines])
+            result["power_users"] = {name: str(each.get("power_user") or "") for name, each in known.items()}
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

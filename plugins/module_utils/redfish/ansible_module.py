@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
 
-from ..maas.client import Retry, TransportError
+from ..maas.client import TransportError
 from ..maas.transport import OpenUrl
 from .bios import Refusal
 from .client import Client, Credentials
@@ -26,15 +26,23 @@ CONNECTION: dict[str, dict[str, Any]] = {
     "request_timeout": {"type": "float", "default": 30.0},
 }
 
+SERIAL: dict[str, dict[str, Any]] = {"serial": {"type": "str", "default": ""}}  # of modules that change a machine
 
-def connect(params: dict[str, Any], password: str | None = None, *, retry: Retry | None = None) -> Client:
-    """The client for the options, or for another password of the same account; sends nothing. Raises RedfishError."""
+
+def connect(params: dict[str, Any], password: str | None = None, *, reading: bool = False) -> Client:
+    """The client for the options, or for another password of the same account; sends nothing. Raises RedfishError.
+
+    `reading` tells that nothing will be changed. Then nobody waits long for a BMC that is silent.
+    """
     try:
         transport = OpenUrl(validate_certs=params["validate_certs"], ca_file=params["ca_file"])
     except TransportError as error:
         raise RedfishError(f"{error}.", remedy="Correct the path, or leave the option out.") from error
     credentials = Credentials(params["user"], params["password"] if password is None else password)
-    return Client(params["address"], credentials, transport, timeout=params["request_timeout"], retry=retry)
+    attempts = 2 if reading else None
+    return Client(
+        params["address"], credentials, transport, timeout=params["request_timeout"], silent_attempts=attempts
+    )
 
 
 @contextlib.contextmanager

@@ -96,7 +96,8 @@ class Client:
     """One BMC, one account. Use it as a context manager: BMCs have few sessions, and each must be given back.
 
     A GET is repeated after any failure that may pass; a change only where it cannot have arrived, or where the BMC
-    said that it did nothing yet. An expired session is renewed once.
+    said that it did nothing yet. An expired session is renewed once. Where nothing answers, a request is sent
+    `silent_attempts` times at most, and never again after the time that `retry` leaves.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Client:
         *,
         timeout: float = 30.0,
         retry: Retry | None = None,
+        silent_attempts: int | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -118,6 +120,7 @@ class Client:
         self._transport = transport
         self._timeout = timeout
         self._retry = retry or Retry()
+        self._silent_attempts = self._retry.attempts if silent_attempts is None else silent_attempts
         self._token = ""
         self._session = ""
         self._basic = False
@@ -211,7 +214,7 @@ class Client:
         return Answer(answer.status, content, self._path(answer.headers.get("location", "")))
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None, etag: str = "") -> Response:
-        attempt, renewed = 0, False
+        attempt, renewed, begun = 0, False, self.clock()
         while True:
             attempt += 1
             try:
@@ -227,7 +230,9 @@ class Client:
                     raise
                 path += "/"
             except RedfishError as error:
-                if attempt >= self._retry.attempts or not _repeatable(error, method):
+                most = self._silent_attempts if isinstance(error, Unreachable) else self._retry.attempts
+                late = self.clock() - begun >= self._retry.within
+                if attempt >= most or late or not _repeatable(error, method):
                     raise
                 self.sleep(self._retry.pause(attempt, error.retry_after))
 

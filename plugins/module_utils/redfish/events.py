@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .client import Client, link
+from .errors import TimedOut
 from .identity import Service
 
 MOST_ENTRIES = 5000
+MOST_SECONDS = 90.0
 _SEVERITIES = {"critical": "Critical", "warning": "Warning", "ok": "OK"}
 
 
@@ -59,21 +61,50 @@ def entry(body: Mapping[str, Any]) -> Entry:
     )
 
 
-def read_log(client: Client, service: Service) -> list[Entry]:
-    """The entries of the machine's event log, at most MOST_ENTRIES; in the BMC's order.
+def read_log(client: Client, service: Service, mark: str = "") -> list[Entry]:
+    """The entries of the machine's event log, at most MOST_ENTRIES; in the BMC's order, or the newest first.
 
-    The log is found below the manager or the system: the one for SEL entries, else the first.
+    The log is found below the manager or the system: the one for SEL entries, else the first. Entries that a BMC lists
+    only as links are read one by one, no further back than to the one of `mark` where their numbers tell the order.
+    Raises TimedOut where that takes more than MOST_SECONDS.
     """
+    begun = client.clock()
     place = log_place(client, service)
     found: list[Entry] = []
+    links: list[str] = []
     for page in client.pages(place) if place else ():
         for member in page.get("Members") or ():
             if isinstance(member, Mapping):
                 # Some tell whole entries in the list, others only links to them.
-                found.append(entry(member if "Message" in member else client.get(link({"m": member}, "m")).body))
-            if len(found) >= MOST_ENTRIES:
-                return found
+                if "Message" in member:
+                    found.append(entry(member))
+                elif path := link({"m": member}, "m"):
+                    links.append(path)
+        if len(found) >= MOST_ENTRIES:
+            return found[:MOST_ENTRIES]
+        _in_time(client, begun, len(found))
+    numbered = all(_number(path).isdecimal() for path in links)
+    if numbered:
+        links.sort(key=lambda path: int(_number(path)), reverse=True)
+    for path in links[: MOST_ENTRIES - len(found)]:
+        found.append(entry(client.get(path).body))
+        if numbered and found[-1].digest == mark:
+            break
+        _in_time(client, begun, len(found))
     return found
+
+
+def _number(path: str) -> str:
+    number = path.rstrip("/").rpartition("/")[2]
+    return number if number.isascii() else ""
+
+
+def _in_time(client: Client, begun: float, read: int) -> None:
+    if client.clock() - begun > MOST_SECONDS:
+        raise TimedOut(
+            f"BMC {client.name}: after {MOST_SECONDS:.0f} s its event log was not read to the end ({read} entries).",
+            remedy="Clear the log at the BMC, which is long or slow to tell.",
+        )
 
 
 def log_place(client: Client, service: Service) -> str:

@@ -58,8 +58,11 @@ class Identity:
         return {**asdict(self), "nics": [asdict(nic) for nic in self.nics]}
 
 
-def discover(client: Client) -> Service:
-    """Find the system that can be switched on and off; raises InvalidResponse where there is not exactly one."""
+def discover(client: Client, serial: str = "") -> Service:
+    """Find the system that can be switched on and off.
+
+    Raises InvalidResponse where there is not exactly one, or where it is another machine than that with `serial`.
+    """
     root = client.get(ROOT)
     systems = [client.get(path) for path in client.members(link(root.body, "Systems") or f"{ROOT}Systems")]
     switchable = [system for system in systems if _reset(system.body)]
@@ -72,7 +75,18 @@ def discover(client: Client) -> Service:
     (system,) = switchable
     manager = link(system.body, "Links", "ManagedBy") or _first(client, link(root.body, "Managers"))
     chassis = link(system.body, "Links", "Chassis") or _first(client, link(root.body, "Chassis"))
-    return Service(root, system, client.get(manager) if manager else None, client.get(chassis) if chassis else None)
+    found = Service(root, system, client.get(manager) if manager else None, client.get(chassis) if chassis else None)
+    refuse_another(f"BMC {client.name}", _serial(system.body, found.chassis.body if found.chassis else {}), serial)
+    return found
+
+
+def refuse_another(where: str, found: str, wanted: str) -> None:
+    """Raise InvalidResponse where the machine with the serial `found` is not the wanted one; one not known is none."""
+    if wanted and found and found.lower() != wanted.lower():
+        raise InvalidResponse(
+            f"{where}: the machine behind this BMC has the serial {found}, wanted is {wanted}.",
+            remedy="Correct bmc_address or serial_number of the node in hosts.yml; two may be swapped.",
+        )
 
 
 def _first(client: Client, collection: str) -> str:
@@ -198,11 +212,7 @@ def enrolment(name: str, found: Identity, address: str, user: str, expected_seri
     The password, `power_pass` among the parameters, is not here: who enrols adds it.
     Raises InvalidResponse where the machine is not the expected one, or tells no MAC address.
     """
-    if expected_serial and found.serial and found.serial.lower() != expected_serial.lower():
-        raise InvalidResponse(
-            f"{name}: the machine behind this BMC has the serial {found.serial}, the roster says {expected_serial}.",
-            remedy="Correct bmc_address or serial_number of the node in hosts.yml; two may be swapped.",
-        )
+    refuse_another(name, found.serial, expected_serial)
     if not found.nics:
         raise InvalidResponse(
             f"{name}: the BMC tells no MAC address.",

@@ -99,6 +99,9 @@ def test_nodes_that_differ_are_drained_set_and_proved_and_no_other_is_touched(si
     run = firmware(site, racks, "-e", "firmware_nodes=fit1,fit2,alone", *TAKE, **due)
     assert run.status == 0, run.output
     assert (set_by(run, "bmc_bios"), set_by(run, "bmc_firmware")) == (["alone", "fit1"], ["alone"])
+    # Compared, or set: only where the machine is the node's own.
+    told = [*run.told("bmc_bios"), *run.told("bmc_firmware")]
+    assert all(call["serial"] == call["address"].replace("bmc-", "S-") for call in told)
     assert [(order["action"], order["nodes"]) for order in site.orders] == [
         ("drain", ["alone", "fit1"]),
         ("undrain", ["fit1"]),
@@ -116,7 +119,7 @@ def test_nodes_that_differ_are_drained_set_and_proved_and_no_other_is_touched(si
     again = firmware(site, racks, "-e", "firmware_nodes=fit1,fit2", *TAKE, **due)
     assert again.status == 0, again.output
     assert (len(site.orders), again.told("maas_machine"), again.told("maas_tag")) == (2, [], [])
-    assert "changed=1" not in again.output
+    assert "2 of 2 nodes are as their class says, and are left alone: fit1, fit2" in " ".join(again.output.split())
 
 
 def test_a_node_whose_bmc_fails_is_set_aside_and_not_proved(site: Site, racks: Racks) -> None:
@@ -136,6 +139,12 @@ def test_a_node_whose_bmc_fails_is_set_aside_and_not_proved(site: Site, racks: R
     assert run.gates["bmc"]["set_aside"] == ["fit2"], run.output
     assert site.states() == {"fit1": "in_service", "fit2": "set_aside"}
     assert told_to_maas(run) == [("deployed", ["fit1"])]
+    # Again, when somebody has mended the BMC and set all by hand: nothing is due, and it is still to be proved.
+    again = firmware(site, racks, "--limit", "fit1,fit2")
+    assert again.status == 0, again.output
+    assert "1 of 2 nodes are as their class says, and are left alone: fit1" in " ".join(again.output.split())
+    assert site.states() == {"fit1": "in_service", "fit2": "in_service"}
+    assert again.report["nodes"].keys() == {"fit2"}
 
 
 @pytest.mark.long
@@ -207,6 +216,14 @@ def test_each_bmc_fails_for_itself_and_maas_is_told_of_no_password_that_does_not
     assert set_by(run, "bmc_password") == ["fit1", "fit2", "sick"], "MAAS would not take it, so the BMC keeps it"
     assert sorted(given(run)) == ["fit1", "fit2"]
     assert site.locks() == {}
+
+
+def test_where_maas_has_an_account_of_its_own_only_the_bmc_is_told(site: Site, racks: Racks) -> None:
+    run = rotate(racks, "--limit", "fit1,fit2", own_account=["fit2"], shared_account=["fit1"])
+    assert run.status == 0, run.output
+    assert set_by(run, "bmc_password") == ["fit1", "fit2"]
+    assert sorted(given(run)) == ["fit1"]
+    assert "another account, and was told no new password: fit2 (maas)" in " ".join(run.output.split())
 
 
 def test_a_node_without_a_new_password_ends_the_run_before_anything_changes(site: Site, racks: Racks) -> None:

@@ -233,6 +233,15 @@ def test_info_lists_what_passes_the_filters_and_whose_key_it_is(run: Run) -> Non
     assert result["machines"][0]["serial"] == "S1"
 
 
+def test_info_tells_with_which_account_maas_switches_and_no_password(run: Run) -> None:
+    log_in = {"power_user": "root", "power_pass": "bmc-Passw0rd"}
+    maas = FakeMaas(Box("a", "n1", power_parameters=log_in), Box("b", "n2"))
+    result = run(maas_machine_info, maas, power_users=True)
+    assert result["power_users"] == {"a": "root", "b": ""} and "bmc-Passw0rd" not in json.dumps(result)
+    assert "power_users" not in run(maas_machine_info, maas)
+    assert maas.counts["machines/?op=power_parameters"] == 1
+
+
 def test_info_says_what_is_wrong_with_a_filter(run: Run) -> None:
     maas = FakeMaas()
     refused = text(400, '{"nosuch": ["No such constraint."]}')

@@ -33,12 +33,13 @@ class Bench:
         self.requests: list[Request] = []
         self.before: Callable[[Request], Response | None] = lambda request: None
 
-    def client(self, password: str = PASSWORD, user: str = "admin") -> Client:
+    def client(self, password: str = PASSWORD, user: str = "admin", silent_attempts: int | None = None) -> Client:
         return Client(
             "198.18.7.121",
             Credentials(user, password),
             self.carry,
-            retry=Retry(attempts=3, first_pause=1.0),
+            retry=Retry(attempts=3, first_pause=1.0, within=100.0),
+            silent_attempts=silent_attempts,
             sleep=self.wait,
             clock=lambda: self.bmc.now,
         )

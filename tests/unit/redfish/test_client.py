@@ -75,6 +75,17 @@ def test_reading_is_repeated_where_it_may_help(bench: Bench, trouble: Exception,
     assert len(bench.requests) == times
 
 
+def test_a_bmc_that_lets_requests_hang_is_given_up_in_time(bench: Bench) -> None:
+    def hang(request: Request) -> Response | None:
+        bench.wait(60)
+        raise broken(text="timed out")
+
+    bench.before = hang
+    with pytest.raises(errors.Unreachable), bench.client():
+        pass
+    assert len(bench.requests) == 2, "a third time would be later than `within`"
+
+
 @pytest.mark.parametrize(
     ("first", "times"),
     [

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Request, Response
@@ -17,6 +19,8 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.boot im
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.client import Answer, Resource
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.events import (
     Entry,
+    News,
+    log_place,
     news,
     read_log,
     worth_telling,
@@ -119,7 +123,7 @@ def test_nics_are_those_with_an_ethernet_address_each_once() -> None:
 
 
 def test_another_machine_and_one_without_macs_are_refused() -> None:
-    with pytest.raises(errors.InvalidResponse, match="has the serial S2, the roster says S1"):
+    with pytest.raises(errors.InvalidResponse, match="has the serial S2, wanted is S1"):
         enrolment("node01", made({"SerialNumber": "S2"}), "a", "u", "S1")
     with pytest.raises(errors.InvalidResponse, match="tells no MAC address"):
         enrolment("node01", made({"SerialNumber": "s1"}), "a", "u", "S1")
@@ -228,6 +232,52 @@ def test_the_log_is_read_whole_and_in_order(tmp_path: Path, profile: str) -> Non
     with bench.client() as client:
         entries = read_log(client, discover(client))
     assert [entry.message for entry in news(entries, "").entries] == [f"event {number}" for number in range(1, 13)]
+
+
+class Links:
+    """A log that is listed as links only, the oldest first; each reading of one takes `seconds`."""
+
+    def __init__(self, bench: Bench, names: Sequence[str], seconds: float = 0.0) -> None:
+        self.bench = bench
+        self.read: list[str] = []
+        with bench.client() as client:
+            place = log_place(client, discover(client))
+        members = [{"@odata.id": f"{place}/{name}"} for name in names]
+
+        def tell(request: Request) -> Response | None:
+            path, _, name = urlsplit(request.url).path.rpartition("/")
+            if urlsplit(request.url).path == place:
+                return answer(200, {"Members": members})
+            if path != place:
+                return None
+            self.read.append(name)
+            bench.wait(seconds)
+            return answer(200, {"Id": name, "Created": name, "Message": f"event {name}", "Severity": "Critical"})
+
+        bench.before = tell
+
+    def news(self, mark: str = "") -> News:
+        self.read.clear()
+        with self.bench.client() as client:
+            return news(read_log(client, discover(client), mark), mark)
+
+
+def test_entries_that_are_only_linked_are_read_back_to_the_mark(bench: Bench) -> None:
+    first = Links(bench, ["8", "9", "10"]).news()
+    assert [each.id for each in first.entries] == ["8", "9", "10"]
+    later = Links(bench, ["8", "9", "10", "11", "12"])
+    assert [each.id for each in later.news(first.mark).entries] == ["11", "12"]
+    assert later.read == ["12", "11", "10"], "each is a request of its own"
+    unnumbered = Links(bench, ["a", "b", "c"])
+    mark = unnumbered.news().mark
+    assert unnumbered.news(mark).entries == () and unnumbered.read == ["a", "b", "c"], "nothing tells the order before"
+
+
+def test_a_log_that_takes_too_long_is_told_instead_of_waited_for(bench: Bench) -> None:
+    links = Links(bench, [str(number) for number in range(1, 5001)], seconds=4.0)
+    with pytest.raises(errors.TimedOut, match=r"after 90 s its event log was not read to the end \(23 entries\)"):
+        links.news()
+    assert len(links.read) == 23
 
 
 def entries(*numbers: int) -> list[Entry]:

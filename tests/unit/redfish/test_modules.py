@@ -16,9 +16,16 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Request, Response
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish import ansible_module
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.evidence import gather
-from ansible_collections.firstlight.cluster.plugins.modules import bmc_boot, bmc_firmware, bmc_info, bmc_triage
+from ansible_collections.firstlight.cluster.plugins.modules import (
+    bmc_bios,
+    bmc_boot,
+    bmc_event_log_info,
+    bmc_firmware,
+    bmc_info,
+    bmc_triage,
+)
 
-from lab.bmc.places import SIMPLE_UPDATE
+from lab.bmc.places import SIMPLE_UPDATE, TEST_EVENT
 from lab.bmc.profiles import PROFILES
 from tests.unit.lab_bmc.world import MACHINE
 
@@ -35,7 +42,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
         monkeypatch.setattr(
             ansible_module,
             "connect",
-            lambda params, password=None, retry=None: bench.client(password or params["password"], params["user"]),
+            lambda params, password=None, reading=False: bench.client(
+                password or params["password"], params["user"], silent_attempts=2 if reading else None
+            ),
         )
         monkeypatch.setattr(module, "connect", ansible_module.connect)
         given = {"address": "198.18.7.121", "user": "admin", "password": PASSWORD, **options}
@@ -210,3 +219,56 @@ def test_a_kind_of_boot_option_that_is_not_there_is_refused(bench: Bench, run: R
     result = run(bmc_boot, bench, order=["usb"])
     assert result["failed"] and "no boot option of kind usb; it has: Disk: NVMe 0 (disk)" in result["msg"]
     assert bench.written() == []
+
+
+def test_of_the_event_log_only_what_is_worth_telling_comes_back(bench: Bench, run: Run) -> None:
+    for severity in ("OK", "Critical", "OK"):
+        bench.bmc.ask("POST", TEST_EVENT, {"Message": f"this is {severity}", "Severity": severity})
+    result = run(bmc_event_log_info, bench)
+    assert (result["count"], len(result["findings"])) == (3, 1)
+    assert "this is OK" not in str(result), "a site keeps what this tells of every node in memory"
+    assert run(bmc_event_log_info, bench, mark=result["mark"])["count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        (bmc_bios, {"attributes": {"SysProfile": "Custom"}, "restart": True}),
+        (bmc_boot, {"order": ["pxe", "disk"]}),
+        (bmc_firmware, {"firmware": UPDATE}),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False])
+def test_another_nodes_machine_is_neither_changed_nor_restarted(
+    bench: Bench, run: Run, module: ModuleType, options: dict[str, Any], check: bool
+) -> None:
+    result = run(module, bench, check=check, serial="OTHER", **options)
+    assert result["failed"] and f"has the serial {MACHINE.serial}, wanted is OTHER" in result["msg"]
+    assert "Correct bmc_address" in result["msg"] and bench.written() == []
+    assert "failed" not in run(module, bench, check=True, serial=MACHINE.serial.lower(), **options)
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "check", "times"),
+    [
+        (bmc_info, {"name": "node01"}, False, 2),
+        (bmc_event_log_info, {}, False, 2),
+        (bmc_boot, {"order": ["pxe"]}, True, 2),
+        (bmc_bios, {"attributes": {}}, True, 2),
+        (bmc_firmware, {"firmware": UPDATE}, True, 2),
+        (bmc_boot, {"order": ["pxe"]}, False, 3),
+    ],
+)
+def test_who_only_reads_asks_a_silent_bmc_twice_and_a_busy_one_as_often_as_any(
+    bench: Bench, run: Run, module: ModuleType, options: dict[str, Any], check: bool, times: int
+) -> None:
+    def silent(request: Request) -> Response | None:
+        raise broken()
+
+    bench.before = silent
+    result = run(module, bench, check=check, **options)
+    assert (result["failure"]["kind"], len(bench.requests)) == ("Unreachable", times)
+    bench.requests.clear()
+    bench.before = lambda request: answer(503)
+    assert run(module, bench, check=check, **options)["failure"]["kind"] == "Unavailable"
+    assert len(bench.requests) == 3

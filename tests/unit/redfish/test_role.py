@@ -160,13 +160,35 @@ def test_a_node_in_service_is_refused_before_anything_is_sent(site: Site) -> Non
     assert site.written() == []
 
 
+def test_another_nodes_machine_is_refused_before_anything_is_set(site: Site) -> None:
+    wanted = {"bmc_serial": "OTHER", "bmc_boot_order": ["pxe"], "bmc_bios_attributes": BIOS, "bmc_restart": True}
+    for point in ("due", "main"):
+        result = site.run("--limit", "node01", point=point, **wanted)
+        assert result.code == 2 and f"has the serial {MACHINE.serial}, wanted is OTHER" in result.text
+    assert site.written() == []
+
+
 def test_firmware_on_more_nodes_than_allowed_is_refused_with_the_plan(site: Site) -> None:
     firmware = [{"component": "BIOS", "version": "2.0", "image_uri": "http://mirror/bios"}]
     result = site.run(bmc_firmware=firmware, bmc_firmware_most=1, bmc_restart=True)
     assert result.code == 2 and "Firmware is due on 2 nodes, more than bmc_firmware_most (1)" in result.text
     assert "node01, node02" in result.text and site.written() == []
+    assert result.text.count('"__bmc_firmware_on": [') == 1, "counted once, not by each node"
+    # Nodes of several classes: the first has no firmware, which must not keep the others from being counted.
+    some = f"{{{{ {firmware} if inventory_hostname == 'node02' else [] }}}}"
+    mixed = site.run(bmc_firmware=some, bmc_firmware_most=0, bmc_restart=True)
+    assert mixed.code == 2 and "Firmware is due on 1 nodes, more than bmc_firmware_most (0)" in mixed.text
+    assert (mixed.recap["node01"]["failed"], mixed.recap["node02"]["failed"]) == ("0", "1") and site.written() == []
     result = site.run(bmc_firmware=firmware)
     assert result.code == 2 and "Set bmc_restart to allow that" in result.text and site.written() == []
+
+
+def test_a_run_holds_its_nodes_for_as_long_as_all_batches_may_take(site: Site) -> None:
+    wanted = {"bmc_firmware": [{"component": "BIOS"}, {"component": "NIC"}], "bmc_firmware_concurrency": 1}
+    limits = {"bmc_restart_timeout": 100, "bmc_firmware_timeout": 1000}
+    result = site.run("--forks", "1", point="seconds", **wanted, **limits)
+    assert result.code == 0 and '"bmc_seconds": 4200.0' in result.text, result.text
+    assert '"bmc_seconds": 2100.0' in site.run(point="seconds", bmc_firmware_most=1, **wanted, **limits).text
 
 
 def test_a_bad_attribute_is_refused_by_its_key(site: Site) -> None:
@@ -182,7 +204,7 @@ def test_enrolment_hands_over_what_maas_needs(site: Site) -> None:
     assert machine["mac_addresses"] == [MACHINE.mac] and machine["power_type"] == "redfish"
     assert machine["power_parameters"]["power_pass"] == PASSWORD
     wrong = site.run("--limit", "node01", point="enrol", bmc_serial="OTHER")
-    assert wrong.code == 2 and f"has the serial {MACHINE.serial}, the roster says OTHER" in wrong.text
+    assert wrong.code == 2 and f"has the serial {MACHINE.serial}, wanted is OTHER" in wrong.text
 
 
 def test_a_password_is_changed_once(site: Site) -> None:

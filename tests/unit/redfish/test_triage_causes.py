@@ -26,7 +26,6 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.evidence import read_evidence
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.ansible_module import connect
 from ansible_collections.firstlight.cluster.plugins.module_utils.redfish.evidence import gather
-from ansible_collections.firstlight.cluster.plugins.modules import bmc_triage
 
 from lab import faults, machines, network
 from lab.bmc import faults as below
@@ -157,7 +156,7 @@ class Rack:
                     "validate_certs": True,
                     "request_timeout": 5,
                 },
-                retry=bmc_triage.RETRY,
+                reading=True,
             ),
             known.pop("boot_mac", ""),
         )

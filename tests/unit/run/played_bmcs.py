@@ -36,7 +36,7 @@ if node in SCENARIO["mute_bmc"]:
     answer(failed=True, msg="no answer within 30 s", failure={"kind": "Unreachable"})
 else:
     found = {"check": "bmc.event_log", "component": "event:1", "verdict": "warn", "summary": "fan 3 lost, " + node}
-    answer(entries=[], findings=[found], mark="newest-of-" + node, restarted=False)
+    answer(count=1, findings=[found], mark="newest-of-" + node, restarted=False)
 """,
     "bmc_password": """
 node = ARGUMENTS["address"].removeprefix("bmc-")
@@ -50,6 +50,10 @@ else:
         kept.parent.mkdir(exist_ok=True)
         kept.touch()
     answer(changed=changed)
+""",
+    "maas_machine_info": """
+answer(machines=[], power_users={"id-" + name: "maas" for name in SCENARIO["own_account"]}
+       | {"id-" + name: "root" for name in SCENARIO["shared_account"]})
 """,
     "maas_machine": """
 ARGUMENTS["check"] = ARGUMENTS["_ansible_check_mode"]
@@ -73,6 +77,8 @@ SCENARIO: dict[str, Any] = {
     "foreign": [],
     "undeployed": [],
     "deployed": [],
+    "own_account": [],
+    "shared_account": [],
     "status": {},
 }
 OLD, NEW = "old-pass-of-the-BMCs", "new-pass-of-the-BMCs"
@@ -111,7 +117,8 @@ class Racks:
         shutil.rmtree(self.played.folder / "bmcs", ignore_errors=True)
 
     def run(self, playbook: str, *arguments: str, **scenario: Any) -> Run:
-        return self.played.run(playbook, arguments=arguments, **{**SCENARIO, "deployed": self.deployed, **scenario})
+        common = {**SCENARIO, "deployed": self.deployed, "shared_account": self.deployed}
+        return self.played.run(playbook, arguments=arguments, **{**common, **scenario})
 
 
 def set_by(run: Run, module: str, check: bool = False) -> list[str]:

@@ -75,6 +75,9 @@ def test_firmware_that_is_due_on_too_many_costs_only_those(racks: Racks) -> None
     run = racks.run("provision", *limit, firmware_due=["fit2", "alone"])
     assert set_by(run, "bmc_firmware") == []
     assert (run.gates["bmc"]["passed"], run.gates["bmc"]["set_aside"]) == (["uncabled"], ["alone", "fit2"]), run.output
+    # A restart, and one component on the one node that may be updated: no other run takes the nodes meanwhile.
+    (hold,) = [call for call in run.told("ledger") if "lock_seconds" in call]
+    assert (sorted(hold["lock"]), hold["lock_seconds"]) == (["alone", "fit2", "uncabled"], 14400 + 1800 + 3600)
     (told,) = [item["summary"] for item in run.report["nodes"]["fit2"]["findings"] if item["check"] == "phase.task"]
     assert "Firmware is due on 2 nodes, more than bmc_firmware_most (1)" in told
 
@@ -83,6 +86,7 @@ def test_health_tells_the_event_log_and_sets_nobody_aside_for_it(racks: Racks) -
     run = racks.run("health", "--limit", "fit1,fit2,together", mute_bmc=["fit2"])
     assert run.status == 0, run.output
     assert sorted(call["address"] for call in run.told("bmc_event_log_info")) == ["bmc-fit1", "bmc-fit2"]
+    assert {call["request_timeout"] for call in run.told("bmc_event_log_info")} == {15}
     assert sorted(run.gates["health"]["passed"]) == ["fit1", "fit2", "together"]
     assert warnings(run, "fit1") == {"bmc.event_log": "fan 3 lost, fit1"}
     assert warnings(run, "fit2") == {"bmc.answers": "its event log was not read: no answer within 30 s"}
@@ -93,7 +97,14 @@ def test_what_was_acknowledged_is_asked_for_no_more(racks: Racks) -> None:
     run = racks.run("bmc_acknowledge")
     assert run.status == 2 and "all nodes cannot be meant" in " ".join(run.output.split())
     assert racks.run("bmc_acknowledge", "--limit", "fit1", "--check").status == 0
-    assert racks.run("bmc_acknowledge", "--limit", "fit1").status == 0
+    # One that is silent, and one whose log-in nobody knows, keep no other from it.
+    run = racks.run("bmc_acknowledge", "--limit", "fit1,mute,together,later", mute_bmc=["mute"])
+    said = " ".join(run.output.split())
+    assert run.status == 2 and "no answer within 30 s" in said
+    assert "together: bmc_address, bmc_user, bmc_password: missing, so its event log was not read" in said
+    assert "later: bmc_address" not in said, "only planned"
+    marks = (racks.played.folder / "inventory/bmc_event_log_marks").read_text(encoding="utf-8")
+    assert marks.splitlines() == ["fit1 newest-of-fit1"]
     run = racks.run("health", "--limit", "fit1,fit2")
     assert {call["address"]: call["mark"] for call in run.told("bmc_event_log_info")} == {
         "bmc-fit1": "newest-of-fit1",
