@@ -49,7 +49,7 @@ MUTANTS = [
         "cap",
         "bmc/tasks/cap.yml",
         "the number of nodes is not capped",
-        "that: __due | length <= bmc_firmware_most | int",
+        "that: __bmc_firmware_on | length <= bmc_firmware_most | int",
         "that: true",
     ),
     _beside(
