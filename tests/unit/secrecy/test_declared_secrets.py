@@ -41,7 +41,7 @@ HARMLESS_VARIABLES = {
     "maas_config_ssh_keys": "public keys",
 }
 # What of a secret's result may be shown.
-HARMLESS_USE = re.compile(r"\.checksum\b| is (not )?(changed|skipped|defined|succeeded|failed)\b")
+HARMLESS_USE = re.compile(r"\.(checksum|rc)\b| is (not )?(changed|skipped|defined|succeeded|failed)\b")
 ASKED_ONLY = re.compile(r"\bif \w+ else\b")
 
 
