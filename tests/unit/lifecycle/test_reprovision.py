@@ -78,6 +78,8 @@ def furnished(played: Played) -> Site:
     refuse = {"name": "Refuse", "ansible.builtin.assert": {"that": "inventory_hostname != 'sick'"}}
     (collection / "roles/bmc/tasks/enrol.yml").write_text(yaml.safe_dump(READ_BMC), encoding="utf-8")
     (collection / "roles/bmc/tasks/main.yml").write_text(yaml.safe_dump([told, refuse]), encoding="utf-8")
+    seconds = {"name": "Say how long", "ansible.builtin.set_fact": {"bmc_seconds": 60}}
+    (collection / "roles/bmc/tasks/seconds.yml").write_text(yaml.safe_dump([seconds]), encoding="utf-8")
     return site
 
 
