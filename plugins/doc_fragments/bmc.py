@@ -47,3 +47,15 @@ requirements:
 notes:
   - The module runs where the BMC can be reached, so usually with C(delegate_to) on the controller or a head node.
 """
+
+    # Of modules that change a machine.
+    SERIAL = r"""
+options:
+  serial:
+    description:
+      - Serial number of the machine that is meant. Where the BMC tells another one, nothing is changed, and the module
+        fails.
+      - Without it whatever machine is behind O(address) is changed.
+    type: str
+    default: ""
+"""

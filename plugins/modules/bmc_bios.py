@@ -20,6 +20,7 @@ description:
     are read back.
 extends_documentation_fragment:
   - firstlight.cluster.bmc
+  - firstlight.cluster.bmc.serial
 attributes:
   check_mode:
     description: Sends no change, and says what would be set.
@@ -28,13 +29,6 @@ attributes:
     description: Shows the attributes that change, before and after.
     support: full
 options:
-  serial:
-    description:
-      - Serial number of the machine that is meant. Where the BMC tells another one, nothing is changed, and the module
-        fails.
-      - Without it whatever machine is behind O(address) is changed.
-    type: str
-    default: ""
   attributes:
     description:
       - Values by attribute name, as the BIOS or its menus call it. A suffix that a vendor appends may be left out.

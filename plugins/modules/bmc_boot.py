@@ -17,6 +17,7 @@ description:
     check and diff mode.
 extends_documentation_fragment:
   - firstlight.cluster.bmc
+  - firstlight.cluster.bmc.serial
 attributes:
   check_mode:
     description: Sends no change.
@@ -25,13 +26,6 @@ attributes:
     description: Shows boot order and override before and after.
     support: full
 options:
-  serial:
-    description:
-      - Serial number of the machine that is meant. Where the BMC tells another one, nothing is changed, and the module
-        fails.
-      - Without it whatever machine is behind O(address) is changed.
-    type: str
-    default: ""
   order:
     description:
       - Kinds of boot options that come first, in this order. All others stay behind them as they are.

@@ -18,6 +18,7 @@ description:
   - A BMC that restarts because it updates itself is waited for.
 extends_documentation_fragment:
   - firstlight.cluster.bmc
+  - firstlight.cluster.bmc.serial
 attributes:
   check_mode:
     description: Starts no update.
@@ -26,13 +27,6 @@ attributes:
     description: Shows the versions that change, before and after.
     support: full
 options:
-  serial:
-    description:
-      - Serial number of the machine that is meant. Where the BMC tells another one, nothing is changed, and the module
-        fails.
-      - Without it whatever machine is behind O(address) is changed.
-    type: str
-    default: ""
   firmware:
     description:
       - What the class wants, in the order in which to update.

@@ -92,8 +92,9 @@ def documented(name: str) -> dict[str, str]:
     for fragment in document.get("extends_documentation_fragment", []):
         _, own, fragment_name = fragment.rpartition("firstlight.cluster.")
         if own:
-            shared = PLUGINS["doc_fragments", fragment_name].ModuleDocFragment
-            options |= yaml.safe_load(shared.DOCUMENTATION)["options"]
+            file, _, part = fragment_name.partition(".")
+            shared = getattr(PLUGINS["doc_fragments", file].ModuleDocFragment, part.upper() or "DOCUMENTATION")
+            options |= yaml.safe_load(shared)["options"]
     found = flat(options, "suboptions", name)
     return {option: " ".join(" ".join(told["description"]).split()) for option, told in found}
 
