@@ -292,6 +292,14 @@ def test_a_machine_that_is_another_nodes_keeps_its_disks(
     assert machines(run, "released") == ([["fit2"]] if aside == ["fit1"] else [])
 
 
+@pytest.mark.long
+def test_a_machine_whose_bmc_tells_no_serial_goes_on_with_a_warning(site: Site) -> None:
+    run = reprovision(site, "--limit", "fit1", *LOG_IN, "-e", json.dumps({"told": {"fit1": ""}}))
+    told = findings(run.report, "fit1")["repair.identity"]
+    assert (told["verdict"], told["summary"]) == ("warn", "its BMC answers, and tells no serial")
+    assert machines(run, "released") == [["fit1"]]
+
+
 def test_a_machine_whose_bmc_cannot_be_read_keeps_its_disks(site: Site) -> None:
     run = reprovision(site, "-e", "repaired=fit1,alone", *LOG_IN, "-e", "bmc_silent=alone")
     assert run.gates["identify"]["set_aside"] == ["alone"], run.output
