@@ -3,6 +3,7 @@
 # what failed. All of it is in artifacts/molecule/ROLE.log.
 set -euo pipefail
 role=$1 log=artifacts/molecule/$1.log
+mkdir -p artifacts/molecule
 if LAB_NAME=m-${role//_/-} molecule test -s "$role" >"$log" 2>&1; then
   echo "test-roles: $role passed in $SECONDS s"
 else

@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from lab.site import Lab
 from tests.e2e import host
 from tests.e2e.session import ROOT, LabSession
 
@@ -23,7 +24,7 @@ NAME = "e2e"
 
 @pytest.fixture(scope="session")
 def host_before() -> dict[str, Any]:
-    return host.snapshot()
+    return host.snapshot(Lab(NAME, ROOT))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from lab.site import MARKER_VARIABLE, Lab
+
 # What the kernel changes by itself, and what exists per network interface or process.
 VOLATILE = re.compile(
     r"fs/(dentry-state|file-nr|inode-nr|inode-state|aio-nr|binfmt_misc/.*|quota/.*)"
@@ -35,8 +37,13 @@ def sysctls() -> dict[str, str]:
     return values
 
 
-def snapshot() -> dict[str, object]:
-    """What a lab must leave as it was; `clock` is the offset of the wall clock from the monotonic one."""
+def snapshot(lab: Lab) -> dict[str, object]:
+    """What `lab` must leave as it was; `clock` is the offset of the wall clock from the monotonic one.
+
+    What bears the name of another lab is left out: it comes and goes beside this one.
+    """
+    links = re.findall(r"^\d+: ([^:@]+)", _output(["ip", "-o", "link"]), re.MULTILINE)
+    mounts = [line.split()[1] for line in _text("/proc/self/mounts").splitlines()]
     return {
         "sysctl": sysctls(),
         "swap": Path("/proc/swaps").read_text(encoding="utf-8"),
@@ -45,22 +52,29 @@ def snapshot() -> dict[str, object]:
         "clock": time.time() - time.monotonic(),
         "etc": {name: _text(f"/etc/{name}") for name in ("hosts", "resolv.conf", "fstab", "hostname", "passwd")},
         "firewall": _output(["iptables-save"]),
-        "links": sorted(re.findall(r"^\d+: ([^:@]+)", _output(["ip", "-o", "link"]), re.MULTILINE)),
-        "namespaces": sorted(_output(["ip", "netns", "list"]).splitlines()),
-        "mounts": sorted(line.split()[1] for line in _text("/proc/self/mounts").splitlines()),
-        "runtime": sorted(path.name for path in Path("/run").glob("firstlight*")),
+        "links": without_other_labs(lab, links),
+        "namespaces": without_other_labs(lab, _output(["ip", "netns", "list"]).splitlines()),
+        "mounts": without_other_labs(lab, mounts),
+        "runtime": without_other_labs(lab, [path.name for path in Path("/run").glob("firstlight*")]),
     }
 
 
-def processes(name: str) -> list[str]:
-    """Ids of the processes on the host that carry the mark of the lab `name`."""
+def without_other_labs(lab: Lab, names: list[str]) -> list[str]:
+    """The names that no lab but `lab` gave, by its tag or by its directory in a clone."""
+    given = re.compile(rf"(?:\bfl|firstlight-)(?!{lab.tag})[0-9a-f]{{6}}|/\.lab/(?!{lab.name}/)[^/]+/")
+    return sorted(name for name in names if not given.search(name))
+
+
+def processes(lab: Lab) -> list[str]:
+    """Ids of the processes on the host that carry the mark of `lab`."""
+    mark = f"{MARKER_VARIABLE}={lab.marker}".encode()
     found = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         try:
             content = environ.read_bytes().split(b"\0")
         except OSError:
             continue
-        if any(item.startswith(b"FIRSTLIGHT_LAB=") and item.endswith(f":{name}".encode()) for item in content):
+        if mark in content:
             found.append(environ.parent.name)
     return found
 

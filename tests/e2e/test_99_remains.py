@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.site import Lab
 from tests.e2e import host
 from tests.e2e.conftest import NAME
-from tests.e2e.session import LabSession
+from tests.e2e.session import ROOT, LabSession
+
+LAB = Lab(NAME, ROOT)
 
 
 def test_a_second_up_says_that_the_lab_is_up(lab: LabSession) -> None:
@@ -20,15 +23,15 @@ def test_a_second_up_says_that_the_lab_is_up(lab: LabSession) -> None:
 
 
 def test_the_host_is_unchanged_while_the_lab_runs(lab: LabSession, host_before: dict[str, Any]) -> None:
-    now = host.snapshot()
+    now = host.snapshot(LAB)
     for part in ("sysctl", "swap", "modules", "md", "etc", "firewall"):
         assert now[part] == host_before[part], part
     assert abs(now["clock"] - host_before["clock"]) < 1.0
 
 
 def test_down_leaves_nothing(lab: LabSession, host_before: dict[str, Any]) -> None:
-    assert host.processes(NAME)
+    assert host.processes(LAB)
     lab.lab("down")
-    assert host.processes(NAME) == []
-    now = host.snapshot()
+    assert host.processes(LAB) == []
+    now = host.snapshot(LAB)
     assert {part for part in host_before if part != "clock" and now[part] != host_before[part]} == set()
