@@ -218,7 +218,7 @@ class CallbackModule(CallbackBase):
         self._display.display(f"\n{self._playbook}: {told or 'no node'} of {summary['total']}{mode}")
         for line in reasons(report):
             self._display.display(f"  {line}")
-        if self._held and not checking:
+        if self._held:
             self._display.display(
                 f"  {_few(sorted(self._held))}: the run ended before it gave them back. From here any run may take "
                 "them; from another controller when the lock expires."
@@ -283,7 +283,7 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_ok(self, result: t.Any) -> None:
         self._note(result)
-        if result.task.action in LEDGER_ACTIONS:
+        if result.task.action in LEDGER_ACTIONS and not result.task_fields["check_mode"]:
             self._held |= {lock["node"] for lock in result.result.get("locks") or ()}
             self._held -= set(result.result.get("unlocked") or ())
         if result.task.action not in GATE_ACTIONS or not self._phases:

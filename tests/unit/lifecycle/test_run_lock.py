@@ -78,6 +78,7 @@ def test_health_holds_nothing_leaves_the_held_alone_and_records_parts(site: Site
     assert (run.gates["health"]["passed"], run.gates["health"]["set_aside"]) == (["fit1"], ["mute"])
     assert site.states() == {"mute": "set_aside"}
     assert site.locks() == {"sick": OTHER}
+    assert "gave them back" not in run.output
     with site.open() as ledger:
         exported = ledger.export()
     assert {row["run"]: row["playbook"] for row in exported["runs"]}[run.report["run"]] == "site"
