@@ -11,6 +11,7 @@ description:
   - Opens a directory for the run's findings below the artifacts directory before any worker starts.
   - Shows, for every phase, how many nodes are done, set aside and left, and the time it took.
     On a terminal one line is kept up to date; elsewhere one plain line is printed at the end of a phase.
+  - Shows what C(ansible.builtin.debug) tells, also where results that changed nothing are hidden.
   - Writes C(report.json), and C(report.html) for people, at the end of a run that judges nodes, whatever became
     of it, and points C(artifacts/latest) at them.
 options:
@@ -56,6 +57,8 @@ LEFT_OUT = "left_out"
 # Tasks that may take an hour without a result, and the file of the run to which they add a line when there is news.
 LONG_ACTIONS = ("firstlight.cluster.maas_machine",)
 PROGRESS = "progress.log"
+# What a task says is news, though it changed nothing and ansible.cfg hides the results of such tasks.
+TOLD_ACTIONS = ("ansible.builtin.debug",)
 # Characters of a failed task's message that the report keeps; the log of the run has the rest.
 MESSAGE_LIMIT = 4000
 LEDGER_ACTIONS = ("firstlight.cluster.ledger", "ansible_collections.firstlight.cluster.plugins.action.ledger")
@@ -286,6 +289,10 @@ class CallbackModule(CallbackBase):
         if result.task.action in LEDGER_ACTIONS and not result.task_fields["check_mode"]:
             self._held |= {lock["node"] for lock in result.result.get("locks") or ()}
             self._held -= set(result.result.get("unlocked") or ())
+        if result.task.action in TOLD_ACTIONS and "msg" in result.result and not result.is_changed():
+            self._erase_line()
+            who = "" if result.task.run_once else f"{result.host.get_name()}: "
+            self._display.display(f"{who}{result.result['msg']}")
         if result.task.action not in GATE_ACTIONS or not self._phases:
             return
         phase = self._phases[-1]

@@ -120,6 +120,7 @@ def test_nodes_that_differ_are_drained_set_and_proved_and_no_other_is_touched(si
     assert again.status == 0, again.output
     assert (len(site.orders), again.told("maas_machine"), again.told("maas_tag")) == (2, [], [])
     assert "2 of 2 nodes are as their class says, and are left alone: fit1, fit2" in " ".join(again.output.split())
+    assert "changed=0" in again.output and "changed=1" not in again.output
 
 
 def test_a_node_whose_bmc_fails_is_set_aside_and_not_proved(site: Site, racks: Racks) -> None:

@@ -145,3 +145,30 @@ def test_the_message_of_a_failed_task(result: dict[str, Any], message: str) -> N
 
 def test_a_message_without_end_is_cut() -> None:
     assert len(progress.message({"msg": "x" * 1_000_000})) < 5000
+
+
+def said(action: str, result: dict[str, Any], run_once: bool = False) -> Any:
+    task = SimpleNamespace(action=action, run_once=run_once)
+    host = SimpleNamespace(get_name=lambda: "node01")
+    return SimpleNamespace(host=host, task=task, result=result, is_changed=lambda: bool(result.get("changed")))
+
+
+def test_what_a_task_tells_is_shown_though_nothing_changed(callback: progress.CallbackModule, screen: Screen) -> None:
+    callback.v2_runner_on_ok(said("ansible.builtin.debug", {"msg": "one is idle"}))
+    callback.v2_runner_on_ok(said("ansible.builtin.debug", {"msg": "two are idle"}, run_once=True))
+    assert screen.lines == ["node01: one is idle", "two are idle"]
+
+
+@pytest.mark.parametrize(
+    ("action", "result"),
+    [
+        pytest.param("ansible.builtin.debug", {"msg": "would", "changed": True}, id="shown by Ansible itself"),
+        pytest.param("ansible.builtin.debug", {"censored": "hidden"}, id="secret"),
+        pytest.param("ansible.builtin.command", {"msg": "done"}, id="another action"),
+    ],
+)
+def test_nothing_else_is_shown(
+    callback: progress.CallbackModule, screen: Screen, action: str, result: dict[str, Any]
+) -> None:
+    callback.v2_runner_on_ok(said(action, result))
+    assert screen.lines == []
