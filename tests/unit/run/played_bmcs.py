@@ -21,6 +21,8 @@ kept = FOLDER / "bmcs" / (node + "-NAME")
 wanted = node in SCENARIO["DUE"] and not kept.exists()
 if node in SCENARIO["bad_bmc"]:
     answer(failed=True, msg="this BIOS has no such attribute")
+elif node in SCENARIO["dead_bmc"]:
+    answer(failed=True, msg="no answer within 30 s", failure={"kind": "Unreachable"})
 else:
     if wanted and not check:
         kept.parent.mkdir(exist_ok=True)
@@ -73,6 +75,7 @@ SCENARIO: dict[str, Any] = {
     "bios_due": [],
     "firmware_due": [],
     "bad_bmc": [],
+    "dead_bmc": [],
     "mute_bmc": [],
     "foreign": [],
     "undeployed": [],

@@ -70,6 +70,19 @@ def test_check_mode_compares_and_sets_nothing(racks: Racks) -> None:
     assert states == {"fit2": "deferred", "sick": "set_aside"}
 
 
+def test_a_bmc_that_says_nothing_is_told_by_the_check_that_has_its_owner(racks: Racks) -> None:
+    run = racks.run("provision", "--limit", "fit2,sick,alone", bios_due=["fit2"], dead_bmc=["sick"], bad_bmc=["alone"])
+    assert (run.gates["bmc"]["passed"], run.gates["bmc"]["set_aside"]) == (["fit2"], ["alone", "sick"]), run.output
+    told = {
+        node: [(item["check"], item["summary"], item["owner"]) for item in run.report["nodes"][node]["findings"]]
+        for node in ("sick", "alone")
+    }
+    assert told == {
+        "sick": [("boot.bmc_unreachable", "no answer within 30 s", "datacentre")],
+        "alone": [("phase.task", "this BIOS has no such attribute", "software")],
+    }
+
+
 def test_firmware_that_is_due_on_too_many_costs_only_those(racks: Racks) -> None:
     limit = ("--limit", "fit2,alone,uncabled", "-e", "bmc_firmware_most=1")
     run = racks.run("provision", *limit, firmware_due=["fit2", "alone"])
