@@ -30,9 +30,8 @@ def test_a_bring_up_gets_through_requests_that_go_wrong(lab: LabSession) -> None
     finally:
         lab.lab("heal", "maas")
     wrong = [entry for entry in lab.requests("maas")[requests:] if "fault" in entry]
-    # Of some twenty-five requests every fifth: not each of the five ways must be among them.
-    assert len({entry["fault"] for entry in wrong}) >= 3, Counter(entry["fault"] for entry in wrong)
-    assert any(entry["writing"] for entry in wrong), Counter(entry["fault"] for entry in wrong)
+    # Of some twenty-five requests every fifth; which, and in which of the five ways, is chance.
+    assert len(wrong) >= 3, Counter(entry["fault"] for entry in wrong)
     assert run.returncode == 0, run.output[-8000:]
     assert [run.state(node) for node in NODES] == ["admitted"] * 4
     assert deployed_once_each(lab, before), lab.deployments(before)
@@ -46,6 +45,7 @@ def test_a_maas_that_is_gone_stops_a_run_and_the_next_goes_on(lab: LabSession) -
     process = lab.start_playbook("site.yml", log=lab.artifacts / "gone.log")
     try:
         wait_until(lambda: lab.deployments(before).total() >= 2 or process.poll() is not None, 600, "two deployments")
+        lab.lab("heal", "maas")
         lab.lab("fault", "maas", "down")
         returncode = process.wait(timeout=600)
     finally:
@@ -56,7 +56,12 @@ def test_a_maas_that_is_gone_stops_a_run_and_the_next_goes_on(lab: LabSession) -
     assert "MAAS" in said and "Is MAAS running" in said, said[-8000:]
     assert "Report: " in said
 
-    run = lab.playbook("site.yml")
+    # It has one fault at a time.
+    lab.lab("fault", "maas", "impatient", "--seconds", "90")
+    try:
+        run = lab.playbook("site.yml")
+    finally:
+        lab.lab("heal", "maas")
     assert run.returncode == 0, run.output[-8000:]
     assert [run.state(node) for node in NODES] == ["admitted"] * 4
     assert set(lab.deployments(before).values()) <= {1, 2}, lab.deployments(before)
