@@ -44,7 +44,9 @@ def test_one_run_names_the_cause_of_each_node_that_did_not_come_up(lab: LabSessi
     for node, (_kind, check, owner) in FAULTS.items():
         causes = [found for found in run.findings(node) if found["check"].startswith("boot.")]
         assert [(found["check"], found["owner"]) for found in causes] == [(check, owner)], run.findings(node)
-        assert causes[0]["remedy"] and causes[0]["evidence"]["ruled_out"] is not None
+        assert causes[0]["remedy"]
+        # A BMC that says nothing ends its node's run before anything was switched on, so there is nothing to rule out.
+        assert ("ruled_out" in causes[0]["evidence"]) is (node != "node04")
         assert f"{node}: fail {check}" in run.output, run.output[-4000:]
         assert run.state(node) in ("set_aside", "unreachable")
     assert lab.status()["machines"]["node01"]["faults"]
