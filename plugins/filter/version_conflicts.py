@@ -5,12 +5,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
-from ansible.errors import AnsibleFilterError
-
-from ..module_utils.compatibility.judge import conflicts
-
 DOCUMENTATION = r"""
 name: version_conflicts
 short_description: Tell which versions of a matrix do not go together
@@ -52,6 +46,12 @@ _value:
   type: list
   elements: str
 """
+
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+
+from ..module_utils.compatibility.judge import conflicts
 
 
 def version_conflicts(matrix: t.Any, gpu_model: str = "", release: str = "") -> list[str]:

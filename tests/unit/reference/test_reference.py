@@ -35,7 +35,9 @@ from docs.generate import (
 ROOT = Path(__file__).resolve().parents[3]
 COMMON = ROOT / "inventories" / "common" / "00-common.yml"
 PLUGINS = sorted(
-    path for kind in ("modules", "inventory", "callback") for path in (ROOT / "plugins" / kind).glob("[a-z]*.py")
+    path
+    for kind in ("modules", "inventory", "callback", "filter")
+    for path in (ROOT / "plugins" / kind).glob("[a-z]*.py")
 )
 FRAGMENTS = sorted((ROOT / "plugins" / "doc_fragments").glob("[a-z]*.py"))
 ROLES = sorted(path.parents[1] for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
