@@ -4,9 +4,9 @@
 """Build the documentation as a site: docs/_build/html.
 
 The handbook (docs/*.md) is copied; the reference is made of what the code says about itself: DOCUMENTATION and
-argument_specs through antsibull-docs, and the catalogue, the thresholds, the XIDs, the schemas and the inventory's
-defaults through the functions below. All of it lies in docs/_build, so that nothing generated is committed.
-Warnings are errors. Needs no network.
+argument_specs through antsibull-docs, and the catalogue, the thresholds, the XIDs, the versions that go together, the
+schemas and the inventory's defaults through the functions below. All of it lies in docs/_build, so that nothing
+generated is committed. Warnings are errors. Needs no network.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.catalog import 
     checks,
     thresholds,
     xid,
+)
+from ansible_collections.firstlight.cluster.plugins.module_utils.compatibility import (  # noqa: E402
+    table as compatibility,
 )
 
 
@@ -120,6 +123,47 @@ def xids_page() -> str:
                     for _code, entry in sorted(xid.XIDS.items())
                 ),
             ),
+        ]
+    )
+
+
+def compatibility_page() -> str:
+    """Every rule by which a version matrix is refused, with its source."""
+    floors = (
+        (f"`{floor.key}` {floor.since}", f"`{floor.other}` {floor.least}", floor.source)
+        for floor in compatibility.FLOORS
+    )
+    generations = (
+        (
+            f"{generation.name}: {', '.join(generation.models)}",
+            generation.driver or "not supported",
+            generation.cuda,
+            generation.source,
+        )
+        for generation in compatibility.GENERATIONS
+    )
+    releases = ((release.name, release.doca_ofed, release.source) for release in compatibility.RELEASES)
+    kernels = ((kernels.release, f"`{kernels.example}`", f"`{kernels.pattern}`") for kernels in compatibility.KERNELS)
+    return "\n".join(
+        [
+            "# Versions that go together",
+            "",
+            compatibility.__doc__.partition("\n\n")[2].strip(),
+            "",
+            "## Among each other",
+            "",
+            f"`fabric_manager` must be `gpu_driver`, exactly ({compatibility.FABRIC_MANAGER}).",
+            "",
+            table(("from this version on", "at least this one", "source"), floors),
+            "## GPUs",
+            "",
+            table(("GPUs", "first `gpu_driver`", "first `cuda`", "source"), generations),
+            "## Operating systems",
+            "",
+            table(("operating system", "first `doca_ofed`", "source"), releases),
+            f"Kernels belong to the system that builds them ({compatibility.KERNEL_SOURCE}).",
+            "",
+            table(("operating system", "for example", "form"), kernels),
         ]
     )
 
@@ -300,6 +344,7 @@ def main() -> None:
         "checks": checks_page(),
         "thresholds": thresholds_page(),
         "xids": xids_page(),
+        "compatibility": compatibility_page(),
         "inventory": inventory_page(),
         **{kind: schema_page(kind) for kind in ("roster", "node_class", "cable_plan", "report")},
     }

@@ -19,6 +19,7 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as core_version
 
 from ..module_utils.catalog.checks import finding
+from ..module_utils.compatibility.releases import deployed
 from ..module_utils.documents.problems import Problem, render, shown
 from ..module_utils.fabric.plan_file import PlanFileError, load
 from ..module_utils.findings import Finding, Verdict
@@ -112,6 +113,7 @@ class ActionModule(ActionBase):
                     },
                 },
                 "cable_plan": {"type": "path"},
+                "supported_releases": {"type": "list", "elements": "str", "default": []},
                 "host_ca": {
                     "type": "dict",
                     "default": {},
@@ -125,10 +127,12 @@ class ActionModule(ActionBase):
                 "max_clock_offset": {"type": "float", "default": 30.0},
             }
         )
+        releases = _releases(variables)
         problems = [
             *_run_problems(),
             *_version_problems(),
-            *_site_problems(variables),
+            *_site_problems(variables, releases),
+            *_release_problems(releases, arguments["supported_releases"]),
             *_variable_problems(variables),
             *_machine_problems(variables),
             *_url_problems(variables),
@@ -181,7 +185,40 @@ def _version_problems() -> t.Iterator[Problem]:
         yield Problem("controller", "python", message, "run `make setup` and use .venv/bin/ansible-playbook")
 
 
-def _site_problems(variables: dict[str, t.Any]) -> list[Problem]:
+def _releases(variables: dict[str, t.Any]) -> dict[str, str]:
+    """By node the operating system that it is deployed with, where the inventory tells it."""
+    groups, hostvars = variables["groups"], variables["hostvars"]
+    builders = groups.get("head_nodes", ())
+    # What images.yml builds has the name under which nodes are deployed; the first head node builds it.
+    suite = _text(hostvars[builders[0]], "os_image_suite") if builders else ""
+    found = {
+        host: deployed(_text(hostvars[host], "maas_osystem"), _text(hostvars[host], "maas_distro_series"), suite)
+        for host in groups.get("gpu_nodes", ())
+    }
+    return {host: release for host, release in found.items() if release}
+
+
+def _text(variables: t.Mapping[str, t.Any], name: str) -> str:
+    """A variable's value; empty where there is none, or none that can be evaluated, which others tell."""
+    with contextlib.suppress(AnsibleError):
+        return str(variables.get(name) or "")
+    return ""
+
+
+def _release_problems(releases: dict[str, str], supported: list[str]) -> t.Iterator[Problem]:
+    """Operating systems that the roles would refuse after the machines were deployed with them."""
+    for release in sorted({*releases.values()} - {*supported}) if supported else ():
+        hosts = [host for host, its in releases.items() if its == release]
+        message = f"{_listed(hosts)} would be deployed with {release}; supported are {', '.join(supported)}"
+        remedy = "name an image of one of these, in group_vars or host_vars; see docs/bring_up.md"
+        yield Problem("inventory", "maas_osystem, maas_distro_series", message, remedy)
+
+
+def _listed(hosts: list[str]) -> str:
+    return ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" if len(hosts) > 3 else "")
+
+
+def _site_problems(variables: dict[str, t.Any], releases: dict[str, str]) -> list[Problem]:
     hostvars = variables["hostvars"]
     resolved = {
         host: {key: hostvars[host][key] for key in KEYS if key in hostvars[host]}
@@ -192,7 +229,7 @@ def _site_problems(variables: dict[str, t.Any]) -> list[Problem]:
     if not rosters:
         remedy = "put hosts.yml into the inventory folder and give the folder to -i; see inventories/example"
         return [Problem(shown(folders[0]), "hosts.yml", "there is no roster", remedy)]
-    return [problem for folder in rosters for problem in validate(folder, resolved).problems]
+    return [problem for folder in rosters for problem in validate(folder, resolved, releases).problems]
 
 
 def _folders(variables: dict[str, t.Any]) -> list[Path]:
@@ -216,8 +253,8 @@ def _variable_problems(variables: dict[str, t.Any]) -> t.Iterator[Problem]:
             remedy = f"set it in group_vars or host_vars: {meaning}; see docs/bring_up.md"
             without = [host for host, theirs in known.items() if not any(name in theirs for name in names)]
             if without:
-                told = ", ".join(without[:3]) + (f" and {len(without) - 3} more" if len(without) > 3 else "")
-                yield Problem("inventory", " or ".join(names), f"is not set for {told} ({group})", remedy)
+                message = f"is not set for {_listed(without)} ({group})"
+                yield Problem("inventory", " or ".join(names), message, remedy)
             yield from _complaints(known, names, remedy, filled=True)
         remedy = "correct it, or create what it names; see docs/secrets.md for what comes from the vault"
         yield from _complaints(known, OPTIONAL.get(group, ()), remedy, filled=False)

@@ -8,9 +8,10 @@ module: preflight
 short_description: Find what is wrong with a site before anything is changed
 version_added: 0.1.0
 description:
-  - Checks the roster, the node classes it names, the cable plan, the variables that have no default, the files that
-    hold secrets, the public ssh keys that nodes are given, whether the host CA's halves go together, the versions on
-    the controller, whether MAAS answers and takes the key, and whether its clock agrees with the controller's.
+  - Checks the roster, the node classes it names and whether their versions go together, the cable plan, the variables
+    that have no default, the files that hold secrets, the operating system that nodes are deployed with, the public ssh
+    keys that nodes are given, whether the host CA's halves go together, the versions on the controller, whether MAAS
+    answers and takes the key, and whether its clock agrees with the controller's.
   - Fails with all problems at once, each with file, key and remedy.
   - Runs on the controller, once.
 options:
@@ -34,6 +35,15 @@ options:
   cable_plan:
     description: The site's cable plan.
     type: path
+  supported_releases:
+    description:
+      - Operating systems that nodes may be deployed with, such as V(Debian 12).
+      - Another one is refused where the inventory tells it, by C(maas_osystem) and C(maas_distro_series), or by
+        C(os_image_suite) of an image that the site builds.
+      - None for any. The versions of the node classes are held to the operating system in any case.
+    type: list
+    elements: str
+    default: []
   host_ca:
     description: The authority that signs the host keys of the site's machines.
     type: dict
@@ -75,6 +85,7 @@ EXAMPLES = r"""
       url: http://maas.example.org:5240/MAAS
       api_key_file: ~/.config/maas.key
     cable_plan: "{{ inventory_dir }}/cable_plan.yml"
+    supported_releases: [Debian 12, Ubuntu 24.04]
     host_ca:
       key_file: ~/.config/site/ssh_host_ca
       known_hosts_file: ~/.config/site/known_hosts

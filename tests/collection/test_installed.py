@@ -61,7 +61,7 @@ def test_shipped_node_classes_are_found(site: Site) -> None:
     assert classes[shipped]["hardware"]["gpus"]["count"] == 8
 
 
-@pytest.mark.parametrize("kind", ["module", "callback", "inventory", "role"])
+@pytest.mark.parametrize("kind", ["module", "callback", "filter", "inventory", "role"])
 def test_every_plugin_and_role_is_documented(site: Site, kind: str) -> None:
     if kind == "role":
         names = {path.name for path in (ROOT / "roles").iterdir()}

@@ -1,7 +1,10 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""For every gate a broken rule: who may pass, what the ledger is told, what the report says, when a run fails."""
+"""For every gate a broken rule: who may pass, what the ledger is told, what the report says, when a run fails.
+
+The first gate is preflight: of it the versions that do not go together, and the operating systems.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,9 @@ LEDGER = ("tests/unit/lifecycle/test_ledger.py",)
 HEALTH = ("tests/unit/health/test_health_judge.py", "tests/unit/health/test_health_module.py")
 # The site that is played costs half a minute: of its tests only the bring-up and what follows from it.
 PLAYED = ("tests/unit/run/test_phases.py", "-k", "gate or ledger or report or through or few")
+VERSIONS = ("tests/unit/site/test_compatibility.py",)
+RELEASES = ("tests/unit/site/test_preflight_releases.py",)
+FIRST_ERRORS = ("tests/unit/site/test_first_errors.py", "-k", "vendors")
 
 _RULE = "plugins/module_utils/lifecycle/gate.py"
 _FINDINGS = "plugins/module_utils/findings.py"
@@ -23,6 +29,8 @@ _LEDGER = "plugins/module_utils/lifecycle/ledger.py"
 _RUN = "plugins/module_utils/lifecycle/run.py"
 _ACTION = "plugins/action/gate.py"
 _JUDGE = "plugins/module_utils/judge/node.py"
+_VERSIONS = "plugins/module_utils/compatibility/judge.py"
+_PREFLIGHT = "plugins/action/preflight.py"
 
 MUTANTS = [
     Mutant(
@@ -264,5 +272,141 @@ MUTANTS = [
         "AND (p.at IS NULL OR p.at <= f.at)",
         "AND p.at IS NULL",
         LEDGER,
+    ),
+    Mutant(
+        "versions: any fabric manager",
+        _VERSIONS,
+        "a fabric manager of another version passes",
+        "and driver != manager:",
+        "and False:",
+        VERSIONS,
+    ),
+    Mutant(
+        "versions: no floor",
+        _VERSIONS,
+        "versions below what the other needs pass",
+        "if applying and not reaches(versions[other], applying[-1].least):",
+        "if False:",
+        VERSIONS,
+    ),
+    Mutant(
+        "versions: oldest floor",
+        _VERSIONS,
+        "of several rules for a pair the oldest counts",
+        "applying[-1].least):",
+        "applying[0].least):",
+        VERSIONS,
+    ),
+    Mutant(
+        "versions: every floor",
+        _VERSIONS,
+        "rules count for versions that they do not speak of",
+        "if reaches(versions[key], floor.since)]",
+        "]",
+        VERSIONS,
+    ),
+    Mutant(
+        "versions: any GPU",
+        _VERSIONS,
+        "GPUs ask for nothing",
+        "if words.isdisjoint(generation.models):",
+        "if True:",
+        VERSIONS,
+    ),
+    Mutant(
+        "versions: modules for all",
+        _VERSIONS,
+        "open kernel modules drive GPUs before Turing",
+        "if driver and not generation.driver:",
+        "if False:",
+        VERSIONS,
+    ),
+    Mutant(
+        "versions: any driver",
+        _VERSIONS,
+        "a driver that is too old for the GPUs passes",
+        "elif driver and not reaches(driver, generation.driver):",
+        "elif False:",
+        VERSIONS,
+    ),
+    Mutant(
+        "versions: any CUDA",
+        _VERSIONS,
+        "a CUDA that is too old for the GPUs passes",
+        "if cuda and not reaches(cuda, generation.cuda):",
+        "if False:",
+        VERSIONS,
+    ),
+    Mutant(
+        "versions: any kernel",
+        _VERSIONS,
+        "a kernel of another distribution passes",
+        "if owner and release and not",
+        "if False and not",
+        VERSIONS,
+    ),
+    Mutant(
+        "versions: any release",
+        _VERSIONS,
+        "DOCA-OFED without packages for the system passes",
+        "if doca and row.name == told and not",
+        "if False and not",
+        VERSIONS,
+    ),
+    Mutant(
+        "versions: kernel tells nothing",
+        _VERSIONS,
+        "the kernel does not tell the operating system",
+        'told = release or (owner.release if owner else "")',
+        "told = release",
+        VERSIONS,
+    ),
+    Mutant(
+        "versions: by their text",
+        "plugins/module_utils/compatibility/versions.py",
+        "versions are compared as text, so that 9 is after 10",
+        "tuple(int(part) for part in",
+        "tuple(part for part in",
+        VERSIONS,
+    ),
+    Mutant(
+        "versions: classes are not judged",
+        "plugins/module_utils/site/node_class.py",
+        "versions of node classes are not judged",
+        ", *_conflicts(document, releases)]",
+        "]",
+        RELEASES,
+    ),
+    Mutant(
+        "versions: whatever is deployed",
+        "plugins/module_utils/site/validate.py",
+        "node classes are not held to what is deployed",
+        "load_all(of_class, places, of_class)",
+        "load_all(of_class, places)",
+        RELEASES,
+    ),
+    Mutant(
+        "preflight: any release",
+        _PREFLIGHT,
+        "an operating system that the roles do not support passes",
+        "sorted({*releases.values()} - {*supported}) if supported else ():",
+        "():",
+        RELEASES,
+    ),
+    Mutant(
+        "preflight: own images are unknown",
+        _PREFLIGHT,
+        "the image that the site builds tells nothing",
+        '_text(hostvars[builders[0]], "os_image_suite") if builders else ""',
+        '""',
+        RELEASES,
+    ),
+    Mutant(
+        "preflight: releases unasked",
+        "playbooks/preflight.yml",
+        "preflight is not told which systems are supported",
+        '        supported_releases: "{{ __common_supported_platforms }}"\n',
+        "",
+        FIRST_ERRORS,
     ),
 ]

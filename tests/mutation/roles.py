@@ -184,7 +184,7 @@ MUTANTS = [
         "versions",
         "gpu_driver/tasks/main.yml",
         "a fabric manager of another version is accepted",
-        "that: gpu_driver_fabric_manager_version in ['', gpu_driver_version]",
+        "that: __gpu_driver_conflicts | length == 0",
         "that: true",
     ),
     _mutant(

@@ -144,7 +144,7 @@ def test_a_missing_hold_is_put_back_under_who_uses_the_driver(
     [
         (
             {"gpu_driver_fabric_manager_version": OTHER},
-            [f"gpu_driver_fabric_manager_version is {OTHER}", VERSION, "Make them equal in the node class"],
+            [f"fabric_manager is {OTHER}, but gpu_driver is {VERSION}", "give both the same version"],
         ),
         (
             {"gpu_driver_version": "570.999.99", "gpu_driver_fabric_manager_version": "570.999.99"},

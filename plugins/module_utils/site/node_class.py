@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..compatibility.judge import conflicts
 from ..documents.document import Document
 from ..documents.problems import Problem
 from ..documents.schema import read_checked
@@ -33,27 +34,30 @@ def available(places: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def load_all(names: Iterable[str], places: Sequence[Path]) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
+def load_all(
+    names: Iterable[str], places: Sequence[Path], releases: Mapping[str, Iterable[str]] | None = None
+) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
     """Those of `names` that exist, and everything that is wrong with their files.
 
-    A name without a file is the roster's problem, and is told there. A class with a problem is left out.
+    A name without a file is the roster's problem, and is told there. A class with a problem is left out. `releases`:
+    by class the operating systems that its nodes are deployed with, as far as they are known.
     """
     files = available(places)
     classes: dict[str, dict[str, Any]] = {}
     problems: list[Problem] = []
     for name in sorted({*names} & files.keys()):
-        data, found = load_file(files[name])
+        data, found = load_file(files[name], (releases or {}).get(name, ()))
         problems += found
         if data is not None:
             classes[name] = data
     return classes, problems
 
 
-def load_file(path: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
-    """One class, or None when anything is wrong with it."""
+def load_file(path: Path, releases: Iterable[str] = ()) -> tuple[dict[str, Any] | None, list[Problem]]:
+    """One class, or None when anything is wrong with it or it does not fit one of the operating systems `releases`."""
     document, problems = read_checked(path, "node_class")
     if document is not None and isinstance(document.data, dict):
-        problems += _contradictions(document, path.stem)
+        problems += [*_contradictions(document, path.stem), *_conflicts(document, releases)]
     if document is None or problems:
         return None, problems
     return document.data, []
@@ -71,12 +75,6 @@ def _contradictions(document: Document, stem: str) -> Iterator[Problem]:
         if isinstance(warn, (int, float)) and isinstance(fail, (int, float)) and warn > fail:
             message = f"warns at {warn}, after it has failed at {fail}"
             yield document.problem(("thresholds", key), message, "make warn the smaller of the two")
-    software = _mapping(data, "software")
-    driver, manager = software.get("gpu_driver"), software.get("fabric_manager")
-    if driver is not None and manager is not None and driver != manager:
-        message = f"is {manager}, but gpu_driver is {driver}"
-        remedy = "give both the same version; the fabric manager refuses another driver"
-        yield document.problem(("software", "fabric_manager"), message, remedy)
     size = _mapping(_mapping(_mapping(data, "hardware"), "os_disk"), "size_gb")
     least, most = size.get("min"), size.get("max")
     if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
@@ -89,6 +87,19 @@ def _contradictions(document: Document, stem: str) -> Iterator[Problem]:
             remedy = "take it out, and let the BMCs fetch the image from a mirror that wants none"
             yield document.problem(("firmware", position, "image_uri"), message, remedy)
     yield from _excluded_twice(document)
+
+
+def _conflicts(document: Document, releases: Iterable[str]) -> Iterator[Problem]:
+    """Versions that do not go together, with each other, the GPUs or an operating system."""
+    software, gpus = _mapping(document.data, "software"), _mapping(_mapping(document.data, "hardware"), "gpus")
+    model = gpus.get("model")
+    found = [
+        conflict
+        for release in sorted(releases) or [""]
+        for conflict in conflicts(software, model if isinstance(model, str) else "", release)
+    ]
+    for conflict in dict.fromkeys(found):
+        yield document.problem(("software", conflict.key), conflict.message, conflict.remedy)
 
 
 def _excluded_twice(document: Document) -> Iterator[Problem]:

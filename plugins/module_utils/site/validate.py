@@ -27,17 +27,25 @@ class Site:
     problems: list[Problem] = field(default_factory=list)
 
 
-def validate(inventory: Path, hostvars: Mapping[str, Mapping[str, Any]] | None = None) -> Site:
+def validate(
+    inventory: Path,
+    hostvars: Mapping[str, Mapping[str, Any]] | None = None,
+    releases: Mapping[str, str] | None = None,
+) -> Site:
     """Judge the inventory in the folder `inventory`.
 
     `hostvars`: by host of gpu_nodes the variables as Ansible resolved them (plain values; `roster.KEYS` are
-    enough, further ones help to find misspelt keys). Without them, what `hosts.yml` itself says counts.
+    enough, further ones help to find misspelt keys). Without them, what `hosts.yml` itself says counts. `releases`:
+    by host the operating system that it is deployed with, where that is known.
     """
     hosts, problems = read_hosts(inventory / HOSTS)
     if hosts is None:
         return Site(problems=problems)
     places = directories(inventory)
     roster, found = judge_roster(hosts, available(places).keys(), hostvars=hostvars)
-    named = {values.get("node_class") for values in {**hosts.merged(), **(hostvars or {})}.values()}
-    classes, wrong = load_all({name for name in named if isinstance(name, str)}, places)
+    named = {host: values.get("node_class") for host, values in {**hosts.merged(), **(hostvars or {})}.items()}
+    of_class: dict[str, set[str]] = {name: set() for name in named.values() if isinstance(name, str)}
+    for host, release in (releases or {}).items():
+        of_class.get(str(named.get(host)), set()).add(release)
+    classes, wrong = load_all(of_class, places, of_class)
     return Site(roster, classes, [*problems, *found, *wrong])

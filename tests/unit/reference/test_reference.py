@@ -18,9 +18,11 @@ from ansible_collections.firstlight.cluster.plugins.action.preflight import REQU
 from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.checks import CHECKS
 from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.thresholds import DEFAULTS
 from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.xid import XIDS
+from ansible_collections.firstlight.cluster.plugins.module_utils.compatibility import table as versions
 
 from docs.generate import (
     checks_page,
+    compatibility_page,
     inventory_page,
     origins,
     schema_keys,
@@ -33,7 +35,9 @@ from docs.generate import (
 ROOT = Path(__file__).resolve().parents[3]
 COMMON = ROOT / "inventories" / "common" / "00-common.yml"
 PLUGINS = sorted(
-    path for kind in ("modules", "inventory", "callback") for path in (ROOT / "plugins" / kind).glob("[a-z]*.py")
+    path
+    for kind in ("modules", "inventory", "callback", "filter")
+    for path in (ROOT / "plugins" / kind).glob("[a-z]*.py")
 )
 FRAGMENTS = sorted((ROOT / "plugins" / "doc_fragments").glob("[a-z]*.py"))
 ROLES = sorted(path.parents[1] for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
@@ -123,6 +127,19 @@ def test_catalogue_thresholds_and_xids_are_complete() -> None:
     assert all(f"| `{name}` |" in thresholds for name in DEFAULTS)
     xids = xids_page()
     assert all(f"| {code} |" in xids for code in XIDS)
+
+
+def test_every_rule_of_the_versions_is_told_with_its_source() -> None:
+    page = compatibility_page()
+    for floor in versions.FLOORS:
+        assert f"| `{floor.key}` {floor.since} | `{floor.other}` {floor.least} | {floor.source} |" in page
+    for generation in versions.GENERATIONS:
+        models = ", ".join(generation.models)
+        assert f"| {generation.name}: {models} | {generation.driver or 'not supported'} | {generation.cuda} | " in page
+        assert f" | {generation.source} |" in page
+    assert all(f"| {row.name} | {row.doca_ofed} | {row.source} |" in page for row in versions.RELEASES)
+    assert all(f"| {kernels.release} | `{kernels.example}` |" in page for kernels in versions.KERNELS)
+    assert versions.FABRIC_MANAGER in page and versions.KERNEL_SOURCE in page
 
 
 def test_a_table_keeps_its_columns() -> None:

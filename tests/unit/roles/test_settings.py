@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +60,32 @@ def test_the_drivers_services_are_named_by_their_version(evaluate: Callable[...,
     assert evaluate(
         "gpu_driver", "__gpu_driver_services", gpu_driver_fabric_manager_version="570.172.08", **version
     ) == [persistence, manager]
+
+
+@pytest.mark.parametrize(
+    ("manager", "words"),
+    [
+        ("570.172.08", "told: nothing"),
+        ("570.158.01", "told: fabric_manager is 570.158.01, but gpu_driver is 570.172.08. Remedy: give both the same"),
+    ],
+)
+def test_a_driver_and_a_fabric_manager_of_two_versions_are_told(manager: str, words: str) -> None:
+    # By Ansible itself: the filter is the collection's own, and the collection was imported here as plain Python.
+    versions = {"gpu_driver_version": "570.172.08", "gpu_driver_fabric_manager_version": manager}
+    command = [
+        str(Path(sys.executable).parent / "ansible"),
+        "-i",
+        "localhost,",
+        "-c",
+        "local",
+        "localhost",
+        "-m",
+        "debug",
+    ]
+    command += ["-e", f"@{ROLES / 'gpu_driver/vars/main.yml'}", "-e", json.dumps(versions)]
+    command += ["-a", "msg='told: {{ __gpu_driver_conflicts | join | default(\"nothing\", true) }}'"]
+    done = subprocess.run(command, cwd=ROLES.parent, check=False, capture_output=True, text=True, timeout=60)
+    assert words in done.stdout, done
 
 
 def test_kernel_settings_are_what_the_kernel_shows(evaluate: Callable[..., Any]) -> None:

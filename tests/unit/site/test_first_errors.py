@@ -174,6 +174,27 @@ def test_what_a_variable_needs_and_is_not_there_is_told(run: Run, site: Path) ->
     ]
 
 
+def test_what_the_roles_or_the_vendors_do_not_support_is_refused(run: Run, site: Path) -> None:
+    image = {"maas_osystem": "ubuntu", "maas_distro_series": "focal"}
+    (site / "group_vars" / "all" / "image.yml").write_text(yaml.safe_dump(image))
+    (site / "node_classes").mkdir()
+    text = (ROOT / "node_classes" / "h100-sxm5-8x400g.yml").read_text()
+    (site / "node_classes" / "h100-sxm5-8x400g.yml").write_text(text.replace('cuda: "12.8"', 'cuda: "13.0"'))
+    status, told = run("-i", site, "playbooks/preflight.yml")
+    problems = _problems(told)
+    assert status == 2
+    assert any(
+        "node_classes/h100-sxm5-8x400g.yml:" in problem
+        and "software.gpu_driver: is 570.172.08, but cuda is 13.0, which needs 580 or later. Remedy: take" in problem
+        for problem in problems
+    ), told
+    assert any(
+        "node001 would be deployed with Ubuntu 20.04; supported are Debian 12, Debian 13, Ubuntu 22.04, Ubuntu 24.04."
+        in problem
+        for problem in problems
+    ), told
+
+
 def test_a_misspelt_tag_is_refused_before_a_phase_does_anything(run: Run, site: Path) -> None:
     for arguments in (("--tags", "gpu_drivers"), ("--skip-tags", "gpu_drivers")):
         status, told = run("-i", site, "playbooks/configure.yml", *arguments)

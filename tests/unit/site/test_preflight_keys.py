@@ -69,6 +69,7 @@ def told(ca: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
         arguments = {
             "maas": {"url": None},
             "cable_plan": None,
+            "supported_releases": ["Debian 12"],
             "host_ca": {"key_file": str(ca), "known_hosts_file": str(ca.with_name("known_hosts")), **(host_ca or {})},
             "secret_files": [str(path) for path in secret_files],
             "max_clock_offset": 1.0,
