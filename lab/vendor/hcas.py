@@ -20,7 +20,7 @@ FACTORY_FIRMWARE = "28.39.1002"
 
 
 def read(machine_dir: Path) -> dict[str, Any]:
-    """By PCI address what differs from the factory's: `firmware` and `settings`, each `running` and `stored`."""
+    """By PCI address what was stored: `firmware` or the name of a setting, each with `running` and `stored`."""
     return dict(files.read_json(machine_dir / FILE_NAME, {}))
 
 
