@@ -24,8 +24,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import files
+from lab import files, pci
 from lab.machines import DISK_MODEL, Machine, Network
+from lab.vendor import hcas
 
 _INIT = Path(__file__).parent / "node"
 
@@ -70,6 +71,7 @@ VIEW = (
     Mount("read-only", "empty", "/proc/kmsg"),
     # Hardware.
     Mount("merge", "sysfs/class", "/sys/class"),
+    Mount("merge", "sysfs/bus", "/sys/bus"),
     Mount("tree", "sysfs/class/dmi/id", "/sys/devices/virtual/dmi/id"),
     Mount("tree", "sysfs/block", "/sys/block"),
 )
@@ -115,6 +117,8 @@ def prepare(directory: Path, machine: Machine, network: Network, host: Path = Pa
     }.items():
         files.write_text(directory / name, content)
     _hardware(directory, machine)
+    pci.write(directory / "sysfs" / "bus" / "pci", machine)
+    hcas.reset(directory)
     for name in ("init", "dmesg"):
         files.write_bytes(directory / name, (_INIT / name).read_bytes(), 0o755)
     return boot_id

@@ -165,9 +165,11 @@ def _describe(lab: Lab, site: Site) -> dict[str, Any]:
         "upstream": {
             "debian": f"{repositories}/debian",
             "nvidia": f"{repositories}/nvidia",
+            "doca": f"{repositories}/doca",
             "pypi": f"{repositories}/pypi/simple/",
             "debian_key_file": str(lab.cache / "upstream" / "keys" / "debian.asc"),
             "nvidia_key_file": str(lab.cache / "upstream" / "keys" / "nvidia.asc"),
+            "doca_key_file": str(lab.cache / "upstream" / "keys" / "doca.asc"),
         },
         "ntp_servers": [gateway],
         "head": {machine.name: machine.address for machine in heads(site)},

@@ -14,18 +14,9 @@ from pathlib import Path
 
 from lab.fabric.links import COUNTERS, FabricState
 from lab.fabric.topology import Hca
+from lab.pci import HCA_SLOTS
+from lab.vendor import hcas
 
-# Where a server of eight GPUs has its eight adapters: PCI address and NUMA node by rail.
-_SLOTS = (
-    ("0000:1a:00.0", 0),
-    ("0000:3c:00.0", 0),
-    ("0000:4d:00.0", 0),
-    ("0000:5e:00.0", 0),
-    ("0000:9c:00.0", 1),
-    ("0000:bc:00.0", 1),
-    ("0000:cc:00.0", 1),
-    ("0000:dc:00.0", 1),
-)
 _COUNTER_FILES = {
     "SymbolErrorCounter": "symbol_error",
     "LinkErrorRecoveryCounter": "link_error_recovery",
@@ -57,6 +48,7 @@ class Tree:
     """The tree of one machine: `directory` is its `class/infiniband`, `scratch` a folder on the same file system."""
 
     def __init__(self, machine: Path) -> None:
+        self._machine = machine
         self.directory = machine / "sysfs" / "class" / "infiniband"
         self._scratch = machine / "sysfs" / ".incoming"
 
@@ -86,8 +78,8 @@ class Tree:
 
     def _files(self, hca: Hca, state: FabricState) -> dict[str, str]:
         files = {
-            "board_id": "MT_0000000838",
-            "fw_ver": "28.39.1002",
+            "board_id": hcas.PSID,
+            "fw_ver": hcas.running_firmware(self._machine, HCA_SLOTS[hca.rail][0]),
             "hca_type": "MT4129",
             "hw_rev": "0",
             "node_desc": hca.name,
@@ -124,7 +116,7 @@ def _port_files(hca: Hca, state: FabricState) -> Mapping[str, str]:
 
 
 def _pci_files(hca: Hca) -> Mapping[str, str]:
-    address, numa_node = _SLOTS[hca.rail]
+    address, numa_node = HCA_SLOTS[hca.rail]
     uevent = ("DRIVER=mlx5_core", "PCI_CLASS=20700", "PCI_ID=15B3:1021", f"PCI_SLOT_NAME={address}")
     return {
         # A link to the PCI device on a machine; a plain directory here, because the tree is mounted on its own.

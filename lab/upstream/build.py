@@ -41,6 +41,9 @@ class Suite:
 
 DEBIAN = Suite("Debian", "Debian", "oldstable", image.SUITE, "main")
 NVIDIA = Suite("NVIDIA", "NVIDIA CUDA", "", "")
+DOCA = Suite("NVIDIA", "DOCA-HOST", "", "")
+# Where NVIDIA has a release of DOCA for this system: doca/RELEASE/debian12/x86_64.
+DOCA_PLACE = "debian12/x86_64"
 
 
 def ensure(cache_dir: Path) -> Path:
@@ -95,7 +98,7 @@ def _build(cache_dir: Path, folder: Path, pool: Path) -> None:
     try:
         (part / "keys").mkdir(parents=True)
         (part / "files").mkdir()
-        for name in ("debian", "nvidia"):
+        for name in ("debian", "nvidia", "doca"):
             ensure_key(keys, name, f"firstlight.cluster lab, {name} repository")
             shutil.copyfile(keys / f"{name}.asc", part / "keys" / f"{name}.asc")
         _fill_pool(pool, part / "debian" / "pool" / "main")
@@ -103,6 +106,8 @@ def _build(cache_dir: Path, folder: Path, pool: Path) -> None:
         make_repository(part / "debian", "pool", release, ("main/binary-amd64",), DEBIAN, keys / "debian.key")
         vendor.build_all(part / "nvidia")
         make_repository(part / "nvidia", ".", ".", (".",), NVIDIA, keys / "nvidia.key")
+        for release in vendor.build_doca(part / "doca"):
+            _place_doca(part / "doca" / release, keys / "doca.key")
         _package_index(part / "pypi" / "simple")
         part.rename(folder)
     except BaseException:
@@ -115,6 +120,15 @@ def _fill_pool(source: Path, target: Path) -> None:
     target.mkdir(parents=True)
     for path in source.iterdir():
         os.link(path, target / re.sub(r"_\d+%3a", "_", path.name))
+
+
+def _place_doca(folder: Path, key: Path) -> None:
+    """Makes the packages in `folder` a repository, where a site finds it."""
+    place = folder / DOCA_PLACE
+    place.mkdir(parents=True)
+    for path in folder.glob("*.deb"):
+        path.rename(place / path.name)
+    make_repository(place, ".", ".", (".",), DOCA, key)
 
 
 def _package_index(simple: Path) -> None:

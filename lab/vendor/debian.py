@@ -71,7 +71,8 @@ class Package:
     """A binary package.
 
     `files` maps a path on the node to a file of this machine, to text, or (`-> target`) to a symbolic link; what lies
-    in a bin folder is executable. `relations` are control fields such as Depends.
+    in a bin folder or in init.d is executable. `relations` are control fields such as Depends, `scripts` maintainer
+    scripts by name, of a package without a service.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Package:
     conffiles: tuple[str, ...] = ()
     service: Service | None = None
     shared_library: bool = False
+    scripts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def file_name(self) -> str:
@@ -105,7 +107,7 @@ def build(package: Package, work: Path, destination: Path) -> Path:
         (control / "conffiles").write_text("".join(f"{path}\n" for path in package.conffiles))
     if package.shared_library:
         (control / "triggers").write_text("activate-noawait ldconfig\n")
-    for name, text in (package.service.scripts() if package.service else {}).items():
+    for name, text in (package.service.scripts() if package.service else package.scripts).items():
         (control / name).write_text(text)
         (control / name).chmod(0o755)
     for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
@@ -125,7 +127,7 @@ def _install(target: Path, content: Path | str) -> None:
         return
     else:
         target.write_text(content)
-    target.chmod(0o755 if target.parent.name in ("bin", "sbin") else 0o644)
+    target.chmod(0o755 if target.parent.name in ("bin", "sbin", "init.d") else 0o644)
 
 
 def _checksums(root: Path) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lab.image.build import run
 from lab.vendor.debian import Package, Service, build
+from lab.vendor.doca import RELEASES, doca_packages
 
 HERE = Path(__file__).resolve().parent
 SRC, FILES = HERE / "src", HERE / "files"
@@ -59,6 +60,17 @@ def build_all(destination: Path) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix="firstlight-vendor-") as name:
         work = Path(name)
         return [build(package, work / "root", destination) for package in packages(work)]
+
+
+def build_doca(destination: Path) -> dict[str, list[Path]]:
+    """Packs every release of DOCA-OFED into the folder of its number below `destination`. Raises BuildError."""
+    built = {}
+    with tempfile.TemporaryDirectory(prefix="firstlight-vendor-") as name:
+        for release in RELEASES:
+            folder = destination / release.number
+            folder.mkdir(parents=True)
+            built[release.number] = [build(package, Path(name), folder) for package in doca_packages(release)]
+    return built
 
 
 def packages(work: Path) -> Iterator[Package]:

@@ -77,7 +77,17 @@ OPTIONAL = {
 }
 # How the variables begin that playbooks and roles read.
 OWN = (
-    *("base_os_", "cluster_ssh_", "common_", "container_runtime_", "file_mirror_", "gpu_driver_", "nccl_", "registry_"),
+    *(
+        "base_os_",
+        "cluster_ssh_",
+        "common_",
+        "container_runtime_",
+        "doca_ofed_",
+        "file_mirror_",
+        "gpu_driver_",
+        "nccl_",
+        "registry_",
+    ),
     *("bmc_", "fabric_", "maas_", "maas_config_", "maas_server_", "os_image_"),
 )
 # What a machine is enrolled by that MAAS does not know.

@@ -45,6 +45,7 @@ JUDGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "hca.state": ("fail unknown", HEALTH),
     "hca.rate": ("fail warn unknown", HEALTH),
     "hca.link_downed": ("fail warn unknown", HEALTH),
+    "hca.firmware": ("fail warn unknown", HEALTH),
     "disk.free": ("fail warn unknown", HEALTH),
     "systemd.failed": ("fail warn unknown", HEALTH),
     "docker.daemon": ("fail unknown", HEALTH),

@@ -148,6 +148,15 @@ _HEALTH = (
         "validate",
     ),
     Check(
+        "hca.firmware",
+        "No HCA runs firmware older than the class's",
+        ("infiniband",),
+        "software",
+        "Drain the node, burn the class's version with mlxfwmanager and restart the node; a version that was burnt "
+        "already needs only the restart.",
+        "validate",
+    ),
+    Check(
         "disk.free",
         "Every file system of the class is mounted and has space and inodes left",
         ("storage",),
@@ -451,7 +460,7 @@ def expected_checks(node_class: Mapping[str, Any]) -> list[str]:
     """The node_health ids that a node of `node_class` must report, in catalogue order.
 
     Not expected is what the class has no hardware for (`gpu.*` without GPUs, `hca.*` without HCAs,
-    NVLinks, fabric manager, mounts) and what it excludes by name.
+    NVLinks, fabric manager, mounts), firmware that it does not name, and what it excludes by name.
     """
     hardware = node_class.get("hardware") or {}
     gpus = hardware.get("gpus") or {}
@@ -464,6 +473,8 @@ def expected_checks(node_class: Mapping[str, Any]) -> list[str]:
         absent.add("gpu.fabric_manager")
     if not (hardware.get("hcas") or {}).get("devices"):
         absent.update(check for check in NODE_HEALTH if check.startswith("hca."))
+    if not (hardware.get("hcas") or {}).get("firmware"):
+        absent.add("hca.firmware")
     if not hardware.get("mounts"):
         absent.add("disk.free")
     return [check for check in NODE_HEALTH if check not in absent]

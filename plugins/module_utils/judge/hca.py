@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from .view import Unjudgeable, data_of, limit, need, number, text, unread
 Observation = Mapping[str, Any]
 NodeClass = Mapping[str, Any]
 Port = Mapping[str, Any]
+
+_VERSION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})+")
 
 
 def _devices(observation: Observation) -> Mapping[str, Any]:
@@ -120,3 +123,30 @@ def hca_link_downed(observation: Observation, node_class: NodeClass) -> list[Fin
         return verdict, told, int(count), {"below": warn}
 
     return _each_port("hca.link_downed", observation, node_class, judge)
+
+
+def hca_firmware(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    """A failure for each HCA with older firmware than the class's, a warning for newer that nobody has tried here."""
+    wanted = text(need(node_class, "hardware.hcas.firmware"))
+    devices = _devices(observation)
+    found = []
+    for device in need(node_class, "hardware.hcas.devices"):
+        if device not in devices:
+            continue  # of those hca.count speaks
+        read = devices[device]
+        version = read.get("firmware") if isinstance(read, Mapping) else None
+        if not isinstance(version, str) or not _VERSION.fullmatch(version):
+            reason = unread(read) or unread(version) or f"{version!r} is no version of firmware"
+            found.append(finding("hca.firmware", f"hca:{device}", Verdict.UNKNOWN, f"{device}: {reason}"))
+            continue
+        older, same = _numbers(version) < _numbers(wanted), version == wanted
+        verdict = Verdict.PASS if same else Verdict.FAIL if older else Verdict.WARN
+        summary = f"{device} runs firmware {version}" + ("" if same else f", the class has {wanted}")
+        found.append(finding("hca.firmware", f"hca:{device}", verdict, summary, observed=version, expected=wanted))
+    if not found:
+        raise Unjudgeable("infiniband: none of the class's HCAs is there")
+    return found
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]

@@ -32,6 +32,7 @@ JUDGES: Mapping[str, Judge] = MappingProxyType(
         "hca.state": hca.hca_state,
         "hca.rate": hca.hca_rate,
         "hca.link_downed": hca.hca_link_downed,
+        "hca.firmware": hca.hca_firmware,
         "disk.free": host.disk_free,
         "systemd.failed": host.systemd_failed,
         "docker.daemon": host.docker_daemon,

@@ -75,6 +75,12 @@ def _contradictions(document: Document, stem: str) -> Iterator[Problem]:
         if isinstance(warn, (int, float)) and isinstance(fail, (int, float)) and warn > fail:
             message = f"warns at {warn}, after it has failed at {fail}"
             yield document.problem(("thresholds", key), message, "make warn the smaller of the two")
+    hcas = _mapping(_mapping(data, "hardware"), "hcas")
+    devices, slots = hcas.get("devices"), hcas.get("pci_addresses")
+    if isinstance(devices, list) and isinstance(slots, list) and len(devices) != len(slots):
+        message = f"has {len(slots)} addresses for {len(devices)} devices"
+        remedy = "give each device the address of its slot, in the order of devices"
+        yield document.problem(("hardware", "hcas", "pci_addresses"), message, remedy)
     size = _mapping(_mapping(_mapping(data, "hardware"), "os_disk"), "size_gb")
     least, most = size.get("min"), size.get("max")
     if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:

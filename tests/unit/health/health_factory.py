@@ -20,7 +20,7 @@ NODE_CLASS: dict[str, Any] = {
     "description": "a class for tests",
     "hardware": {
         "gpus": {"count": 8, "model": "NVIDIA H100 80GB HBM3", "nvlinks": 18, "fabric_manager": True},
-        "hcas": {"devices": HCAS, "rate_gbps": 400},
+        "hcas": {"devices": HCAS, "rate_gbps": 400, "firmware": "28.39.1002"},
         "memory_gib": 2048,
         "mounts": ["/", "/data"],
     },
@@ -67,6 +67,10 @@ def _port() -> dict[str, Any]:
     }
 
 
+def _hca() -> dict[str, Any]:
+    return {"node_guid": "x", "firmware": "28.39.1002", "ports": {"1": _port()}}
+
+
 def _storage(mount: str) -> dict[str, Any]:
     return {
         "mount": mount,
@@ -88,7 +92,7 @@ def healthy() -> dict[str, Any]:
     data: dict[str, Any] = {
         "nvml": {"driver_version": "570.172.08", "count": 8, "gpus": [_gpu(index) for index in range(8)]},
         "pci": {"gpus": [{"address": address, "device": "0x2330"} for address in ADDRESSES]},
-        "infiniband": {"devices": {name: {"node_guid": "x", "ports": {"1": _port()}} for name in HCAS}},
+        "infiniband": {"devices": {name: _hca() for name in HCAS}},
         "kernel_log": {
             "path": "/dev/kmsg",
             "lines": 900,

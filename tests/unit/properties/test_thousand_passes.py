@@ -162,6 +162,14 @@ def hca(file: str, content: str) -> Callable[[Machine, Random], None]:
     return spoil
 
 
+def firmware(version: str) -> Callable[[Machine, Random], None]:
+    def spoil(machine: Machine, random: Random) -> None:
+        name = random.choice(machine.node_class["hardware"]["hcas"]["devices"])
+        machine.files[f"sys/class/infiniband/{name}/fw_ver"] = version
+
+    return spoil
+
+
 def lose_hca(machine: Machine, random: Random) -> None:
     name = random.choice(machine.node_class["hardware"]["hcas"]["devices"])
     for path in [path for path in machine.files if f"/infiniband/{name}/" in path]:
@@ -283,6 +291,9 @@ DEFECTS = [
     Defect("hca.link_downed", "often", hca("counters/link_downed", "4711")),
     Defect("hca.link_downed", "no count", hca("counters/link_downed", "none"), UNKNOWN),
     Defect("hca.link_downed", "less than nothing", hca("counters/link_downed", "-1"), UNKNOWN),
+    Defect("hca.firmware", "of another release", firmware("28.47.1088"), ("warn",)),
+    Defect("hca.firmware", "too old", firmware("28.9.1002")),
+    Defect("hca.firmware", "none told", firmware(""), UNKNOWN),
     Defect("disk.free", "filling", disk(used=0.86), ("warn",)),
     Defect("disk.free", "full", disk(used=0.999)),
     Defect("disk.free", "read-only", disk(used=0.2, read_only=True)),

@@ -266,6 +266,12 @@ TWICE = [{"id": "gpu.xid", "reason": "x"}, {"id": "gpu.xid", "reason": "y"}]
         ("hardware.gpus.model", None, "hardware.gpus.model: is missing"),
         ("hardware.gpus.modell", "x", "hardware.gpus.modell: unknown key (did you mean 'model'?)"),
         ("hardware.hcas.devices", ["a", "a"], 'hardware.hcas.devices: names "a" more than once'),
+        (
+            "hardware.hcas.pci_addresses",
+            ["0000:1a:00.0"],
+            "hardware.hcas.pci_addresses: has 1 addresses for 2 devices",
+        ),
+        ("software.doca_ofed", "3.1.0", "software.doca_ofed"),
         ("thresholds.disk_used_percent", {"warn": 95, "fail": 85}, "disk_used_percent: warns at 95"),
         ("software.fabric_manager", "570.1.2", "fabric_manager: is 570.1.2, but gpu_driver is 570.172.08"),
         ("checks.exclude", TWICE, "exclude[1].id: 'gpu.xid' is excluded twice"),

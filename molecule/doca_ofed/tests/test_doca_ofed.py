@@ -1,0 +1,257 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Role doca_ofed on a node."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from shared.machine import PACKAGE_MANAGERS, Machine
+from shared.scenario import Scenario
+
+VERSION, OTHER = "3.1.0-091000", "3.2.1-044000"
+OFED, OTHER_OFED = "25.07-0.9.7", "25.10-1.7.1"
+# Names of the HCAs and their slots, by rail, and what is above one of them and the GPU beside it.
+SLOTS = ["1a", "3c", "4d", "5e", "9c", "bc", "cc", "dc"]
+HCAS = {f"mlx5_{rail}": f"0000:{bus}:00.0" for rail, bus in enumerate(SLOTS)}
+GPU, GPU_PORT, HCA_PORT, ROOT_PORT = "0000:18:00.0", "0000:f0:00.0", "0000:f0:01.0", "0000:00:01.0"
+UNIT = "firstlight-pci-settings"
+WITHOUT = [*PACKAGE_MANAGERS, "file /usr/", "file /var/lib/dkms"]
+
+
+def setpci(machine: Machine, address: str, register: str) -> int:
+    return int(machine.run("setpci -s %s %s", address, register), 16)
+
+
+def max_read_request(machine: Machine, address: str) -> str:
+    """As lspci shows it."""
+    found = re.search(r"MaxReadReq (\d+) bytes", machine.run("lspci -vv -s %s", address))
+    return found[1] if found else "none"
+
+
+def test_the_package_is_of_the_version_and_held(machine: Machine, scenario: Scenario) -> None:
+    assert machine.run("dpkg-query --show --showformat='${Version}' doca-ofed") == VERSION
+    assert machine.run("apt-mark showhold").split() == ["doca-ofed"]
+    assert machine.run("ofed_info -s") == f"OFED-internal-{OFED}:"
+    sources = machine.read("/etc/apt/sources.list.d/firstlight-doca.sources")
+    assert f"{scenario.lab['upstream']['doca']}/3.1.0/debian12/x86_64" in sources
+    assert "BEGIN PGP PUBLIC KEY BLOCK" in sources
+
+
+def test_the_driver_is_loaded_and_is_at_the_next_start(machine: Machine) -> None:
+    assert machine.host.service("openibd").is_running and machine.host.service("openibd").is_enabled
+    assert "HCA driver loaded" in machine.run("/etc/init.d/openibd status")
+    kernel = machine.run("uname -r")
+    assert machine.run(f"cat /lib/modules/{kernel}/updates/dkms/mlx5_core.ko") == "25.07.OFED.25.07.0.9.7.1"
+
+
+def test_no_subnet_manager_has_ever_run(machine: Machine) -> None:
+    """Its package enables and starts it, and the role has the package installed."""
+    assert machine.host.package("opensm").is_installed
+    assert not machine.host.file("/var/log/opensm.log").exists
+    for name in ("opensmd", "opensm"):
+        assert machine.host.service(name).is_masked
+        assert machine.host.run("systemctl start %s", name).rc != 0
+
+
+def test_firmware_is_nobodys_side_effect(machine: Machine) -> None:
+    assert not machine.host.package("mlnx-fw-updater").is_installed
+    assert set(machine.run("cat /sys/class/infiniband/*/fw_ver").split()) == {"28.39.1002"}
+    assert "28.39.1002" in machine.run("mlxfwmanager --query")
+
+
+def test_every_hca_has_the_name_of_its_slot(machine: Machine) -> None:
+    """Udev does not run in a node of the lab; what it would be told agrees with what the node has."""
+    rules = machine.read("/etc/udev/rules.d/60-rdma-persistent-naming.rules")
+    told = re.findall(r'KERNELS=="([^"]+)", PROGRAM="rdma_rename %k NAME_FIXED (\w+)"', rules)
+    shown = {
+        name: machine.run(f"sed -n s/PCI_SLOT_NAME=//p /sys/class/infiniband/{name}/device/uevent") for name in HCAS
+    }
+    assert {name: address for address, name in told} == shown == HCAS
+
+
+def test_hcas_read_as_much_at_once_as_they_can(machine: Machine) -> None:
+    assert {max_read_request(machine, address) for address in HCAS.values()} == {"4096"}
+    # What else the register says stays, and other devices have theirs.
+    assert setpci(machine, HCAS["mlx5_0"], "CAP_EXP+8.w") == 0x5930
+    assert max_read_request(machine, GPU) == "512"
+
+
+def test_nothing_between_gpu_and_hca_is_redirected(machine: Machine) -> None:
+    for address in (GPU_PORT, HCA_PORT, ROOT_PORT):
+        assert setpci(machine, address, "ECAP_ACS+6.w") == 0
+    assert "ACSCtl:" in (shown := machine.run("lspci -vv"))
+    assert "ReqRedir+" not in "".join(line for line in shown.splitlines() if "ACSCtl:" in line)
+
+
+def test_it_is_set_before_docker_starts(machine: Machine) -> None:
+    assert machine.host.service(UNIT).is_running and machine.host.service(UNIT).is_enabled
+    assert "docker.service" in machine.run("systemctl show --property=Before --value %s", UNIT).split()
+
+
+def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenario: Scenario) -> None:
+    before = machine.state()
+    machine.run(
+        "apt-mark unhold doca-ofed"
+        " && apt-get -qq remove --yes --allow-change-held-packages mlnx-ofed-kernel-dkms > /dev/null 2>&1"
+        " && rm /etc/systemd/system/opensmd.service && systemctl daemon-reload && systemctl start opensmd"
+        " && sed -i s/mlx5_0/mlx5_9/ /etc/udev/rules.d/60-rdma-persistent-naming.rules"
+    )
+    drifted = machine.state()
+
+    run = scenario.converge()
+
+    after = machine.state()
+    assert run.returncode == 0, run.tail
+    machine.run("rm /var/log/opensm.log")
+    assert after.differences(before, without=WITHOUT) == set()
+    assert after.touched_since(drifted, without=WITHOUT) == {
+        "file /etc/systemd/system/opensmd.service",
+        "file /etc/udev/rules.d/60-rdma-persistent-naming.rules",
+        "package doca-ofed",
+        "package mlnx-ofed-kernel-dkms",
+        "unit opensmd.service",
+    }
+    again = scenario.converge()
+    assert (again.returncode, again.changes) == (0, []), again.tail
+
+
+def test_a_register_that_somebody_changed_is_set_again(machine: Machine, scenario: Scenario) -> None:
+    machine.run("setpci -s %s CAP_EXP+8.w=2000:7000", HCAS["mlx5_3"])
+    machine.run("setpci -s %s ECAP_ACS+6.w=001d", HCA_PORT)
+    before = machine.state()
+
+    run = scenario.converge()
+
+    assert run.returncode == 0, run.tail
+    assert [change.split(" : ")[-1] for change in run.changes] == ["pci | Set those that differ"]
+    assert machine.state().touched_since(before) == {f"unit {UNIT}.service"}
+    test_hcas_read_as_much_at_once_as_they_can(machine)
+    test_nothing_between_gpu_and_hca_is_redirected(machine)
+
+
+def test_the_order_of_writes_is_stored_and_waits_for_a_reset(machine: Machine, scenario: Scenario) -> None:
+    wanted = {"doca_ofed_pci_write_ordering": "force_relax"}
+
+    run = scenario.converge(variables=wanted)
+
+    assert run.returncode == 0, run.tail
+    assert [change.split(" : ")[-1] for change in run.changes] == ["write_ordering | Store it in those that differ"]
+    shown = machine.run("mlxconfig -d %s -e query PCI_WR_ORDERING", HCAS["mlx5_5"])
+    assert re.search(r"PCI_WR_ORDERING +per_mkey\(0\) +per_mkey\(0\) +force_relax\(1\)", shown)
+    assert "in force after the next reset of these HCAs: restart node01" in run.output
+    again = scenario.converge(variables=wanted)
+    assert (again.returncode, again.changes) == (0, []), again.tail
+
+
+@pytest.fixture
+def holder(machine: Machine) -> Iterator[str]:
+    """A process that has an HCA open: its id. The lab has no device files, so there is a plain one."""
+    machine.run("mkdir -p /dev/infiniband && touch /dev/infiniband/uverbs0")
+    machine.run(
+        "systemd-run --quiet --unit=holder --property=StandardInput=file:/dev/infiniband/uverbs0 sleep infinity"
+    )
+    yield machine.run("systemctl show --property=MainPID --value holder")
+    machine.run("systemctl stop holder && rm -r /dev/infiniband")
+
+
+def test_the_driver_is_not_changed_under_who_uses_it(machine: Machine, scenario: Scenario, holder: str) -> None:
+    before = machine.state()
+
+    run = scenario.converge(variables={"doca_ofed_version": OTHER})
+
+    assert run.returncode != 0
+    assert f"needs a change of DOCA-OFED ({OTHER})" in run.messages, run.tail
+    assert f"held by process {holder} (sleep) with /dev/infiniband/uverbs0" in run.messages
+    assert "Drain the node" in run.messages
+    assert machine.state().touched_since(before) == set()
+    # Where nothing is to be changed, nobody is disturbed.
+    unchanged = scenario.converge()
+    assert (unchanged.returncode, unchanged.changes) == (0, []), unchanged.tail
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        (
+            {"doca_ofed_version": "3.1.0-999999"},
+            ["doca-ofed 3.1.0-999999 is not in http://", f"which offers {VERSION}", "Correct the version"],
+        ),
+        (
+            {"doca_ofed_hca_pci_addresses": ["0000:1a:00.0"]},
+            ["doca_ofed_hca_pci_addresses has 1 addresses for 8 HCAs", "equally long"],
+        ),
+        ({"doca_ofed_repository": {"name": "doca"}}, ["doca_ofed_repository lacks signed_by, suites, uris"]),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    machine: Machine, scenario: Scenario, variables: dict[str, object], words: list[str]
+) -> None:
+    before = machine.state()
+
+    run = scenario.converge(variables=variables)
+
+    assert run.returncode != 0
+    assert [word for word in words if word not in run.messages] == [], run.tail
+    assert machine.state().touched_since(before, without=PACKAGE_MANAGERS) == set()
+
+
+def test_a_slot_without_an_hca_is_named(machine: Machine, scenario: Scenario) -> None:
+    wrong = [*list(HCAS.values())[:-1], "0000:ee:00.0"]
+
+    run = scenario.converge(variables={"doca_ofed_hca_pci_addresses": wrong})
+
+    assert run.returncode != 0
+    assert "PCI settings cannot be read" in run.messages, run.tail
+    assert "0000:ee:00.0: no such device on the PCI bus; correct its address in the node class" in run.messages
+    assert scenario.converge().returncode == 0
+
+
+def test_modules_that_do_not_build_for_the_kernel_are_told_and_the_way_back_is_open(
+    machine: Machine, scenario: Scenario
+) -> None:
+    machine.run("echo 'mlnx-ofed-kernel/25.10.*' > /lab/dkms.fails")
+    try:
+        failed = scenario.converge(variables={"doca_ofed_version": OTHER})
+
+        assert failed.returncode != 0
+        assert f"the kernel modules of DOCA-OFED {OTHER} do not build for the running kernel" in failed.messages
+        assert f"Bad return status for module build on kernel: {machine.run('uname -r')}" in failed.messages
+        assert "choose another release in the node class (software.kernel, software.doca_ofed)" in failed.messages
+
+        back = scenario.converge()
+
+        assert back.returncode == 0, back.tail
+        test_the_driver_is_loaded_and_is_at_the_next_start(machine)
+        assert machine.run("dpkg --audit") == ""
+        assert machine.run("apt-mark showhold").split() == ["doca-ofed"]
+    finally:
+        machine.run("rm /lab/dkms.fails")
+
+
+def test_another_release_comes_from_its_own_repository_and_back(machine: Machine, scenario: Scenario) -> None:
+    run = scenario.converge(variables={"doca_ofed_version": OTHER})
+
+    assert run.returncode == 0, run.tail
+    assert machine.run("ofed_info -s") == f"OFED-internal-{OTHER_OFED}:"
+    assert machine.run("apt-mark showhold").split() == ["doca-ofed"]
+    assert not machine.host.file("/var/log/opensm.log").exists
+
+    back = scenario.converge()
+
+    assert back.returncode == 0, back.tail
+    assert machine.run("dpkg-query --show --showformat='${Version}' mlnx-ofed-kernel-dkms") == (
+        "25.07.OFED.25.07.0.9.7.1-1"
+    )
+
+
+def test_without_a_version_nothing_is_done(machine: Machine, scenario: Scenario) -> None:
+    before = machine.state()
+
+    run = scenario.converge(variables={"doca_ofed_version": ""})
+
+    assert (run.returncode, run.changes) == (0, []), run.tail
+    assert machine.state().touched_since(before) == set()

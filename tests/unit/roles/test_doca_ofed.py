@@ -1,0 +1,91 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What role doca_ofed makes of its variables."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Callable
+from typing import Any
+
+VERSION = "3.1.0-091000"
+HCAS = {"doca_ofed_hca_names": ["rail0", "rail1"], "doca_ofed_hca_pci_addresses": ["0000:18:00.0", "0000:40:00.0"]}
+GPUS = {"doca_ofed_gpu_pci_addresses": ["0000:1b:00.0", "0000:43:00.0"]}
+
+
+def test_only_packages_of_that_release_may_become_older(
+    evaluate: Callable[..., Any], render: Callable[..., str]
+) -> None:
+    uris = ["http://head01:8080/doca/3.1.0/ubuntu24.04/x86_64/", "http://head01/doca/", "file:/srv/doca"]
+    pins = evaluate("doca_ofed", "__doca_ofed_pins", doca_ofed_repository={"uris": uris})
+    assert [pin["origin"] for pin in pins] == ["head01"]
+    assert {"doca-*", "mlnx-*", "mft*", "ofed-scripts"} <= set(pins[0]["packages"])
+    assert not {"*", "dkms", "linux-*", "nvidia-*"} & set(pins[0]["packages"])
+    text = render("common", "preferences.j2", common_packages_pins=[{"packages": ["a", "b-*"], "origin": "head01"}])
+    assert 'Package: a b-*\nPin: origin "head01"\nPin-Priority: 1001\n' in text
+
+
+def test_the_version_is_exact_and_nothing_else_is_pinned_to_it(evaluate: Callable[..., Any]) -> None:
+    wanted = evaluate("doca_ofed", "__doca_ofed_wanted", doca_ofed_version=VERSION)
+    assert [(one["name"], one.get("version"), one.get("hold")) for one in wanted] == [
+        ("doca-ofed", VERSION, True),
+        ("pciutils", None, None),
+    ]
+
+
+def test_names_follow_the_slots(render: Callable[..., str]) -> None:
+    rules = [line for line in render("doca_ofed", "names.rules.j2", **HCAS).splitlines() if not line.startswith("#")]
+    assert rules == [
+        f'ACTION=="add", SUBSYSTEM=="infiniband", KERNELS=="{address}", PROGRAM="rdma_rename %k NAME_FIXED {name}"'
+        for name, address in (("rail0", "0000:18:00.0"), ("rail1", "0000:40:00.0"))
+    ]
+
+
+def settings(evaluate: Callable[..., Any], **variables: Any) -> list[str]:
+    return list(evaluate("doca_ofed", "__doca_ofed_settings", **variables))
+
+
+def test_settings_name_every_device(evaluate: Callable[..., Any], render: Callable[..., str]) -> None:
+    wanted = [
+        *("--read-request", "4096", "--hca=0000:18:00.0", "--hca=0000:40:00.0"),
+        *("--acs-off=0000:18:00.0", "--acs-off=0000:40:00.0", "--acs-off=0000:1b:00.0", "--acs-off=0000:43:00.0"),
+    ]
+    assert settings(evaluate, **HCAS, **GPUS) == wanted
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.read_string(render("doca_ofed", "pci-settings.service.j2", **HCAS, **GPUS))
+    assert unit["Service"]["ExecStart"].endswith(f"pci_settings.py set {' '.join(wanted)}")
+    assert (unit["Unit"]["After"], unit["Unit"]["Before"]) == ("openibd.service", "docker.service")
+
+
+def test_each_setting_can_be_left_alone(evaluate: Callable[..., Any]) -> None:
+    assert settings(evaluate, **HCAS, doca_ofed_pci_acs_off=False)[:2] == ["--read-request", "4096"]
+    assert not [word for word in settings(evaluate, **HCAS, doca_ofed_pci_acs_off=False) if "acs" in word]
+    assert settings(evaluate, **HCAS, doca_ofed_pci_max_read_request=0) == [
+        "--acs-off=0000:18:00.0",
+        "--acs-off=0000:40:00.0",
+    ]
+    nothing = {"doca_ofed_pci_max_read_request": 0, "doca_ofed_pci_acs_off": False}
+    for variables in ({**HCAS, **nothing}, GPUS):
+        assert evaluate("doca_ofed", "__doca_ofed_has_settings", **variables) is False
+        names = [one["name"] for one in evaluate("doca_ofed", "__doca_ofed_services", **variables)]
+        assert names == ["opensmd", "opensm", "openibd"]
+
+
+def test_a_subnet_manager_is_stopped_and_the_driver_never_restarted(evaluate: Callable[..., Any]) -> None:
+    services = evaluate("doca_ofed", "__doca_ofed_services", doca_ofed_version=VERSION)
+    assert services == [
+        {"name": "opensmd", "state": "stopped"},
+        {"name": "opensm", "state": "stopped"},
+        {"name": "openibd"},
+    ]
+
+
+def test_ip_over_infiniband(render: Callable[..., str]) -> None:
+    item = {"interface": "ib0", "addresses": ["10.30.0.21/22", "fd00::21/64"], "mode": "connected", "mtu": 65520}
+    text = render("doca_ofed", "ipoib.network.j2", item=item)
+    assert text.split("\n", 1)[1] == (
+        "[Match]\nName=ib0\nType=infiniband\n\n[Link]\nMTUBytes=65520\n\n[Network]\nAddress=10.30.0.21/22\n"
+        "Address=fd00::21/64\n\n[IPoIB]\nMode=connected\n"
+    )
+    assert "[Link]" not in render("doca_ofed", "ipoib.network.j2", item={**item, "mtu": 0})
