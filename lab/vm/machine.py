@@ -166,11 +166,12 @@ def seed_for(site_network: Network, key: pki.SshHostKey, authorized_key: str) ->
         f"{home}/.ssh/authorized_keys": (0o600, authorized_key),
         "/etc/ssh/ssh_host_ed25519_key.pub": (0o644, key.public),
         "/etc/ssh/ssh_host_ed25519_key-cert.pub": (0o644, key.certificate),
-        "/etc/ssh/ssh_host_ed25519_key": (0o600, key.private),
         "/etc/ssh/sshd_config.d/host_key.conf": (
             0o644,
             "HostKey /etc/ssh/ssh_host_ed25519_key\nHostCertificate /etc/ssh/ssh_host_ed25519_key-cert.pub\n",
         ),
+        # By the presence of this one the machine knows that it has been told everything.
+        "/etc/ssh/ssh_host_ed25519_key": (0o600, key.private),
     }
     return {
         "time": time.time(),

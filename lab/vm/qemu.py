@@ -64,7 +64,8 @@ def command(hardware: Hardware) -> list[str]:
         *("-device", "virtio-serial-pci", "-device", f"virtserialport,chardev=seed,name={SEED_PORT}"),
         *("-device", "virtio-scsi-pci,id=scsi"),
         *("-drive", f"if=none,id=root,file={_escaped(hardware.disk)},format=qcow2,cache=unsafe,discard=unmap"),
-        *("-device", "virtio-blk-pci,drive=root,bootindex=0"),
+        # The only disk that the firmware sees at a start; later the first of all.
+        *("-device", "virtio-blk-pci,drive=root,bootindex=1"),
         *("-netdev", _cable(hardware.tap), "-device", f"virtio-net-pci,netdev=cable,mac={hardware.mac},romfile="),
     ]
     if hardware.kernel:
@@ -131,8 +132,11 @@ class Monitor:
         :raises LabError: it refuses, or does not answer.
         """
         request = {"execute": name, "arguments": dict(arguments or {})}
-        self._stream.write(json.dumps(request) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(json.dumps(request) + "\n")
+            self._stream.flush()
+        except OSError as error:
+            raise LabError(f"{PROGRAM} has ended") from error
         while True:
             answer = self._read()
             if "error" in answer:
