@@ -124,7 +124,7 @@ def test_what_had_no_effect_is_not_repeated_for_ever() -> None:
             DiskDescription(model="Dell EC*"),
             ["None of its 9 disks is", "(model Dell EC*)", "Dell BOSS-N1, 960 GB"],
         ),
-            DISKS,
+        (DISKS[:3], DiskDescription(min_gb=3000), ["3 of its 3 disks are", "at least 3000 GB", "3841 GB, serial S72"]),
         ((), WANTED, ["no disk"]),
     ],
 )
