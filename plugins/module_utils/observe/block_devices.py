@@ -37,8 +37,8 @@ def read_block_devices(
 
     Returns `devices` (of each: `name`, `path`, `type`, `size`, `model`, `serial`, `number`, `mounted`, `parents`,
     `holders`, `links`, `physical`, `claimed`, `signatures`), `arrays`, `volumes` and `physical_volumes` of LVM,
-    `pools` of ZFS, `mounts`, `points`, and the texts `fstab` and `mdadm_conf`; `stale_initramfs` are those that are
-    older than the latter. Raises OSError, SourceError, SourceMissing: half a picture is no ground to write on.
+    `pools` of ZFS, `mounts`, `points`, the texts `fstab` and `mdadm_conf`, and `initramfs`: whether each is older than
+    the latter. Raises OSError, SourceError, SourceMissing: half a picture is no ground to write on.
     """
     devices = _devices(run(["lsblk", "--json", "--bytes", "--output", _COLUMNS]))
     links = _links(root / "dev/disk/by-id")
@@ -60,7 +60,7 @@ def read_block_devices(
         "mounts": parse_mounts((root / "proc/self/mountinfo").read_text(errors="replace")),
         "fstab": _text(root / "etc/fstab"),
         "mdadm_conf": _text(conf),
-        "stale_initramfs": _older(conf, (root / "boot").glob("initrd.img-*")) if conf.exists() else [],
+        "initramfs": {path.name: _older(path, conf) for path in sorted((root / "boot").glob("initrd.img-*"))},
         "points": {point: read_point(root / point.lstrip("/")) for point in points},
     }
 
@@ -209,9 +209,8 @@ def _claimed(path: str) -> bool:
     return False
 
 
-def _older(path: Path, others: Iterable[Path]) -> list[str]:
-    changed = path.stat().st_mtime_ns
-    return sorted(other.name for other in others if other.stat().st_mtime_ns < changed)
+def _older(path: Path, other: Path) -> bool:
+    return other.exists() and path.stat().st_mtime_ns < other.stat().st_mtime_ns
 
 
 def _names(folder: Path) -> list[str]:

@@ -102,7 +102,7 @@ class Machine:
     points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fstab: str = ""
     mdadm_conf: str = ""
-    stale_initramfs: Sequence[str] = ()
+    initramfs: Mapping[str, bool] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Machine:

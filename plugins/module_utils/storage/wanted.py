@@ -101,6 +101,13 @@ def faults(volumes: Sequence[Volume], docker_data_root: str | None = None) -> It
             if times > 1:
                 last = max(at for at, volume in enumerate(volumes) if getattr(volume, key) == value)
                 yield Fault(last, key, f"is {value}, as is that of another volume", f"give each its own {key}")
+    for position, volume in enumerate(volumes):
+        for other in volumes:
+            if other.mount != volume.mount and other.holds(volume.mount):
+                message = f"is {volume.mount}, below {other.mount} of the volume {other.name}"
+                yield Fault(
+                    position, "mount", message, "mount each beside the others: one would hide what is in the other"
+                )
     if docker_data_root is not None and owner_of(docker_data_root, volumes) is None:
         message = f"is {docker_data_root}, which lies on none of the volumes"
         yield Fault(None, "docker_data_root", message, "choose a folder below the mount of one, or leave it out")
@@ -131,9 +138,7 @@ def _faults_of(volume: Volume) -> Iterator[tuple[str, str, str]]:
 
 def owner_of(path: str, volumes: Iterable[Volume]) -> Volume | None:
     """The volume that `path` lies on: of several the one whose mount point is the longest."""
-    return max(
-        (volume for volume in volumes if volume.holds(path)), key=lambda volume: len(volume.mount), default=None
-    )
+    return max((volume for volume in volumes if volume.holds(path)), key=lambda volume: len(volume.mount), default=None)
 
 
 def units(volumes: Sequence[Volume], docker_data_root: str) -> dict[str, list[str]]:
