@@ -11,9 +11,9 @@ version_added: 0.1.0
 description:
   - Compares disks, arrays, logical volumes, file systems and mounts of a host with the volumes that it should have, and
     lists the steps that are due in their order. The role C(storage) takes them.
-  - Reads only. It fails, before anything is changed, where a step would touch what is not the volume's - a disk that is in
-    use, that holds anything, or that is the system's, an array of other disks, a folder with files below a mount - and
-    where a volume is not whole, as with a degraded array.
+  - Reads only. It fails, before anything is changed, where a step would touch what is not the volume's, such as a disk
+    that is in use, that holds anything or is the system's, an array of other disks, or a folder with files below a
+    mount; and where a volume is not whole, as with a degraded array.
   - What a killed run left half made is completed; nothing in it is made a second time.
 options:
   volumes:
@@ -178,7 +178,8 @@ steps:
   returned: always
   type: list
   elements: dict
-  sample: [{"kind": "filesystem", "volume": "scratch", "text": "make the file system xfs 'scratch' on /dev/md127, of 8 disks",
+  sample: [{"kind": "filesystem", "volume": "scratch",
+            "text": "make the file system xfs 'scratch' on /dev/md127, of 8 disks",
             "arguments": {"path": "/dev/md127", "type": "xfs", "options": "-L scratch"}}]
 why:
   description: The same in words.
