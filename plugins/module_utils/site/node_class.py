@@ -12,6 +12,7 @@ from typing import Any
 from ..documents.document import Document
 from ..documents.problems import Problem
 from ..documents.schema import read_checked
+from ..storage.wanted import Volume, faults
 from .urls import holds_credentials
 
 DIRECTORY = "node_classes"
@@ -53,6 +54,9 @@ def load_file(path: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
     """One class, or None when anything is wrong with it."""
     document, problems = read_checked(path, "node_class")
     if document is not None and isinstance(document.data, dict):
+        # Those of volumes take the form of each for granted.
+        if not any(problem.key.startswith("storage") for problem in problems):
+            problems += _of_storage(document)
         problems += _contradictions(document, path.stem)
     if document is None or problems:
         return None, problems
@@ -89,6 +93,14 @@ def _contradictions(document: Document, stem: str) -> Iterator[Problem]:
             remedy = "take it out, and let the BMCs fetch the image from a mirror that wants none"
             yield document.problem(("firmware", position, "image_uri"), message, remedy)
     yield from _excluded_twice(document)
+
+
+def _of_storage(document: Document) -> Iterator[Problem]:
+    storage = _mapping(document.data, "storage")
+    volumes = [Volume.from_dict(each) for each in storage.get("volumes", [])]
+    for fault in faults(volumes, storage.get("docker_data_root")):
+        path = (fault.key,) if fault.volume is None else ("volumes", fault.volume, fault.key)
+        yield document.problem(("storage", *path), fault.message, fault.remedy)
 
 
 def _excluded_twice(document: Document) -> Iterator[Problem]:

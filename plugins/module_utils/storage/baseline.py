@@ -48,7 +48,7 @@ def smart_log(name: str, run: Run = run_tool) -> dict[str, Any]:
 
 def file_name(serial: str) -> str:
     """The name of a disk's record. Serial numbers have blanks and, of some makers, a slash."""
-    return re.sub(r"[^A-Za-z0-9._-]", lambda match: f"%{ord(match[0]):02X}", serial).lstrip(".") + ".json"
+    return re.sub(r"^\.|[^A-Za-z0-9._-]", lambda match: f"%{ord(match[0]):02X}", serial) + ".json"
 
 
 def is_record_of(text: str, serial: str) -> bool:

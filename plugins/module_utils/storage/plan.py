@@ -103,10 +103,10 @@ def _judge(machine: Machine, volume: Volume, disks: Sequence[Device], erase: Col
             paths = [*(part.path for part in parts), disk.stable_path]
             state.steps.append(Step("erase", volume.name, text, {"paths": paths, "serial": disk.serial}))
         elif disk in full:
-            remedy = "give the volume other disks; or, if nobody needs what is on it, name its serial number in "
-            remedy += (
-                "storage_erase_serials" if disk.serial else "nothing: it has no serial number, so clear it by hand"
-            )
+            allow = "remove it with `wipefs`, as the disk has no serial number to name"
+            if disk.serial:
+                allow = "name its serial number in storage_erase_serials"
+            remedy = f"give the volume other disks; or, if nobody needs what is on it, {allow}"
             state.refuse(volume, f"{disk} holds {_content(machine, disk)}", remedy)
     state.steps += make(volume, disks)
     if volume.layout == "single" and not full:

@@ -79,7 +79,8 @@ class Volume:
 
     def holds(self, path: str) -> bool:
         """Whether `path` is its mount point, or lies below."""
-        return PurePosixPath(path).is_relative_to(self.mount)
+        way = PurePosixPath(path)
+        return way.is_relative_to(self.mount) and ".." not in way.parts
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,18 @@ def _faults_of(volume: Volume) -> Iterator[tuple[str, str, str]]:
     least = LEAST[volume.layout]
     if volume.count < least or (volume.layout == "single" and volume.count > 1):
         wanted = "takes one disk" if volume.layout == "single" else f"needs {least} disks at least"
-        message = f"has {volume.count} disks, but {volume.layout} {wanted}"
+        message = f"are {volume.count}, but {volume.layout} {wanted}"
         yield "disks", message, "correct disks.count or layout"
     if not volume.known_by:
-        yield "disks", "describes no disk", "say what they are known by: model, serial, id or size_gb"
+        yield "disks", "describe no disk", "say what they are known by: model, serial, id or size_gb"
+    least_gb, most_gb = volume.disks.min_gb, volume.disks.max_gb
+    if least_gb is not None and most_gb is not None and least_gb > most_gb:
+        message = f"have a min of {least_gb:g} and a max of {most_gb:g} GB: no disk is so"
+        yield "disks", message, "make min the smaller of the two"
     if volume.layout == "zfs" and volume.filesystem:
         yield "filesystem", "is given, but ZFS brings its own", "take it out"
+    if volume.layout != "zfs" and (volume.vdev != "stripe" or volume.properties):
+        yield "zfs", f"is given, but the layout is {volume.layout}", "take it out, or choose the layout zfs"
     if volume.layout == "zfs" and volume.options:
         yield "options", "are given, but ZFS has properties in their place", "use zfs.properties"
     if volume.layout != "zfs" and not volume.filesystem:

@@ -307,7 +307,9 @@ def test_too_few_and_too_many_disks(host: Host, disks: dict[str, Any], words: li
 
 def test_the_disk_of_the_system_never(host: Host) -> None:
     volume = {**SINGLE, "disks": {"model": "Dell BOSS*", "count": 1}}
-    refused(host.plan(volume, erase=["B1"]), "nvme8n1 (Dell BOSS-N1, 960 GB, serial B1) is the system's", "narrow disks")
+    refused(
+        host.plan(volume, erase=["B1"]), "nvme8n1 (Dell BOSS-N1, 960 GB, serial B1) is the system's", "narrow disks"
+    )
     refused(host.plan(volume, erase=["B1"], os_disk=None), "is the system's: it has /")
 
 
