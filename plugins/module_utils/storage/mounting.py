@@ -61,6 +61,9 @@ def judge_filesystem(machine: Machine, volume: Volume, disks: Sequence[Device], 
         found = ", ".join(map(str, marks)) or "partitions"
         remedy = "save what is on it and remove it with `wipefs`, or correct the node class"
         state.refuse(volume, f"on {device.path} is {found}, wanted is {volume.filesystem} alone", remedy)
+    elif device is None and any(step.kind in ("assemble", "activate") for step in state.steps):
+        # What is on it shows once it is started.
+        return None
     elif not marks:
         path = device.path if device is not None else path_to_be(volume, disks)
         text = f"make the file system {volume.filesystem} '{volume.label}' on {path}, of {len(disks)} disks"

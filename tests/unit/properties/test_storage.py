@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.block_devices import (
     parse_mounts,
     read_block_devices,
@@ -19,9 +20,9 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.storage.baselin
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.description import DiskDescription
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.machine import Machine
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.mounting import Entry, parse_fstab
-from ansible_collections.firstlight.cluster.plugins.module_utils.storage.plan import plan
-from ansible_collections.firstlight.cluster.plugins.module_utils.storage.wanted import LEAST, Volume
-from hypothesis import given
+from ansible_collections.firstlight.cluster.plugins.module_utils.storage.plan import Plan, plan
+from ansible_collections.firstlight.cluster.plugins.module_utils.storage.wanted import LEAST, RAID, Volume
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.properties.junk import JSON, TEXTS, mutated
@@ -38,9 +39,16 @@ MARKS = st.builds(
 )
 
 
+# What each layout leaves on its disks.
+OWN = {"single": "xfs", "lvm": "LVM2_member", "zfs": "zfs_member"}
+
+
 @st.composite
-def machines(draw: st.DrawFn) -> dict[str, Any]:
-    """An observation of three data disks and the system's, in any state, possible or not."""
+def cases(draw: st.DrawFn) -> tuple[dict[str, Any], Volume]:
+    """A volume, and an observation of its disks and the system's: often nearly as wanted, and possible or not."""
+    layout = draw(st.sampled_from([*LEAST]))
+    names = DISKS[: 1 if layout == "single" else draw(st.integers(max(2, LEAST[layout]), 3))]
+    seldom = st.sampled_from([False] * 9 + [True])
     devices: list[dict[str, Any]] = []
 
     def device(name: str, kind: str, **more: Any) -> None:
@@ -48,37 +56,40 @@ def machines(draw: st.DrawFn) -> dict[str, Any]:
         made |= {"number": f"9:{len(devices)}", "mounted": [], "parents": [], "holders": [], "links": []}
         devices.append({**made, "physical": False, "claimed": False, "signatures": [], **more})
 
-    for name in DISKS:
-        marks = draw(st.lists(MARKS, max_size=2))
-        claimed = draw(st.integers(0, 9)) == 0
+    own = {"type": OWN.get(layout, "linux_raid_member"), "uuid": "u-1", "label": "vol"}
+    usual = draw(st.sampled_from([[], [own]]))
+    for name in names:
+        marks = draw(st.lists(MARKS, max_size=2)) if draw(seldom) else usual
         known = {"model": "data", "serial": f"S{name}", "physical": True}
-        device(name, "disk", **known, signatures=marks, claimed=claimed)
-    device(SYSTEM, "disk", model=draw(st.sampled_from(["os", "data"])), serial="Ss", physical=True, mounted=["/"])
+        device(name, "disk", **known, signatures=marks, claimed=draw(seldom))
+    device(SYSTEM, "disk", model="data" if draw(seldom) else "os", serial="Ss", physical=True, mounted=["/"])
     arrays = {}
+    built = "md0" if layout in RAID else "dm-0"
     for name, kind in (("md0", "raid1"), ("dm-0", "lvm"), ("part", "part")):
-        parents = draw(st.lists(st.sampled_from(DISKS), unique=True, max_size=3))
-        if not parents:
+        if not (draw(st.booleans()) and usual if name == built else draw(seldom)):
             continue
+        parents = [*names[: draw(st.integers(1, 3)) if draw(seldom) else 3]]
         path = "/dev/mapper/vg_vol-data" if kind == "lvm" else f"/dev/{name}"
-        mounted = draw(st.sampled_from([[], [], ["/vol"], ["/home"]]))
-        marks = draw(st.lists(MARKS, max_size=1))
+        mounted = draw(st.sampled_from([[], ["/vol"], ["/home"]]))
+        marks = draw(
+            st.sampled_from([[], [{"type": "xfs", "uuid": "u-1", "label": "vol"}]]) | st.lists(MARKS, max_size=1)
+        )
         device(name, kind, path=path, parents=parents, signatures=marks, mounted=mounted)
         if kind != "part":
             for each in devices:
                 each["holders"] += [name] if each["name"] in parents else []
         if kind == "raid1":
-            state = draw(st.sampled_from(["clean", "inactive"]))
-            values = {"level": "raid1", "degraded": draw(st.integers(0, 1)), "state": state, "action": "idle"}
-            arrays[name] = {**values, "disks": draw(st.integers(1, 3)), "members": parents}
-    groups = {name: draw(st.sampled_from(["", "vg_vol", "vg_old", None])) for name in DISKS}
-    there = draw(st.booleans())
+            state = "inactive" if draw(seldom) else "clean"
+            values = {"level": layout, "degraded": int(draw(seldom)), "state": state, "action": "idle"}
+            arrays[name] = {**values, "disks": len(parents), "members": parents}
+    group = draw(st.sampled_from(["", "vg_vol"]))
+    rows = [{"pv_name": f"/dev/{name}", "vg_name": "vg_old" if draw(seldom) else group} for name in names]
     logical = {"vg_name": "vg_vol", "lv_name": "data", "lv_path": "/dev/vg_vol/data", "lv_active": "active"}
-    return {
+    there = draw(st.booleans())
+    observed = {
         "devices": devices,
         "arrays": arrays,
-        "physical_volumes": [
-            {"pv_name": f"/dev/{name}", "vg_name": group} for name, group in groups.items() if group is not None
-        ],
+        "physical_volumes": rows if draw(st.booleans()) else [],
         "volumes": [logical] if there else [],
         "pools": {"vol": {"health": "ONLINE", "mountpoint": "/vol"}} if there else {},
         "mounts": [
@@ -86,34 +97,33 @@ def machines(draw: st.DrawFn) -> dict[str, Any]:
             for each in devices
             for point in each["mounted"]
         ],
-        "points": {"/vol": {"kind": "directory", "entries": draw(st.sampled_from([[], ["file"]]))}},
-        "fstab": draw(st.sampled_from(["", "UUID=u-1 /vol xfs noatime,nofail 0 0\n", "filer:/x /vol nfs rw 0 0\n"])),
+        "points": {"/vol": {"kind": "directory", "entries": ["file"] if draw(seldom) else []}},
+        "fstab": draw(st.sampled_from(["", "UUID=u-1 /vol xfs noatime,nofail 0 0\n"])),
         "mdadm_conf": "",
         "initramfs": {},
     }
+    volume = {
+        "name": "vol",
+        "disks": {"model": "data", "count": len(names)},
+        "layout": layout,
+        "mount": "/vol",
+        **({} if layout == "zfs" else {"filesystem": "xfs", "options": ["noatime"]}),
+    }
+    return observed, Volume.from_dict(volume)
 
 
-VOLUMES = st.builds(
-    lambda layout, count: Volume.from_dict(
-        {
-            "name": "vol",
-            "disks": {"model": "data", "count": 1 if layout == "single" else count},
-            "layout": layout,
-            "mount": "/vol",
-            **({} if layout == "zfs" else {"filesystem": "xfs", "options": ["noatime"]}),
-        }
-    ),
-    st.sampled_from([*LEAST]),
-    st.integers(2, 4),
-)
+def judged(case: tuple[dict[str, Any], Volume], erase: set[str]) -> tuple[Machine, Plan]:
+    machine = Machine.from_dict(json.loads(json.dumps(case[0])))
+    return machine, plan(machine, [case[1]], erase, DiskDescription(model="os"))
 
 
-@given(machines(), VOLUMES, st.sets(st.sampled_from(["Sa", "Sb", "Sc", "Ss"])))
-def test_nothing_is_written_to_what_is_not_free_or_named(
-    observed: dict[str, Any], volume: Volume, erase: set[str]
-) -> None:
-    machine = Machine.from_dict(json.loads(json.dumps(observed)))
-    found = plan(machine, [volume], erase, DiskDescription(model="os"))
+ERASE = st.sets(st.sampled_from(["Sa", "Sb", "Sc", "Ss"])) | st.just({"Sa", "Sb", "Sc", "Ss"})
+
+
+@given(cases(), ERASE)
+def test_nothing_is_written_to_what_is_not_free_or_named(case: tuple[dict[str, Any], Volume], erase: set[str]) -> None:
+    observed, volume = case
+    machine, found = judged(case, erase)
     if found.refusals:
         return
     named = {path for step in found.steps if step.kind == "erase" for path in step.arguments["paths"]}
@@ -121,7 +131,7 @@ def test_nothing_is_written_to_what_is_not_free_or_named(
     made = {step.arguments["path"] for step in found.steps if step.kind == "filesystem"}
     assert f"/dev/{SYSTEM}" not in named | built | made
     orphans = {row["pv_name"] for row in observed["physical_volumes"] if row["vg_name"] == ""}
-    for name in DISKS:
+    for name in DISKS[: volume.count]:
         disk, path = machine.devices[name], f"/dev/{name}"
         if path in named:
             assert disk.serial in erase and not disk.holders and not machine.points_of(disk) and not disk.claimed
@@ -133,6 +143,19 @@ def test_nothing_is_written_to_what_is_not_free_or_named(
         if device.path in made and device.path not in named:
             assert not device.signatures
     assert not (observed["points"]["/vol"]["entries"] and machine.mounted_at("/vol") is None)
+
+
+@pytest.mark.parametrize(
+    "kind", ["array", "assemble", "volume_group", "logical_volume", "filesystem", "erase", "mount"]
+)
+def test_the_cases_reach_every_kind_of_step(kind: str) -> None:
+    """Else the property above would say nothing."""
+
+    def reached(case: tuple[tuple[dict[str, Any], Volume], set[str]]) -> bool:
+        found = judged(*case)[1]
+        return not found.refusals and kind in {step.kind for step in found.steps}
+
+    find(st.tuples(cases(), ERASE), reached, settings=settings(max_examples=2000, database=None))
 
 
 def tools(answers: dict[str, str]) -> Any:
