@@ -201,6 +201,11 @@ units:
   returned: success
   type: dict
   sample: {"docker.service": ["/scratch"]}
+former_units:
+  description: Units that the role once gave such a dependency, and that have none any more.
+  returned: success
+  type: list
+  elements: str
 """
 
 import typing as t
@@ -295,7 +300,8 @@ def main() -> None:
         message = "\n".join(found.refusals)
         module.fail_json(msg=message, steps=steps, why=why, refusals=found.refusals)
     needed = units(volumes, module.params["docker_data_root"])
-    module.exit_json(changed=False, steps=steps, why=why, fstab=found.fstab, units=needed)
+    former = [unit for unit in read["data"]["dependent_units"] if unit not in needed]
+    module.exit_json(changed=False, steps=steps, why=why, fstab=found.fstab, units=needed, former_units=former)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from .storage import unescape
 _COLUMNS = "KNAME,PATH,TYPE,SIZE,MODEL,SERIAL,MAJ:MIN,MOUNTPOINTS"
 # What nobody keeps data on, or what is not this machine's.
 _PASSED_OVER = ("loop", "rom")
+# By which the role storage makes a unit depend on mounts.
+_DROP_IN = "50-firstlight-storage.conf"
 # Enough of a folder's content to know whose it is.
 _ENTRIES = 3
 
@@ -37,8 +39,9 @@ def read_block_devices(
 
     Returns `devices` (of each: `name`, `path`, `type`, `size`, `model`, `serial`, `number`, `mounted`, `parents`,
     `holders`, `links`, `physical`, `claimed`, `signatures`), `arrays`, `volumes` and `physical_volumes` of LVM,
-    `pools` of ZFS, `mounts`, `points`, the texts `fstab` and `mdadm_conf`, and `initramfs`: whether each is older than
-    the latter. Raises OSError, SourceError, SourceMissing: half a picture is no ground to write on.
+    `pools` of ZFS, `mounts`, `points`, the texts `fstab` and `mdadm_conf`, `initramfs` (of each whether it is older
+    than the latter) and `dependent_units` (which the role storage has made depend on mounts). Raises OSError,
+    SourceError, SourceMissing: half a picture is no ground to write on.
     """
     devices = _devices(run(["lsblk", "--json", "--bytes", "--output", _COLUMNS]))
     links = _links(root / "dev/disk/by-id")
@@ -46,10 +49,10 @@ def read_block_devices(
         folder = root / "sys/class/block" / device["name"]
         device["links"] = links.get(device["name"], [])
         device["holders"] = _names(folder / "holders")
-        disk = device["type"] == "disk"
-        device["physical"] = disk and (folder / "device").exists() and attempt(read_text, folder / "removable") != "1"
+        disk, removable = device["type"] == "disk", attempt(read_text, folder / "removable") == "1"
+        device["physical"] = disk and (folder / "device").exists() and not removable
         device["claimed"] = device["physical"] and (claimed or _claimed)(device["path"])
-        device["signatures"] = _signatures(run, device) if device["size"] else []
+        device["signatures"] = _signatures(run, device) if device["size"] and not removable else []
     conf = root / "etc/mdadm/mdadm.conf"
     return {
         "devices": devices,
@@ -61,6 +64,9 @@ def read_block_devices(
         "fstab": _text(root / "etc/fstab"),
         "mdadm_conf": _text(conf),
         "initramfs": {path.name: _older(path, conf) for path in sorted((root / "boot").glob("initrd.img-*"))},
+        "dependent_units": sorted(
+            path.parent.name.removesuffix(".d") for path in (root / "etc/systemd/system").glob(f"*.d/{_DROP_IN}")
+        ),
         "points": {point: read_point(root / point.lstrip("/")) for point in points},
     }
 

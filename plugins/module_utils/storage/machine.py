@@ -103,6 +103,7 @@ class Machine:
     fstab: str = ""
     mdadm_conf: str = ""
     initramfs: Mapping[str, bool] = field(default_factory=dict)
+    dependent_units: Sequence[str] = ()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Machine:

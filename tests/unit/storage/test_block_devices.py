@@ -88,6 +88,13 @@ def test_a_disk_that_cannot_be_read_stops_everything(tmp_path: Path) -> None:
         read(tmp_path, {"lsblk": LSBLK, "wipefs": "", "wipefs /dev/nvme1n1": SourceError("Input/output error")})
 
 
+def test_a_medium_in_a_drive_is_not_looked_at(tmp_path: Path) -> None:
+    """A card reader that does not answer is nobody's data disk."""
+    (tmp_path / "sys/class/block/nvme1n1").mkdir(parents=True)
+    (tmp_path / "sys/class/block/nvme1n1/removable").write_text("1\n")
+    read(tmp_path, {"lsblk": LSBLK, "wipefs": "", "wipefs /dev/nvme1n1": SourceError("Input/output error")})
+
+
 def test_lvm_that_fails_stops_everything(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="pvs cannot be understood"):
         read(tmp_path, {"lsblk": LSBLK, "wipefs": "", "pvs": '{"report": []}'})

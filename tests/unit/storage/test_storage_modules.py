@@ -46,6 +46,14 @@ def test_steps_and_why(call: Call, on_host: Host) -> None:
     assert (found["changed"], found["units"], found["fstab"]) == (False, {"docker.service": ["/scratch"]}, [])
 
 
+def test_units_that_depended_on_a_mount_once(call: Call, on_host: Host) -> None:
+    for unit in ("docker.service", "slurmd.service"):
+        on_host.write(f"etc/systemd/system/{unit}.d/50-firstlight-storage.conf", "")
+    on_host.write("etc/systemd/system/other.service.d/of-others.conf", "")
+    found = call(storage_plan, volumes=[VOLUME], docker_data_root="/scratch")
+    assert (found["units"], found["former_units"]) == ({"docker.service": ["/scratch"]}, ["slurmd.service"])
+
+
 def test_what_is_in_the_way_fails(call: Call, on_host: Host) -> None:
     on_host.mark(on_host.devices[1], "ext4")
     found = call(storage_plan, volumes=[VOLUME])
