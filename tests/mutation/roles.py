@@ -315,4 +315,28 @@ MUTANTS = [
         "      - registry_tls_key is search('-----BEGIN (?!ENCRYPTED )([A-Z]+ )?PRIVATE KEY-----')\n",
         "",
     ),
+    _mutant(
+        "storage",
+        "mount point",
+        "storage/templates/mounts.conf.j2",
+        "Docker starts on an unmounted data root",
+        "AssertPathIsMountPoint={{ mount }}\n",
+        "",
+    ),
+    _mutant(
+        "storage",
+        "record",
+        "storage/tasks/mounts.yml",
+        "an array is not recorded in mdadm.conf",
+        'line: "{{ item.arguments.line }}"',
+        'line: "# {{ item.arguments.line }}"',
+    ),
+    _mutant(
+        "storage",
+        "leave to erase",
+        "storage/tasks/look.yml",
+        "every disk is given up",
+        'erase_serials: "{{ storage_erase_serials }}"',
+        "erase_serials: [FLSSD0004]",
+    ),
 ]

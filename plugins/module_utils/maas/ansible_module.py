@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback  # type: ignore[import-untyped]
 
-from .disks import OsDisk
+from ..storage.description import DiskDescription
 from .errors import MaasError
 from .matching import Problem, Wanted, own_addresses
 from .reconcile import Converged
@@ -134,11 +134,11 @@ def wanted(module: AnsibleModule, *options: str) -> list[Wanted]:
     ]
 
 
-def _os_disk(given: Mapping[str, Any] | None) -> OsDisk | None:
+def _os_disk(given: Mapping[str, Any] | None) -> DiskDescription | None:
     if given is None:
         return None
     size = given["size_gb"] or {}
-    return OsDisk(given["model"], given["serial"], size.get("min"), size.get("max"))
+    return DiskDescription(given["model"], given["serial"], size.get("min"), size.get("max"))
 
 
 def problem_result(problem: Problem) -> dict[str, Any]:

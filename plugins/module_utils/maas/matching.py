@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .disks import OsDisk
+from ..storage.description import DiskDescription
 from .machines import Machine
 
 
@@ -27,7 +27,7 @@ class Wanted:
     system_id: str = ""
     serial: str = ""
     mac_addresses: tuple[str, ...] = ()
-    os_disk: OsDisk | None = None
+    os_disk: DiskDescription | None = None
     bmc_address: str = ""
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .disks import OsDisk
+from ..storage.description import DiskDescription
 from .machines import Machine, Status
 from .matching import Wanted, same_bmc, serial_problem
 from .transitions import (
@@ -201,7 +201,7 @@ def _foreseen(machine: Machine, status: Status, host: Wanted, goal: Goal) -> Mac
     )
 
 
-def _onto_disk(machine: Machine, wanted: OsDisk, status: Status) -> Step:
+def _onto_disk(machine: Machine, wanted: DiskDescription, status: Status) -> Step:
     """The next step of a machine that may be deployed, but onto one disk only."""
     found = wanted.among(machine.disks)
     if not machine.disks:

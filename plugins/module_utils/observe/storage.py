@@ -54,10 +54,11 @@ def _mount_entry(mountinfo: str, mount: str) -> tuple[str, str] | None:
         # id parent major:minor root mount-point options [optional...] - type source super-options
         before, _separator, after = line.partition(" - ")
         fields, described = before.split(" "), after.split(" ")
-        if len(fields) > 4 and len(described) > 1 and _unescape(fields[4]) == mount:
-            found = (described[0], _unescape(described[1]))
+        if len(fields) > 4 and len(described) > 1 and unescape(fields[4]) == mount:
+            found = (described[0], unescape(described[1]))
     return found
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
+    """A path of /proc/self/mountinfo, which writes white space in octal, as it is."""
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)

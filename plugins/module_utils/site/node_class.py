@@ -13,6 +13,7 @@ from ..compatibility.judge import conflicts
 from ..documents.document import Document
 from ..documents.problems import Problem
 from ..documents.schema import read_checked
+from ..storage.wanted import Volume, faults
 from .urls import holds_credentials
 
 DIRECTORY = "node_classes"
@@ -57,6 +58,9 @@ def load_file(path: Path, releases: Iterable[str] = ()) -> tuple[dict[str, Any] 
     """One class, or None when anything is wrong with it or it does not fit one of the operating systems `releases`."""
     document, problems = read_checked(path, "node_class")
     if document is not None and isinstance(document.data, dict):
+        # Those of volumes take the form of each for granted.
+        if not any(problem.key.startswith("storage") for problem in problems):
+            problems += _of_storage(document)
         problems += [*_contradictions(document, path.stem), *_conflicts(document, releases)]
     if document is None or problems:
         return None, problems
@@ -106,6 +110,14 @@ def _conflicts(document: Document, releases: Iterable[str]) -> Iterator[Problem]
     ]
     for conflict in dict.fromkeys(found):
         yield document.problem(("software", conflict.key), conflict.message, conflict.remedy)
+
+
+def _of_storage(document: Document) -> Iterator[Problem]:
+    storage = _mapping(document.data, "storage")
+    volumes = [Volume.from_dict(each) for each in storage.get("volumes", [])]
+    for fault in faults(volumes, storage.get("docker_data_root")):
+        path = (fault.key,) if fault.volume is None else ("volumes", fault.volume, fault.key)
+        yield document.problem(("storage", *path), fault.message, fault.remedy)
 
 
 def _excluded_twice(document: Document) -> Iterator[Problem]:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.disks import Disk, OsDisk, root_disk
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.disks import Disk, root_disk
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine, Status
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.matching import Wanted
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.planning import Goal, foresee, next_step
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.transitions import Action, State
+from ansible_collections.firstlight.cluster.plugins.module_utils.storage.description import DiskDescription
 from ansible_collections.firstlight.cluster.plugins.modules import maas_machine
 from fake_maas import Box, FakeMaas, broken, text
 
@@ -22,7 +23,7 @@ Run = Callable[..., dict[str, Any]]
 DATA = [Disk(number, "Dell Ent NVMe PM1743", f"S7{number}", 3_840_755_982_336) for number in range(1, 9)]
 BOSS = Disk(9, "Dell BOSS-N1", "00a1b2", 959_656_755_200)
 DISKS = (*DATA, BOSS)
-WANTED = OsDisk(model="Dell BOSS-N1*", min_gb=900, max_gb=1000)
+WANTED = DiskDescription(model="Dell BOSS-N1*", min_gb=900, max_gb=1000)
 HOST = Wanted("node01", os_disk=WANTED)
 GOAL = Goal(State.DEPLOYED, "me", "ubuntu", "noble")
 CHOOSE = [Action.SET_BOOT_DISK, Action.SET_STORAGE_LAYOUT]
@@ -42,23 +43,23 @@ def path(start: Machine, host: Wanted = HOST, goal: Goal = GOAL) -> list[Action]
     ("described", "found"),
     [
         (WANTED, [9]),
-        (OsDisk(model="*BOSS*"), [9]),
-        (OsDisk(model="dell boss-n1"), []),
-        (OsDisk(serial="00a1b?"), [9]),
-        (OsDisk(min_gb=900), [1, 2, 3, 4, 5, 6, 7, 8, 9]),
-        (OsDisk(max_gb=959.656755), []),
-        (OsDisk(max_gb=959.7), [9]),
-        (OsDisk(model="Dell*", serial="S73"), [3]),
-        (OsDisk(model="Dell BOSS-N1*", max_gb=500), []),
+        (DiskDescription(model="*BOSS*"), [9]),
+        (DiskDescription(model="dell boss-n1"), []),
+        (DiskDescription(serial="00a1b?"), [9]),
+        (DiskDescription(min_gb=900), [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        (DiskDescription(max_gb=959.656755), []),
+        (DiskDescription(max_gb=959.7), [9]),
+        (DiskDescription(model="Dell*", serial="S73"), [3]),
+        (DiskDescription(model="Dell BOSS-N1*", max_gb=500), []),
     ],
 )
-def test_what_is_described_must_all_hold(described: OsDisk, found: list[int]) -> None:
+def test_what_is_described_must_all_hold(described: DiskDescription, found: list[int]) -> None:
     assert [disk.id for disk in described.among(DISKS)] == found
 
 
 def test_a_disk_that_says_nothing_is_no_disk_with_a_serial() -> None:
     silent = Disk.from_json({"id": 1, "model": None, "serial": "", "size": 10**12})
-    assert not OsDisk(serial="?*").among([silent])
+    assert not DiskDescription(serial="?*").among([silent])
     assert str(silent) == "no model, 1000 GB, serial unknown"
 
 
@@ -118,13 +119,17 @@ def test_what_had_no_effect_is_not_repeated_for_ever() -> None:
 @pytest.mark.parametrize(
     ("disks", "wanted", "words"),
     [
-        (DISKS, OsDisk(model="Dell EC*"), ["None of its 9 disks is", "(model Dell EC*)", "Dell BOSS-N1, 960 GB"]),
-        (DISKS[:3], OsDisk(min_gb=3000), ["3 of its 3 disks are", "at least 3000 GB", "3841 GB, serial S72"]),
+        (
+            DISKS,
+            DiskDescription(model="Dell EC*"),
+            ["None of its 9 disks is", "(model Dell EC*)", "Dell BOSS-N1, 960 GB"],
+        ),
+        (DISKS[:3], DiskDescription(min_gb=3000), ["3 of its 3 disks are", "at least 3000 GB", "3841 GB, serial S72"]),
         ((), WANTED, ["no disk"]),
     ],
 )
 def test_none_and_several_are_refused_with_the_disks_that_are_there(
-    disks: tuple[Disk, ...], wanted: OsDisk, words: list[str]
+    disks: tuple[Disk, ...], wanted: DiskDescription, words: list[str]
 ) -> None:
     for status in (Status.READY, Status.ALLOCATED):
         step = next_step(machine(status, owner="me", disks=disks), Wanted("node01", os_disk=wanted), GOAL)

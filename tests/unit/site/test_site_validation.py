@@ -251,6 +251,13 @@ def edit(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+DISKS = {
+    "name": "scratch",
+    "disks": {"model": "*", "count": 1},
+    "layout": "single",
+    "filesystem": "xfs",
+    "mount": "/scratch",
+}
 TWICE = [{"id": "gpu.xid", "reason": "x"}, {"id": "gpu.xid", "reason": "y"}]
 
 
@@ -278,6 +285,12 @@ TWICE = [{"id": "gpu.xid", "reason": "x"}, {"id": "gpu.xid", "reason": "y"}]
         ("checks.exclude.0.id", "gpu.xidd", "checks.exclude[0].id"),
         ("checks.exclude.0.reason", None, "checks.exclude[0].reason: is missing"),
         ("schema", None, "schema: is missing"),
+        ("storage", {}, "storage.volumes: is missing"),
+        ("storage", {"volumes": [{**DISKS, "layout": "raid7"}]}, "storage.volumes[0].layout"),
+        ("storage", {"volumes": [{**DISKS, "mode": 755}]}, "storage.volumes[0].mode: is 755"),
+        ("storage", {"volumes": [{**DISKS, "layout": "raid0"}]}, "disks: are 1, but raid0 needs 2 disks at least"),
+        ("storage", {"volumes": [DISKS, {**DISKS, "name": "b"}]}, "volumes[1].mount: is /scratch, as is that"),
+        ("storage", {"volumes": [DISKS], "docker_data_root": "/docker"}, "docker_data_root: is /docker, which"),
     ],
 )
 def test_what_is_wrong_with_a_class(judge: Make, path: str, value: Any, words: str) -> None:

@@ -1,0 +1,575 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Data disks: what is due, what is left alone, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.firstlight.cluster.plugins.module_utils.storage.plan import Plan
+from made_up_host import ARRAY, ARRAY_UUID, FSTAB, RECORD, UUID, VOLUME, Host
+
+Kinds = Callable[[Plan], list[str]]
+SINGLE = {**VOLUME, "layout": "single", "disks": {"serial": "S1", "count": 1}}
+LVM = {**VOLUME, "layout": "lvm"}
+ZFS = {key: value for key, value in VOLUME.items() if key not in ("filesystem", "options")} | {"layout": "zfs"}
+LINK = "/dev/disk/by-id/nvme-Dell_Ent_NVMe_PM1743_"
+
+
+def refused(plan: Plan, *words: str) -> None:
+    assert plan.refusals, plan.steps
+    text = "\n".join(plan.refusals)
+    assert [word for word in words if word not in text] == [], text
+    assert all(line.startswith("volume ") and "Remedy: " in line and line.endswith(".") for line in plan.refusals)
+
+
+# -- as wanted, and from nothing
+
+
+def test_a_volume_that_is_as_wanted(host: Host) -> None:
+    host.whole()
+    found = host.plan()
+    assert (found.steps, found.refusals) == ([], [])
+    assert found.fstab == [FSTAB.strip()]
+
+
+def test_nothing_but_looks(host: Host) -> None:
+    host.plan()
+    assert {command[0] for command in host.calls} <= {"lsblk", "wipefs", "pvs", "lvs", "zpool", "zfs"}
+    assert all("--no-act" in command for command in host.calls if command[0] == "wipefs")
+
+
+def test_bare_disks_become_an_array(host: Host, kinds: Kinds) -> None:
+    found = host.plan()
+    assert (kinds(found), found.refusals, found.fstab) == (["array", "filesystem", "mount"], [], [])
+    array, filesystem, mount = found.steps
+    assert array.arguments == {
+        "path": "/dev/md/scratch",
+        "level": "raid1",
+        "name": "scratch",
+        "disks": [f"{LINK}S1", f"{LINK}S2"],
+    }
+    assert "nvme0n1 (Dell Ent NVMe PM1743, 3841 GB, serial S1), nvme1n1 (" in array.text
+    assert filesystem.arguments == {"path": "/dev/md/scratch", "type": "xfs", "options": "-L scratch"}
+    # Its UUID is known once it is made.
+    assert mount.arguments == {}
+
+
+def test_a_bare_disk_becomes_a_file_system(host: Host, kinds: Kinds) -> None:
+    found = host.plan(SINGLE)
+    assert (kinds(found), found.refusals) == (["filesystem", "mount"], [])
+    assert found.steps[0].arguments["path"] == "/dev/nvme0n1"
+
+
+def test_bare_disks_become_a_volume_group(host: Host, kinds: Kinds) -> None:
+    found = host.plan(LVM)
+    assert (kinds(found), found.refusals) == (["volume_group", "logical_volume", "filesystem", "mount"], [])
+    assert found.steps[0].arguments == {"name": "vg_scratch", "disks": [f"{LINK}S1", f"{LINK}S2"]}
+    assert found.steps[1].arguments == {"group": "vg_scratch", "name": "data"}
+    assert found.steps[2].arguments["path"] == "/dev/vg_scratch/data"
+
+
+def test_bare_disks_become_a_pool(host: Host, kinds: Kinds) -> None:
+    found = host.plan({**ZFS, "zfs": {"vdev": "mirror", "properties": {"compression": "lz4"}}, "mode": "1777"})
+    assert (kinds(found), found.refusals) == (["pool", "pool_mount", "attributes"], [])
+    assert found.steps[0].arguments == {
+        "name": "scratch",
+        "vdev": "mirror",
+        "disks": [f"{LINK}S1", f"{LINK}S2"],
+        "properties": {"mountpoint": "/scratch", "compression": "lz4"},
+    }
+
+
+def test_owner_and_mode_of_a_new_file_system_are_announced(host: Host) -> None:
+    text = host.plan({**VOLUME, "mode": "1777"}).steps[-1].text
+    assert text == "give /scratch owner root, group root and mode 1777: it has mode 0755"
+
+
+def test_owner_and_mode_are_repaired(host: Host, kinds: Kinds) -> None:
+    host.whole()
+    found = host.plan({**VOLUME, "owner": "slurm", "mode": "1777"})
+    assert kinds(found) == ["attributes"]
+    wanted = {"point": "/scratch", "owner": "slurm", "group": "root", "mode": "1777"}
+    assert found.steps[0].arguments == wanted
+
+
+def test_a_disk_without_a_name_of_its_own_is_written_by_the_kernels(host: Host) -> None:
+    host.disk("vdc", model="", size=10**9)
+    found = host.plan({**SINGLE, "disks": {"size_gb": {"max": 1}, "count": 1}})
+    assert found.steps[0].arguments["path"] == "/dev/vdc"
+
+
+def test_disks_are_found_by_their_link(host: Host, kinds: Kinds) -> None:
+    found = host.plan({**SINGLE, "disks": {"id": "nvme-eui.001n*", "count": 1}})
+    assert kinds(found) == ["filesystem", "mount"]
+    assert found.steps[0].arguments["path"] == "/dev/nvme1n1"
+
+
+# -- what a killed run left
+
+
+def test_an_array_without_a_file_system(host: Host, kinds: Kinds) -> None:
+    host.array(host.devices[1:])
+    found = host.plan()
+    assert (kinds(found), found.refusals) == (["filesystem", "record", "mount"], [])
+    assert found.steps[0].arguments["path"] == "/dev/md127"
+
+
+def test_an_array_that_is_not_started(host: Host, kinds: Kinds) -> None:
+    for disk in host.devices[1:]:
+        host.mark(disk, "linux_raid_member", ARRAY_UUID, "scratch")
+    found = host.plan()
+    # What lies on it shows when it is started: nothing is said of a file system.
+    assert (kinds(found), found.refusals) == (["assemble", "record", "mount"], [])
+    assert found.steps[0].arguments == {
+        "path": "/dev/md/scratch",
+        "uuid": ARRAY,
+        "disks": [f"{LINK}S1", f"{LINK}S2"],
+    }
+
+
+def test_a_started_array_that_holds_a_file_system_is_not_made_anew(host: Host, kinds: Kinds) -> None:
+    array = host.array(host.devices[1:])
+    host.mark(array, "xfs", UUID, "scratch")
+    found = host.plan()
+    assert (kinds(found), found.refusals) == (["record", "mount"], [])
+    assert found.steps[1].arguments == {
+        "source": f"UUID={UUID}",
+        "point": "/scratch",
+        "type": "xfs",
+        "options": "noatime,nofail",
+        "dump": "0",
+        "number": "0",
+    }
+
+
+def test_a_file_system_without_a_mount(host: Host, kinds: Kinds) -> None:
+    host.mark(host.devices[1], "ext4", UUID, "scratch")
+    found = host.plan({**SINGLE, "filesystem": "ext4", "options": None})
+    assert (kinds(found), found.refusals) == (["mount"], [])
+    assert found.fstab == [f"UUID={UUID} /scratch ext4 defaults,nofail 0 2"]
+
+
+def test_physical_volumes_without_a_group(host: Host, kinds: Kinds) -> None:
+    host.mark(host.devices[1], "LVM2_member", "p1")
+    host.lvm({"/dev/nvme0n1": ""})
+    found = host.plan(LVM)
+    assert (kinds(found)[0], found.refusals) == ("volume_group", [])
+
+
+def lvm(host: Host, lv_active: str = "active") -> dict[str, Any]:
+    """A volume group and its logical volume."""
+    disks = host.devices[1:]
+    for disk in disks:
+        host.mark(disk, "LVM2_member", "p")
+    logical = {"vg_name": "vg_scratch", "lv_name": "data", "lv_path": "/dev/vg_scratch/data", "lv_active": lv_active}
+    host.lvm({disk["path"]: "vg_scratch" for disk in disks}, [logical])
+    return host.put(disks, "dm-0", "lvm", path="/dev/mapper/vg_scratch-data")
+
+
+def test_a_group_without_its_logical_volume(host: Host, kinds: Kinds) -> None:
+    for disk in host.devices[1:]:
+        host.mark(disk, "LVM2_member", "p")
+    host.lvm({"/dev/nvme0n1": "vg_scratch", "/dev/nvme1n1": "vg_scratch"})
+    found = host.plan(LVM)
+    assert (kinds(found), found.refusals) == (["logical_volume", "filesystem", "mount"], [])
+
+
+def test_a_logical_volume_as_it_is_wanted(host: Host, kinds: Kinds) -> None:
+    device = lvm(host)
+    host.mark(device, "xfs", UUID, "scratch")
+    host.mount(device, "/scratch")
+    host.write("etc/fstab", FSTAB)
+    found = host.plan(LVM)
+    assert (kinds(found), found.refusals) == ([], [])
+
+
+def test_a_logical_volume_that_is_not_active(host: Host, kinds: Kinds) -> None:
+    lvm(host, lv_active="")
+    assert kinds(host.plan(LVM)) == ["activate", "mount"]
+
+
+def zfs(host: Host, disks: list[dict[str, Any]], mountpoint: str | None = "/scratch", health: str = "ONLINE") -> None:
+    for disk in disks:
+        host.mark(disk, "gpt")
+        part = host.put([disk], f"{disk['kname']}p1", "part")
+        host.mark(part, "zfs_member", "1234", "scratch")
+        host.claimed.add(disk["kname"])
+    if mountpoint is not None:
+        host.tools["zpool list"] = f"scratch\t{health}\n"
+        host.tools["zfs list"] = f"scratch\t{mountpoint}\n"
+
+
+def test_a_pool_that_is_not_imported(host: Host, kinds: Kinds) -> None:
+    zfs(host, host.devices[1:], None)
+    found = host.plan(ZFS)
+    assert (kinds(found), found.refusals) == (["import", "pool_mount"], [])
+
+
+def test_a_pool_that_is_mounted_elsewhere_and_one_that_is_not_mounted(host: Host, kinds: Kinds) -> None:
+    zfs(host, host.devices[1:], "/other")
+    assert kinds(host.plan(ZFS)) == ["pool_mountpoint", "pool_mount"]
+    host.tools["zfs list"] = "scratch\t/scratch\n"
+    assert kinds(host.plan(ZFS)) == ["pool_mount"]
+    host.mounts.append("40 25 0:50 / /scratch rw,noatime - zfs scratch rw,xattr")
+    host.write("scratch/file", "")
+    assert kinds(host.plan(ZFS)) == []
+
+
+# -- drift
+
+
+@pytest.mark.parametrize(
+    ("fstab", "why"),
+    [
+        ("", "is not in fstab"),
+        (FSTAB.replace("noatime,", ""), "has another line in fstab"),
+        (FSTAB.replace(UUID, "of-a-disk-that-is-gone"), "has another line in fstab"),
+        (FSTAB.replace("xfs", "auto"), "has another line in fstab"),
+    ],
+)
+def test_a_line_of_fstab_is_repaired(host: Host, kinds: Kinds, fstab: str, why: str) -> None:
+    host.whole()
+    host.write("etc/fstab", f"# of the installer\nUUID=root-uuid / ext4 defaults 0 1\nbroken\n{fstab}")
+    found = host.plan()
+    assert (kinds(found), found.refusals) == (["mount"], [])
+    assert why in found.steps[0].text and "not mounted" not in found.steps[0].text
+
+
+def test_what_was_unmounted_is_mounted(host: Host, kinds: Kinds) -> None:
+    array = host.whole()
+    array["mountpoints"], host.mounts = [None], host.mounts[:1]
+    (host.root / "scratch/lost+found").unlink()
+    found = host.plan({**VOLUME, "mode": "1777"})
+    assert (kinds(found), found.refusals) == (["mount"], [])
+    assert found.steps[0].text.endswith("it is not mounted")
+
+
+def test_options_that_are_not_in_force(host: Host, kinds: Kinds) -> None:
+    host.whole()
+    host.mounts[-1] = host.mounts[-1].replace("rw,noatime", "rw,relatime")
+    found = host.plan()
+    assert kinds(found) == ["remount"] and "without noatime" in found.steps[0].text
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        "HOMEHOST <system>\n",
+        f"ARRAY /dev/md/old metadata=1.2 UUID={ARRAY}\n",
+        f"ARRAY /dev/md/scratch metadata=1.2 UUID=0:0:0:0\n   spares=1\n{RECORD}",
+        f"{RECORD}ARRAY <ignore> UUID={ARRAY}",
+    ],
+)
+def test_the_record_of_an_array_is_written_once(host: Host, kinds: Kinds, conf: str) -> None:
+    host.whole()
+    host.write("etc/mdadm/mdadm.conf", f"MAILADDR root\n{conf}")
+    host.write("boot/initrd.img-6.8.0-1", "")
+    step = next(step for step in host.plan().steps if step.kind == "record")
+    kept = re.sub(step.arguments["others"], "", f"MAILADDR root\n{conf}", flags=re.MULTILINE)
+    lines = [*kept.splitlines(), *([] if step.arguments["line"] in kept.splitlines() else [step.arguments["line"]])]
+    assert sorted(lines) == sorted(["MAILADDR root", RECORD.strip(), *(["HOMEHOST <system>"] * ("HOME" in conf))])
+    host.write("etc/mdadm/mdadm.conf", "\n".join(lines))
+    assert "record" not in kinds(host.plan())
+
+
+def test_an_initramfs_with_another_record_is_built_anew(host: Host, kinds: Kinds) -> None:
+    host.whole()
+    host.write("boot/initrd.img-6.8.0-1", "")
+    assert kinds(host.plan()) == []
+    os.utime(host.root / "boot/initrd.img-6.8.0-1", (1, 1))
+    assert kinds(host.plan()) == ["initramfs"]
+    # With a volume that is no array it is none of our business.
+    assert "initramfs" not in kinds(host.plan({**SINGLE, "disks": {"model": "Dell BOSS*", "count": 1}}, os_disk=None))
+
+
+# -- which disks
+
+
+@pytest.mark.parametrize(
+    ("disks", "words"),
+    [
+        ({"model": "Dell Ent*", "count": 3}, ["2 disks are as described", "wanted are 3", "serial S1", "serial S2"]),
+        ({"model": "Dell Ent*", "count": 1}, ["2 disks are as described", "wanted are 1"]),
+        ({"model": "Micron*", "count": 2}, ["0 disks are as described (model Micron*)", "none; the machine has", "S1"]),
+        ({"id": "scsi-*", "count": 2}, ["0 disks are as described (id scsi-*)"]),
+    ],
+)
+def test_too_few_and_too_many_disks(host: Host, disks: dict[str, Any], words: list[str]) -> None:
+    found = host.plan({**VOLUME, "layout": "raid0", "disks": disks})
+    refused(found, *words)
+    assert found.steps == []
+
+
+def test_the_disk_of_the_system_never(host: Host) -> None:
+    volume = {**SINGLE, "disks": {"model": "Dell BOSS*", "count": 1}}
+    refused(
+        host.plan(volume, erase=["B1"]), "nvme8n1 (Dell BOSS-N1, 960 GB, serial B1) is the system's", "narrow disks"
+    )
+    refused(host.plan(volume, erase=["B1"], os_disk=None), "is the system's: it has /")
+
+
+def test_the_disk_that_the_class_gives_the_system_never(host: Host) -> None:
+    """Also where it has been wiped, and the machine runs from another."""
+    host.disk("nvme9n1", "B2", "Dell BOSS-N1", size=959656755200)
+    volume = {**SINGLE, "disks": {"serial": "B2", "count": 1}}
+    refused(host.plan(volume, erase=["B2"]), "it is as hardware.os_disk describes it")
+
+
+def test_what_the_system_is_mirrored_on_never(host: Host) -> None:
+    root = host.put(host.devices[1:], "md0", "raid1")
+    host.mount(root, "/var", "ext4")
+    refused(host.plan(os_disk=None), "serial S1) is the system's: it has /var", "serial S2) is the system's")
+
+
+def test_a_disk_is_of_one_volume(host: Host) -> None:
+    other = {**SINGLE, "name": "other", "mount": "/other"}
+    refused(host.plan(VOLUME, other), "volume other: nvme0n1 ", "is as the volume scratch describes its own, too")
+
+
+def test_what_is_no_disk_is_not_chosen(host: Host) -> None:
+    zram = host.disk("zram0", "Z1")
+    (host.root / "sys/class/block/zram0/device").rmdir()
+    usb = host.disk("sdz", "U1")
+    host.write("sys/class/block/sdz/removable", "1\n")
+    empty = host.disk("nvme7n1", "E1", size=0)
+    assert not host.plan().refusals, (zram, usb, empty)
+
+
+# -- what is on them
+
+
+def test_a_disk_with_a_file_system_is_refused_until_it_is_named(host: Host, kinds: Kinds) -> None:
+    host.mark(host.devices[1], "ext4", UUID, "old-data")
+    refused(host.plan(), "serial S1) holds ext4 'old-data'", "name its serial number in storage_erase_serials")
+    refused(host.plan(erase=["S2", "S"]), "serial S1) holds ext4 'old-data'")
+    found = host.plan(erase=["S1"])
+    assert (kinds(found)[:2], found.refusals) == (["erase", "array"], [])
+    assert found.steps[0].arguments == {"paths": [f"{LINK}S1"], "serial": "S1"}
+    assert found.steps[0].text.startswith(
+        "erase ext4 'old-data' from nvme0n1 (Dell Ent NVMe PM1743, 3841 GB, serial S1)"
+    )
+
+
+def test_partitions_are_erased_with_their_disk(host: Host, kinds: Kinds) -> None:
+    host.mark(host.devices[1], "gpt")
+    host.mark(host.put([host.devices[1]], "nvme0n1p1", "part"), "xfs", UUID, "home")
+    refused(host.plan(), "holds gpt, xfs 'home' on nvme0n1p1")
+    found = host.plan(erase=["S1"])
+    assert found.steps[0].arguments["paths"] == ["/dev/nvme0n1p1", f"{LINK}S1"]
+
+
+def test_partitions_without_a_mark_are_something(host: Host) -> None:
+    host.put([host.devices[1]], "nvme0n1p1", "part")
+    refused(host.plan(), "holds partitions without a mark")
+
+
+def test_a_disk_that_cannot_be_named_cannot_be_erased(host: Host) -> None:
+    host.mark(host.disk("vdc", model="", size=10**9), "ext4", UUID, "x")
+    volume = {**SINGLE, "disks": {"size_gb": {"max": 1}, "count": 1}}
+    refused(host.plan(volume, erase=["", "unknown"]), "holds ext4 'x'", "has no serial number")
+
+
+@pytest.mark.parametrize(
+    "kind", ["ext4", "btrfs", "crypto_LUKS", "ceph_bluestore", "LVM2_member", "zfs_member", "swap"]
+)
+def test_any_mark_is_one(host: Host, kind: str) -> None:
+    host.mark(host.devices[2], kind)
+    refused(host.plan(), f"serial S2) holds {kind}")
+
+
+def test_a_file_system_of_another_label_or_kind(host: Host, kinds: Kinds) -> None:
+    host.mark(host.devices[1], "xfs", UUID, "of-others")
+    refused(host.plan(SINGLE), "holds xfs 'of-others'")
+    assert kinds(host.plan(SINGLE, erase=["S1"])) == ["erase", "filesystem", "mount"]
+
+
+@pytest.mark.parametrize(("kind", "label"), [("ext4", "scratch"), ("xfs", "other")])
+def test_another_file_system_on_our_own_array(host: Host, kind: str, label: str) -> None:
+    host.mark(host.array(host.devices[1:]), kind, UUID, label)
+    for erase in ([], ["S1", "S2"]):
+        refused(host.plan(erase=erase), f"on /dev/md127 is {kind} '{label}', wanted is xfs 'scratch'")
+
+
+def test_partitions_on_our_own_array(host: Host) -> None:
+    host.put([host.array(host.devices[1:])], "md127p1", "part")
+    refused(host.plan(), "on /dev/md127 is partitions, wanted is xfs alone")
+
+
+@pytest.mark.parametrize("erase", [[], ["S1", "S2"]])
+def test_a_disk_in_use_is_refused_also_when_it_is_named(host: Host, erase: list[str]) -> None:
+    host.mark(host.devices[1], "ext4", UUID, "x")
+    host.mount(host.devices[1], "/home", "ext4")
+    refused(host.plan(erase=erase), "serial S1) is in use: mounted at /home", "unmount it")
+
+
+def test_swap_is_use(host: Host) -> None:
+    host.devices[1]["mountpoints"] = ["[SWAP]"]
+    refused(host.plan(erase=["S1"]), "is in use: mounted at [SWAP]")
+
+
+def test_a_disk_that_somebody_has_for_himself(host: Host) -> None:
+    host.claimed.add("nvme1n1")
+    refused(host.plan(erase=["S2"]), "serial S2) is in use by another program")
+
+
+@pytest.mark.parametrize("erase", [[], ["S1", "S2"]])
+def test_a_disk_that_is_held(host: Host, erase: list[str]) -> None:
+    """An array that a kernel found at boot is not stopped for anybody."""
+    host.array(host.devices[1:], label="node07:home")
+    refused(host.plan(erase=erase), "held by md127 (/dev/md127)", "linux_raid_member 'node07:home'", "mdadm --stop")
+
+
+# -- arrays that are not whole, or not of these disks
+
+
+def test_an_array_of_other_disks_too(host: Host) -> None:
+    host.array([*host.devices[1:], host.disk("nvme2n1", "S3", "Micron")])
+    refused(host.plan(), "its disks are held by md127, which is of nvme0n1, nvme1n1, nvme2n1, not of nvme0n1")
+
+
+def test_an_array_that_lost_a_disk(host: Host) -> None:
+    host.array([host.devices[1]])
+    refused(host.plan(), "the array scratch is on nvme0n1", "but nvme1n1 (", "is not of it", "mdadm --add")
+    # Its own disk is named, and held by the array: it is not taken from it.
+    refused(host.plan(erase=["S1"]), "is in use: held by md127")
+
+
+def test_half_of_an_array_that_nobody_needs(host: Host, kinds: Kinds) -> None:
+    """Such as a run leaves that was killed while mdadm was writing."""
+    host.mark(host.devices[1], "linux_raid_member", ARRAY_UUID, "node01:scratch")
+    refused(host.plan(), "to make it anew")
+    assert kinds(host.plan(erase=["S1"])) == ["erase", "array", "filesystem", "mount"]
+
+
+def test_halves_of_two_arrays(host: Host) -> None:
+    host.mark(host.devices[1], "linux_raid_member", ARRAY_UUID, "scratch")
+    host.mark(host.devices[2], "linux_raid_member", UUID, "scratch")
+    refused(host.plan(), "not all of these is not of it")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"degraded": 1}, ["md127 lacks 1 of 2 disks", "mdadm --add"]),
+        (
+            {"degraded": 1, "sync_action": "recover"},
+            ["lacks 1 of 2 disks, recover under way", "the end of the rebuild"],
+        ),
+        ({"level": "raid0"}, ["md127 is raid0 over 2 disks, wanted is raid1 over 2", "a level is not changed here"]),
+        ({"raid_disks": 3}, ["md127 is raid1 over 3 disks, wanted is raid1 over 2"]),
+        ({"array_state": "inactive"}, ["md127 is inactive", "mdadm --stop /dev/md127"]),
+        ({"array_state": "broken"}, ["md127 is broken"]),
+    ],
+)
+def test_an_array_that_is_not_as_it_should_be(host: Host, values: dict[str, Any], words: list[str]) -> None:
+    host.array(host.devices[1:], values=values)
+    for erase in ([], ["S1"]):
+        refused(host.plan(erase=erase), *words)
+
+
+def test_a_first_synchronisation_is_no_fault(host: Host, kinds: Kinds) -> None:
+    host.array(host.devices[1:], values={"sync_action": "resync", "array_state": "active"})
+    assert kinds(host.plan())[0] == "filesystem"
+
+
+def test_a_group_of_other_disks(host: Host) -> None:
+    lvm(host)
+    host.lvm({"/dev/nvme0n1": "vg_scratch", "/dev/nvme1n1": "vg_scratch", "[unknown]": "vg_scratch"})
+    refused(host.plan(LVM), "the volume group vg_scratch is of nvme0n1", "and [unknown]")
+    host.lvm({"/dev/nvme0n1": "vg_scratch", "/dev/nvme1n1": "vg_home"})
+    refused(host.plan(LVM), "and not of nvme1n1")
+
+
+def test_a_group_with_volumes_of_others(host: Host) -> None:
+    for disk in host.devices[1:]:
+        host.mark(disk, "LVM2_member", "p")
+    logical = {"vg_name": "vg_scratch", "lv_name": "home", "lv_path": "/dev/vg_scratch/home", "lv_active": "active"}
+    host.lvm({"/dev/nvme0n1": "vg_scratch", "/dev/nvme1n1": "vg_scratch"}, [logical])
+    refused(host.plan(LVM), "holds logical volumes of others: home")
+
+
+def test_a_group_of_another_name(host: Host) -> None:
+    lvm(host)
+    host.lvm({"/dev/nvme0n1": "vg_home", "/dev/nvme1n1": "vg_home"})
+    refused(host.plan(LVM, erase=["S1", "S2"]), "held by dm-0 (/dev/mapper/vg_scratch-data)", "vgchange --activate n")
+
+
+def test_a_pool_that_is_not_whole(host: Host) -> None:
+    zfs(host, host.devices[1:], health="DEGRADED")
+    refused(host.plan(ZFS), "the pool scratch is DEGRADED", "zpool status")
+
+
+def test_a_pool_of_fewer_disks(host: Host) -> None:
+    zfs(host, host.devices[1:2])
+    refused(host.plan(ZFS), "the pool scratch is on nvme0n1", "and not on nvme1n1")
+
+
+# -- where it is mounted
+
+
+def test_files_below_the_mount_point_are_not_hidden(host: Host) -> None:
+    for name in ("a", "b", "c", "d"):
+        host.write(f"var/lib/docker/{name}", "")
+    docker = {**VOLUME, "mount": "/var/lib/docker"}
+    refused(host.plan(docker), "/var/lib/docker holds files (a, b, c …), which the mount would hide", "move them away")
+    # The array is there already: still nothing is mounted over them.
+    host.mark(host.array(host.devices[1:]), "xfs", UUID, "scratch")
+    refused(host.plan(docker), "/var/lib/docker holds files")
+
+
+def test_an_empty_folder_is_mounted_over(host: Host, kinds: Kinds) -> None:
+    (host.root / "scratch").mkdir()
+    assert kinds(host.plan()) == ["array", "filesystem", "mount"]
+
+
+def test_a_file_in_the_place_of_the_mount_point(host: Host) -> None:
+    host.write("scratch", "")
+    refused(host.plan(), "/scratch is no directory")
+
+
+def test_something_else_is_mounted_there(host: Host) -> None:
+    host.mounts.append("40 25 0:60 / /scratch rw - nfs4 filer:/scratch rw")
+    refused(host.plan(), "at /scratch is mounted filer:/scratch (nfs4)")
+    host.mark(host.array(host.devices[1:]), "xfs", UUID, "scratch")
+    refused(host.plan(), "at /scratch is mounted filer:/scratch (nfs4)")
+
+
+def test_a_folder_of_the_volume_mounted_there_is_not_the_volume(host: Host) -> None:
+    host.whole()
+    host.mounts[-1] = host.mounts[-1].replace(" / /scratch", " /inner /scratch")
+    refused(host.plan(), "at /scratch is mounted /dev/md127 (xfs)")
+
+
+def test_it_is_mounted_elsewhere(host: Host) -> None:
+    array = host.whole()
+    array["mountpoints"], host.mounts = ["/elsewhere"], host.mounts[:1]
+    (host.root / "scratch/lost+found").unlink()
+    refused(host.plan(), "it is mounted at /elsewhere, wanted is /scratch")
+
+
+@pytest.mark.parametrize(
+    ("fstab", "words"),
+    [
+        ("filer:/scratch /scratch nfs4 defaults 0 0\n", "fstab gives /scratch to filer:/scratch"),
+        ("/dev/sdb1 /scratch ext4 defaults 0 0\n", "fstab gives /scratch to /dev/sdb1"),
+        ("UUID=root-uuid /scratch ext4 defaults 0 0\n", "fstab gives /scratch to UUID=root-uuid"),
+        ('LABEL="root" /scratch ext4 defaults 0 0\n', 'fstab gives /scratch to LABEL="root"'),
+        (FSTAB + FSTAB, "fstab has 2 lines for /scratch"),
+        (FSTAB + FSTAB.replace("/scratch", "/data"), "fstab mounts it at /data, too"),
+    ],
+)
+def test_lines_of_fstab_that_are_somebody_elses(host: Host, fstab: str, words: str) -> None:
+    host.whole()
+    host.write("etc/fstab", fstab)
+    refused(host.plan(), words)
+
+
+def test_fstab_is_asked_before_anything_is_made(host: Host) -> None:
+    host.write("etc/fstab", "filer:/scratch /scratch nfs4 defaults 0 0\n")
+    refused(host.plan(), "fstab gives /scratch to filer:/scratch")
