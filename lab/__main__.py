@@ -25,6 +25,7 @@ from lab.fault_kinds import KINDS
 from lab.image.build import BuildError
 from lab.site import Lab
 from lab.up import up
+from lab.vm import machine as vm
 
 
 class _Stopped(BaseException):
@@ -98,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("node", metavar="NODE")
     command.add_argument("--gpu", type=int, required=True, metavar="N", help="which one")
     command.set_defaults(run=_swap)
+
+    command = commands.add_parser("vm", help=f"the virtual machine {vm.NAME} of a lab that is up")
+    command.add_argument("action", choices=["up", "down"], help="have it run; take it and its disks away")
+    command.set_defaults(run=_vm)
 
     command = commands.add_parser("ssh", help="log in to a machine, or run a command there")
     command.add_argument("node", metavar="NODE")
@@ -177,11 +182,19 @@ def _swap(lab: Lab, chosen: argparse.Namespace) -> None:
     print(f"{chosen.node}: GPU {chosen.gpu} with serial number {before} was exchanged for {after}")
 
 
+def _vm(lab: Lab, chosen: argparse.Namespace) -> None:
+    if os.geteuid() != 0:
+        raise LabError(f"`python -m lab vm {chosen.action}` needs root, as `python -m lab up` did: run it with sudo")
+    if chosen.action == "up":
+        vm.up(lab, lambda text: print(f"lab {lab.name}: {text}", flush=True))
+        print(f"lab {lab.name}: {vm.NAME} is up; {vm.description_file(lab)} says what it has")
+    else:
+        vm.down(lab)
+        print(f"lab {lab.name}: {vm.NAME} is gone")
+
+
 def _ssh(lab: Lab, chosen: argparse.Namespace) -> None:
-    machine = machines.load(lab.directory).machine(chosen.node)
-    stage = State.read(lab.directory / "bmc" / f"{machine.name}.json").stage
-    if stage != "running":
-        raise LabError(f"{machine.name} runs no system now (it is {stage}); `python -m lab status` shows all machines")
+    address = _address(lab, chosen.node)
     keys = pki.SshKeys(lab.directory)
     options = {
         "IdentityFile": keys.private_key_file,
@@ -189,15 +202,27 @@ def _ssh(lab: Lab, chosen: argparse.Namespace) -> None:
         "UserKnownHostsFile": keys.known_hosts_file,
         "GlobalKnownHostsFile": "/dev/null",
         "StrictHostKeyChecking": "yes",
-        "HostKeyAlias": machine.name,
+        "HostKeyAlias": chosen.node,
         "ConnectTimeout": 10,
         "LogLevel": "ERROR",
     }
     settings = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
-    destination = f"{seed.LOGIN_USER}@{machine.address}"
+    destination = f"{seed.LOGIN_USER}@{address}"
     command = chosen.command[1:] if chosen.command[:1] == ["--"] else chosen.command
     sys.stdout.flush()
     os.execvp("ssh", ["ssh", "-F", "/dev/null", *settings, destination, *command])
+
+
+def _address(lab: Lab, name: str) -> str:
+    """Of a machine that can be logged in to."""
+    virtual = vm.describe(lab)
+    if name == vm.NAME and virtual:
+        return str(virtual["address"])
+    machine = machines.load(lab.directory).machine(name)
+    stage = State.read(lab.directory / "bmc" / f"{machine.name}.json").stage
+    if stage != "running":
+        raise LabError(f"{machine.name} runs no system now (it is {stage}); `python -m lab status` shows all machines")
+    return machine.address
 
 
 def _logs(lab: Lab, chosen: argparse.Namespace) -> None:

@@ -81,6 +81,25 @@ def _cable(lab: Lab, network: Network, machine: Machine) -> None:
     _ip("-n", inside, "route", "add", "default", "via", network.gateway)
 
 
+def tap(lab: Lab, number: int) -> str:
+    """Name of the host's end of the cable of the virtual machine with the address `number`."""
+    return f"fl{lab.tag}-{number}"
+
+
+def add_tap(lab: Lab, network: Network, number: int) -> None:
+    """A cable for a virtual machine, whose other end its emulator takes."""
+    name = tap(lab, number)
+    _ip("tuntap", "add", "dev", name, "mode", "tap")
+    _mark(lab, name)
+    _ip("link", "set", name, "master", network.bridge, "up")
+
+
+def remove_tap(lab: Lab, number: int) -> None:
+    """Take that cable away; nothing happens where there is none."""
+    if tap(lab, number) in _links(lab):
+        _ip("link", "delete", tap(lab, number))
+
+
 def unplug(lab: Lab, machine: Machine) -> None:
     """Take the cable out of the switch."""
     _ip("link", "set", port(lab, machine), "down")

@@ -25,5 +25,6 @@ def machines(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> di
 
 @pytest.fixture(scope="session")
 def machine(machines: dict[str, Machine]) -> Machine:
-    """The first node of the scenario; the head node where there is no node."""
-    return machines[next((name for name in sorted(machines) if name.startswith("node")), "head01")]
+    """The first node of the scenario; where there is none, the virtual machine, else the head node."""
+    names = [name for kind in ("node", "vm", "head") for name in sorted(machines) if name.startswith(kind)]
+    return machines[names[0]]

@@ -69,6 +69,11 @@ class Scenario:
         self.lab: dict[str, Any] = json.loads((self.lab_directory / "lab.json").read_text(encoding="utf-8"))
         self.site: dict[str, Any] = json.loads((self.lab_directory / "machines.json").read_text(encoding="utf-8"))
         self.addresses = {name: machine["address"] for name, machine in self.site["machines"].items()}
+        # What the lab says of its virtual machine, where it has one.
+        self.vm: dict[str, Any] = {}
+        if (description := self.lab_directory / "vm.json").is_file():
+            self.vm = json.loads(description.read_text(encoding="utf-8"))
+            self.addresses[self.vm["name"]] = self.vm["address"]
 
     @classmethod
     def from_environment(cls) -> Scenario:
