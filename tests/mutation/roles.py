@@ -237,6 +237,14 @@ MUTANTS = [
     ),
     _mutant(
         "gpu_driver",
+        "kernel",
+        "gpu_driver/tasks/install.yml",
+        "the driver is built for a kernel that is not the pinned one",
+        '    common_packages_kernel: "{{ gpu_driver_kernel }}"\n',
+        "",
+    ),
+    _mutant(
+        "gpu_driver",
         "versions",
         "gpu_driver/tasks/main.yml",
         "a fabric manager of another version is accepted",
