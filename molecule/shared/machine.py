@@ -45,11 +45,17 @@ def _names(differing: Iterable[tuple[str, object]], without: Iterable[str]) -> s
 class Machine:
     def __init__(self, name: str, ssh_config: Path) -> None:
         self.name = name
+        self._ssh_config = ssh_config
         self.host: Host = testinfra.get_host(f"ssh://{name}", ssh_config=str(ssh_config), sudo=True)
 
     def run(self, command: str, *arguments: str) -> str:
         """Output of a shell command, `%s` in it replaced by quoted `arguments`; one that fails fails the test."""
         return str(self.host.check_output(command, *arguments))
+
+    def log_in(self, user: str, command: str) -> str:
+        """Output of a shell command of another user's, who comes with the lab's key; empty where it opens nothing."""
+        host = testinfra.get_host(f"ssh://{user}@{self.name}", ssh_config=str(self._ssh_config))
+        return str(host.run(command).stdout)
 
     def read(self, path: str) -> str:
         return str(self.host.file(path).content_string)

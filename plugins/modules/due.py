@@ -64,6 +64,11 @@ options:
       shell:
         description: Its shell.
         type: str
+      groups:
+        description: Further groups that it must be in.
+        type: list
+        elements: str
+        default: []
   files:
     description: Files that the caller owns.
     type: list
@@ -141,6 +146,16 @@ options:
         type: list
         elements: str
         default: []
+      words:
+        description: Words that must be in it, parted by white space, as on a kernel's command line.
+        type: list
+        elements: str
+        default: []
+      made_of:
+        description: Files that a program makes it of. It must not be older than one of them.
+        type: list
+        elements: str
+        default: []
       mode:
         description: Permissions.
         type: str
@@ -152,6 +167,13 @@ options:
         type: str
   sysctl:
     description: Settings of the running kernel.
+    type: dict
+    default: {}
+  sysfs:
+    description:
+      - Values by path or glob pattern of files in which the running kernel keeps one, as those below C(/sys).
+      - Of several values that such a file offers, the one in brackets counts. A file that the kernel does not have is
+        not due.
     type: dict
     default: {}
   services:
@@ -282,6 +304,16 @@ sysctl_unknown:
   returned: success
   type: list
   elements: str
+sysfs:
+  description: Patterns of O(sysfs) with a file of another value.
+  returned: success
+  type: list
+  elements: str
+kernel:
+  description: Release of the running kernel.
+  returned: success
+  type: str
+  sample: 6.8.0-79-generic
 services:
   description:
     - Services that are due. C(state) is that of M(ansible.builtin.systemd_service), empty to leave the service as it
@@ -294,6 +326,7 @@ services:
             "drifted": false, "why": ["is not running"]}]
 """
 
+import os
 import typing as t
 from pathlib import Path
 
@@ -347,7 +380,8 @@ class _Look:
     def users(self) -> dict[str, t.Any]:
         if not self.params["users"]:
             return {"users": []}
-        accounts = users.parse_accounts(self._text("/etc/passwd") or "", self._text("/etc/shadow") or "")
+        texts = [self._text(path) or "" for path in ("/etc/passwd", "/etc/shadow", "/etc/group")]
+        accounts = users.parse_accounts(*texts)
         due = users.names_with_due(self.params["users"], accounts)
         for name, reasons in due.items():
             self._say(f"user {name}", reasons)
@@ -391,6 +425,8 @@ class _Look:
         due = []
         for item in self.params["texts"]:
             reasons = files.why_text_due(item, self._text(item["path"]))
+            if item["made_of"]:
+                reasons += files.why_older(item["path"], item["made_of"])
             if item["mode"] or item["owner"] or item["group"]:
                 reasons += files.why_attributes_due(item, files.look(item["path"]))
             if reasons:
@@ -405,6 +441,13 @@ class _Look:
         for key in due:
             self._say(f"kernel setting {key}", [f"is {' '.join(found[key].split())}, wanted is {wanted[key]}"])
         return {"sysctl": due, "sysctl_unknown": unknown}
+
+    def sysfs(self) -> dict[str, t.Any]:
+        wanted = self.params["sysfs"]
+        due = kernel.files_due(wanted, kernel.read_files(wanted))
+        for pattern, reason in due.items():
+            self._say(f"kernel file {pattern}", [reason])
+        return {"sysfs": list(due), "kernel": os.uname().release}
 
     def services(self) -> dict[str, t.Any]:
         wanted = self.params["services"]
@@ -448,7 +491,7 @@ def main() -> None:
     look = _Look(module)
     result: dict[str, t.Any] = {}
     try:
-        for part in (look.packages, look.users, look.files, look.texts, look.sysctl, look.services):
+        for part in (look.packages, look.users, look.files, look.texts, look.sysctl, look.sysfs, look.services):
             result.update(part())
     except OSError as error:
         module.fail_json(msg=f"{error.filename} cannot be read: {error.strerror}. Run the task with become.")

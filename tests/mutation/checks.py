@@ -54,6 +54,7 @@ JUDGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "phase.task": ("fail", PHASES),
     "phase.complete": ("unknown", GATE),
     "lifecycle.quarantined": ("fail", PHASES),
+    "lifecycle.reboot_due": ("warn", PHASES),
     "lifecycle.held": ("fail", LOCKS),
     "lifecycle.released": ("unknown", QUARANTINE),
     "lifecycle.drained": ("fail", QUARANTINE),

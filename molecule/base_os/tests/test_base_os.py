@@ -13,8 +13,12 @@ from shared.scenario import Scenario
 
 PACKAGES = ["ca-certificates", "chrony", "ethtool", "jq", "lsof", "numactl", "pciutils", "rsync", "tzdata"]
 SYSCTL = {"vm.swappiness": "1", "vm.max_map_count": "1048576", "kernel.panic_on_oops": "1"}
-# What dpkg writes anew of jq, and where hostnamectl keeps a second copy of the name.
-PASSED_OVER = [*PACKAGE_MANAGERS, "file /usr/", "file /etc/machine-info"]
+# What dpkg writes anew of jq, where hostnamectl keeps a second copy of the name, and copies of what usermod found.
+PASSED_OVER = [*PACKAGE_MANAGERS, "file /usr/", "file /etc/machine-info", "file /etc/group-", "file /etc/gshadow-"]
+THP = "/sys/kernel/mm/transparent_hugepage/enabled"
+GOVERNOR = "/sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
+PAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+VALUES = {THP: "never", GOVERNOR: "performance", PAGES: "16", "/proc/sys/kernel/numa_balancing": "0"}
 TIMERS = ["apt-daily.timer", "apt-daily-upgrade.timer"]
 
 
@@ -78,6 +82,26 @@ def test_the_journal_is_kept_and_reads_its_settings(machine: Machine) -> None:
     assert machine.run("ls -d /var/log/journal/*/system.journal")
 
 
+def test_users_log_in_with_their_keys(machine: Machine) -> None:
+    assert machine.log_in("ada", "id -un && sudo --non-interactive id -un") == "ada\nroot\n"
+    assert machine.log_in("ci", "id -un") == "", "without a key nobody logs in"
+    assert machine.run("id -nG ada").split() == ["ada", "adm"]
+    assert machine.run("getent passwd ci").split(":")[2:] == ["2000", "2000", "", "/srv/ci", "/bin/bash"]
+    assert machine.run("passwd --status ada ci | cut -d' ' -f2").split() == ["L", "L"]
+
+
+def test_values_of_the_kernel_are_set_now_and_at_every_start(machine: Machine) -> None:
+    assert {path: machine.read(path).strip() for path in VALUES if machine.host.file(path).exists} == VALUES
+    machine.run("echo always > %s && echo schedutil > %s && systemctl start firstlight-kernel-values", THP, GOVERNOR)
+    assert {path: machine.read(path).strip() for path in VALUES} == VALUES
+    machine.run("systemctl stop firstlight-kernel-values && systemctl daemon-reload")
+    assert "firstlight-kernel-values.service" in machine.run("systemctl show --property=Wants multi-user.target")
+
+
+def test_a_container_has_no_boot_menu_and_none_is_made(machine: Machine) -> None:
+    assert not machine.host.file("/etc/default/grub.d/90-firstlight.cfg").exists
+
+
 def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenario: Scenario) -> None:
     # The image masks them, as containers want it; a machine's are only turned off.
     machine.run("systemctl unmask %s %s && systemctl disable %s %s", *TIMERS, *TIMERS)
@@ -90,6 +114,8 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
         # As a run leaves it that was killed while dpkg was at work.
         " && cd /tmp && apt-get -qq download lsof && dpkg --unpack lsof_*.deb && rm lsof_*.deb"
         " && sysctl -q -w vm.swappiness=60"
+        f" && echo always > {THP} && echo 3 > {PAGES}"
+        " && gpasswd --delete ada adm && echo ssh-ed25519 AAAA mallory >> /home/ada/.ssh/authorized_keys"
         " && sed -i s/999/99/ /etc/security/limits.d/90-firstlight.conf"
         " && echo '/dev/sdz1 none swap sw 0 0' >> /etc/fstab"
         " && cp --remove-destination /usr/share/zoneinfo/Asia/Tokyo /etc/localtime"
@@ -105,11 +131,14 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
     assert machine.run("tail -n 1 /etc/fstab") == "# swap is off: /dev/sdz1 none swap sw 0 0"
     assert after.touched_since(drifted, without=PASSED_OVER) == {
         "file /etc/fstab",
+        "file /etc/group",
+        "file /etc/gshadow",
         "file /etc/hostname",
         "file /etc/hosts",
         "file /etc/localtime",
         "file /etc/security/limits.d/90-firstlight.conf",
         "file /etc/systemd/system/timers.target.wants/apt-daily.timer",
+        "file /home/ada/.ssh/authorized_keys",
         "package jq",
         "package lsof",
         "setting kernel.hostname",
@@ -117,8 +146,22 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
         "unit apt-daily.timer",
         "unit chrony.service",
     }
+    assert {path: machine.read(path).strip() for path in VALUES} == VALUES
     again = scenario.converge()
     assert (again.returncode, again.changes) == (0, []), again.tail
+
+
+def test_logs_are_bounded_where_there_is_logrotate(machine: Machine, scenario: Scenario) -> None:
+    """The image has none: its configuration is a stand-in."""
+    machine.write("/etc/logrotate.conf", "weekly\ninclude /etc/logrotate.d\n")
+    try:
+        run = scenario.converge()
+
+        assert [change.split(" | ")[-1] for change in run.changes] == ["Bound the logs that logrotate keeps"], run.tail
+        assert machine.read("/etc/logrotate.conf").splitlines()[1:4:2] == ["# BEGIN size of logs", "# END size of logs"]
+        assert machine.read("/etc/logrotate.conf").splitlines()[2::2] == ["maxsize 1G", "include /etc/logrotate.d"]
+    finally:
+        machine.run("rm /etc/logrotate.conf")
 
 
 def test_swap_in_use_is_turned_off(machine: Machine, scenario: Scenario) -> None:
@@ -148,6 +191,8 @@ def test_swap_in_use_is_turned_off(machine: Machine, scenario: Scenario) -> None
             {"base_os_timezone": "Europe/Berlim"},
             ["/etc/localtime cannot become a link to /usr/share/zoneinfo/Europe/Berlim", "Correct the variable"],
         ),
+        ({"base_os_kernel": "6.1.0-1-amd64"}, ["head01 has no boot menu of GRUB", "empty there"]),
+        ({"base_os_hugepages": [{"size_kb": 3, "count": 1}]}, ["has no huge pages such as", "Correct size_kb"]),
         ({"base_os_sysctl": {"vm.swappyness": 1}}, ["has no vm.swappyness", "Correct base_os_sysctl"]),
         (
             {"base_os_packages_extra": ["no-such-package"]},

@@ -154,6 +154,14 @@ def test_a_missing_hold_is_put_back_under_who_uses_the_driver(
                 "Correct the version",
             ],
         ),
+        (
+            {
+                "gpu_driver_version": OTHER,
+                "gpu_driver_fabric_manager_version": OTHER,
+                "gpu_driver_kernel": "6.1.0-1-amd64",
+            },
+            ["and 6.1.0-1-amd64 is pinned", "would be built for the wrong one", "Nothing was changed"],
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(

@@ -240,6 +240,14 @@ _OTHER = (
         "any",
     ),
     Check(
+        "lifecycle.reboot_due",
+        "Nothing waits for a restart of the node",
+        (),
+        "software",
+        "Take the node out of service with quarantine.yml and release.yml, then run site.yml on it: that restarts it.",
+        "configure",
+    ),
+    Check(
         "lifecycle.held",
         "No other run works on the node",
         (),

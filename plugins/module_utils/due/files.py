@@ -11,7 +11,7 @@ import json
 import pwd
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,16 +171,36 @@ def merge_json(present: str | None, ours: Mapping[str, Any]) -> Merged:
 def why_text_due(wanted: Mapping[str, Any], text: str | None) -> list[str]:
     """Reasons why a file of others has not what it must have. `text` is None where there is no such file.
 
-    `wanted`: any of equals (but for white space at the end), contains (texts) and lacks (regular expressions of
-    which none may match; `^` and `$` are those of a line).
+    `wanted`: any of equals (but for white space at the end), contains (texts), words (parted by white space) and
+    lacks (regular expressions of which none may match; `^` and `$` are those of a line).
     """
     if text is None:
-        return ["is missing"] if wanted.get("equals") is not None or wanted.get("contains") else []
+        return (
+            ["is missing"] if wanted.get("equals") is not None or wanted.get("contains") or wanted.get("words") else []
+        )
     reasons = []
     if wanted.get("equals") is not None and text.rstrip() != wanted["equals"].rstrip():
         reasons.append("has another content")
     missing = [part for part in wanted.get("contains") or () if part not in text]
     if missing:
         reasons.append(f"lacks {len(missing)} of {len(wanted['contains'])} parts")
+    absent = set(wanted.get("words") or ()).difference(text.split())
+    if absent:
+        reasons.append(f"lacks {' '.join(word for word in wanted['words'] if word in absent)}")
     left = [pattern for pattern in wanted.get("lacks") or () if re.search(pattern, text, re.MULTILINE)]
     return reasons + [f"has what matches {pattern}" for pattern in left]
+
+
+def why_older(path: str, sources: Sequence[str]) -> list[str]:
+    """Reasons why a file that a program made of `sources` must be made anew: it is older than one, or not there."""
+    made = _written(path)
+    if made is None:
+        return ["is missing"]
+    return [f"is older than {source}" for source in sources if (_written(source) or 0) > made]
+
+
+def _written(path: str) -> int | None:
+    try:
+        return Path(path).stat().st_mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+_SELECTED = re.compile(r"\[([^\[\]]*)\]")
 _SWAPPED = {ord("."): "/", ord("/"): "."}
 
 
@@ -34,3 +36,31 @@ def settings_due(wanted: Mapping[str, object], found: Mapping[str, str]) -> tupl
     """Names of the settings that differ, columns parted by whatever white space, and of those that are not there."""
     different = [key for key in wanted if key in found and found[key].split() != str(wanted[key]).split()]
     return different, [key for key in wanted if key not in found]
+
+
+def selected(text: str) -> str:
+    """The value of a file of sysfs: of several that it offers the one in brackets, `always [madvise] never`."""
+    match = _SELECTED.search(text)
+    return (match[1] if match else text).strip()
+
+
+def read_files(patterns: Iterable[str], root: str = "/") -> dict[str, dict[str, str]]:
+    """Of each glob pattern the files that there are, with their values. What nobody can read has no value: ''."""
+    return {pattern: _values(pattern, root) for pattern in patterns}
+
+
+def _values(pattern: str, root: str) -> dict[str, str]:
+    paths = sorted(Path(root).glob(pattern.lstrip("/")))
+    return {str(path): selected(_read(path) or "") for path in paths}
+
+
+def files_due(wanted: Mapping[str, object], found: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Pattern to reason, of those with a file of another value. A file that the kernel does not have is not due."""
+    reasons = {}
+    for pattern, value in wanted.items():
+        others = {path: have for path, have in found[pattern].items() if have != str(value)}
+        if others:
+            path, have = next(iter(others.items()))
+            count = f"{len(others)} of {len(found[pattern])} differ: " if len(found[pattern]) > 1 else ""
+            reasons[pattern] = f"{count}{path} is {have or 'not readable'}, wanted is {value}"
+    return reasons

@@ -30,6 +30,7 @@ OPTIONS: dict[str, Any] = {
             "uid": {"type": "int"},
             "home": {"type": "str"},
             "shell": {"type": "str"},
+            "groups": {"type": "list", "elements": "str", "default": []},
         },
     },
     "files": {
@@ -63,12 +64,15 @@ OPTIONS: dict[str, Any] = {
             "equals": {"type": "str"},
             "contains": {"type": "list", "elements": "str", "default": []},
             "lacks": {"type": "list", "elements": "str", "default": []},
+            "words": {"type": "list", "elements": "str", "default": []},
+            "made_of": {"type": "list", "elements": "str", "default": []},
             "mode": {"type": "str"},
             "owner": {"type": "str"},
             "group": {"type": "str"},
         },
     },
     "sysctl": {"type": "dict", "default": {}},
+    "sysfs": {"type": "dict", "default": {}},
     "services": {
         "type": "list",
         "elements": "dict",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.due.files impor
     strangers,
     why_attributes_due,
     why_due,
+    why_older,
     why_text_due,
 )
 
@@ -156,7 +158,23 @@ HOSTS = "# BEGIN\n10.0.0.1 head01\n# END\n127.0.0.1 localhost\n"
         ({"equals": "node01"}, None, ["is missing"]),
         ({"contains": ["a"]}, None, ["is missing"]),
         ({"lacks": ["a"]}, None, []),
+        ({"words": ["iommu=pt", "ro"]}, "root=/dev/vda2 ro iommu=pt\n", []),
+        ({"words": ["iommu=pt", "ro"]}, "root=/dev/vda2 amd_iommu=pt quiet\n", ["lacks iommu=pt ro"]),
+        ({"words": ["ro"]}, None, ["is missing"]),
     ],
 )
 def test_texts_of_others(wanted: dict[str, Any], text: str | None, why: list[str]) -> None:
     assert why_text_due(wanted, text) == why
+
+
+def test_what_is_made_of_other_files_must_not_be_older(tmp_path: Path) -> None:
+    made, source = tmp_path / "grub.cfg", tmp_path / "90.cfg"
+    assert why_older(str(made), [str(source)]) == ["is missing"]
+    made.touch()
+    assert why_older(str(made), [str(source)]) == []
+    source.touch()
+    os.utime(made, ns=(5, 5))
+    os.utime(source, ns=(5, 5))
+    assert why_older(str(made), [str(source)]) == []
+    os.utime(source, ns=(6, 6))
+    assert why_older(str(made), [str(source)]) == [f"is older than {source}"]

@@ -91,6 +91,7 @@ def test_a_host_on_which_everything_is_due(call: Call, tool: Callable[..., Path]
     settings, hosts = tmp_path / "daemon.json", tmp_path / "hosts"
     settings.write_text('{"debug": true}')
     hosts.write_text("127.0.1.1 me\n")
+    (tmp_path / "thp").write_text("always [madvise] never\n")
     found = call(
         due,
         packages=[
@@ -104,8 +105,12 @@ def test_a_host_on_which_everything_is_due(call: Call, tool: Callable[..., Path]
             {"path": str(settings), "json": {"debug": False}, **OWNED},
             {"path": str(tmp_path / "new"), "content": "", "owner": "nobody-knows-it"},
         ],
-        texts=[{"name": "n", "path": str(hosts), "lacks": ["^127"], "mode": "u=rw,go="}],
+        texts=[
+            {"name": "n", "path": str(hosts), "lacks": ["^127"], "mode": "u=rw,go="},
+            {"name": "menu", "path": str(tmp_path / "grub.cfg"), "made_of": [str(hosts)]},
+        ],
         sysctl={"kernel.none_such": 1},
+        sysfs={str(tmp_path / "thp*"): "never"},
         services=[{"name": "d", "reads": [str(settings)]}],
     )
     assert found["due"] is True
@@ -124,8 +129,9 @@ def test_a_host_on_which_everything_is_due(call: Call, tool: Callable[..., Path]
         {"path": str(tmp_path / "new"), "strangers": ["owner"]},
     ]
     assert {path: json.loads(text) for path, text in found["merged"].items()} == {str(settings): {"debug": False}}
-    assert found["texts"] == ["n"]
+    assert found["texts"] == ["n", "menu"]
     assert found["sysctl_unknown"] == ["kernel.none_such"]
+    assert (found["sysfs"], found["kernel"]) == ([str(tmp_path / "thp*")], os.uname().release)
     assert [(item["name"], item["state"], item["present"]) for item in found["services"]] == [("d", "restarted", False)]
     assert found["why"][0] == "package chrony: is not installed"
     assert f"file {settings}: lacks settings" in found["why"]

@@ -140,6 +140,41 @@ def test_kernel_settings_are_read(tmp_path: Path) -> None:
     assert kernel.read_settings(keys, str(tmp_path)) == {"vm.swappiness": "60\n"}
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("always [madvise] never\n", "madvise"),
+        ("performance\n", "performance"),
+        ("[none] mq-deadline\n", "none"),
+        ("", ""),
+    ],
+)
+def test_the_value_of_a_file_of_the_kernel(text: str, value: str) -> None:
+    assert kernel.selected(text) == value
+
+
+def test_files_of_the_kernel(tmp_path: Path) -> None:
+    for number, value in enumerate(("performance", "schedutil", "schedutil")):
+        policy = tmp_path / f"cpufreq/policy{number}"
+        policy.mkdir(parents=True)
+        (policy / "scaling_governor").write_text(f"{value}\n")
+    (tmp_path / "thp").write_text("always [madvise] never\n")
+    wanted = {"/cpufreq/policy*/scaling_governor": "performance", "/thp": "madvise", "/numa": 0}
+    found = kernel.read_files(wanted, str(tmp_path))
+    assert found["/numa"] == {}
+    first = tmp_path / "cpufreq/policy1/scaling_governor"
+    assert kernel.files_due(wanted, found) == {
+        "/cpufreq/policy*/scaling_governor": f"2 of 3 differ: {first} is schedutil, wanted is performance"
+    }
+    assert kernel.files_due({"/thp": "never"}, kernel.read_files(["/thp"], str(tmp_path))) == {
+        "/thp": f"{tmp_path / 'thp'} is madvise, wanted is never"
+    }
+
+
+def test_a_file_that_nobody_can_read_differs() -> None:
+    assert kernel.files_due({"/p": 1}, {"/p": {"/p": ""}}) == {"/p": "/p is not readable, wanted is 1"}
+
+
 PASSWD = "root:x:0:0:root:/root:/bin/bash\ncluster:x:1001:1001::/home/cluster:/bin/bash\nbroken line\n"
 
 
@@ -166,3 +201,10 @@ def test_users(wanted: dict[str, Any], shadow: str, why: list[str]) -> None:
 
 def test_a_user_that_is_missing_is_due() -> None:
     assert users.names_with_due([{"name": "mpi"}], users.parse_accounts(PASSWD, "")) == {"mpi": ["is missing"]}
+
+
+def test_a_user_is_in_the_groups_that_are_wanted() -> None:
+    accounts = users.parse_accounts(PASSWD, "cluster:!:1::::::", "docker:x:999:mpi,cluster\nvideo:x:44:\nbroken\n")
+    wanted = {"name": "cluster", "groups": ["docker", "video"]}
+    assert users.names_with_due([wanted], accounts) == {"cluster": ["is not in video"]}
+    assert users.names_with_due([{**wanted, "groups": ["docker"]}], accounts) == {}

@@ -109,6 +109,7 @@ def test_nodes_that_differ_are_drained_set_and_proved_and_no_other_is_touched(si
     assert site.states() == {"fit1": "in_service", "fit2": "in_service", "alone": "set_aside"}
     assert ("in_service", "deployed") in steps(site, "fit1")
     assert steps(site, "fit1")[-1] == ("configured", "in_service")
+    assert "fit1 in service: False." in run.output, "taken from its users, it may be restarted"
     assert len(steps(site, "fit2")) == 1, "as its class says, and so left alone"
     assert run.report["nodes"].keys() == {"fit1", "alone"}
     assert told_to_maas(run, check=True) == [("released", ["alone", "fit1"])]

@@ -35,7 +35,8 @@ def evaluate() -> Callable[..., Any]:
     """`evaluate("gpu_driver", "__gpu_driver_wanted", gpu_driver_version=...)`: a variable as the role would see it."""
 
     def evaluate(role: str, name: str, **variables: Any) -> Any:
-        known = {"inventory_hostname": "node01", "ansible_check_mode": False, "groups": {}}
+        known: dict[str, Any] = {"inventory_hostname": "node01", "ansible_check_mode": False, "groups": {}}
+        known |= {"ansible_managed": "managed", "ansible_search_path": [str(ROLES / role)]}
         for file in ("defaults", "vars"):
             known |= _trusted(load(ROLES / role / file / "main.yml"))
         return Templar(loader=DataLoader(), variables=known | variables).template(

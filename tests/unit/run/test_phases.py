@@ -201,6 +201,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
             place.write_text("[]\n", encoding="utf-8")
     tell = {"name": "Tell", "ansible.builtin.debug": {"msg": "configuring {{ inventory_hostname }}."}}
     (collection / "roles/base_os/tasks/main.yml").write_text(yaml.safe_dump([tell]), encoding="utf-8")
+    due = {"name": "Due", "ansible.builtin.set_fact": {"reboot_due": {"reasons": "{{ reasons | default([]) }}"}}}
+    say = {
+        "name": "Say",
+        "ansible.builtin.debug": {"msg": "{{ inventory_hostname }} in service: {{ reboot_in_service }}."},
+    }
+    (collection / "roles/reboot/tasks/main.yml").write_text(yaml.safe_dump([due, say]), encoding="utf-8")
     break_one = {"name": "Break", "ansible.builtin.assert": {"that": "inventory_hostname != 'unconfigured'"}}
     (collection / "roles/gpu_driver/tasks/main.yml").write_text(yaml.safe_dump([break_one]), encoding="utf-8")
     return Played(folder, _inventory(folder))
@@ -390,6 +396,21 @@ def test_a_forgotten_task_keeps_a_node_out(played: Played, what: str) -> None:
     finally:
         path.write_text(text, encoding="utf-8")
     assert run.gates[phase]["set_aside"] == ["fit1"], run.output
+
+
+def test_a_restart_that_is_due_in_service_waits_and_is_told(played: Played) -> None:
+    ledger = {"fit1": {"state": "in_service"}, "fit2": {"state": "configured"}}
+    arguments = ("--limit", "fit1,fit2", "-e", json.dumps({"reasons": ["another kernel is pinned"]}))
+    run = played.run("configure", arguments=arguments, ledger=ledger)
+    assert run.gates["configure"]["passed"] == ["fit1", "fit2"], run.output
+    assert {"fit1 in service: True.", "fit2 in service: False."} <= set(
+        re.findall(r"fit. in service: \w+\.", run.output)
+    )
+    told = {
+        name: [(item["check"], item["verdict"]) for item in node["findings"]]
+        for name, node in run.report["nodes"].items()
+    }
+    assert told == {"fit1": [("lifecycle.reboot_due", "warn")], "fit2": []}
 
 
 def test_a_triage_that_fails_hides_nothing_and_stops_nobody(played: Played) -> None:

@@ -1,18 +1,14 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print, as a JSON list, the processes that hold a GPU.
-
-A holder has a /dev/nvidia* file open or is named by nvidia-smi as a compute process. The arguments are names of
-processes that do not count, because they belong to the driver and are restarted with it.
-"""
+"""Which processes keep a host from being worked on: those that hold a GPU, and those of a scheduler's jobs."""
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 SECONDS_FOR_NVIDIA_SMI = 20
 KERNEL_NAME_LENGTH = 15
@@ -36,7 +32,8 @@ def holders_of_files(proc: Path) -> set[int]:
 def compute_processes(command: str = "nvidia-smi") -> set[int]:
     """Ids of the processes that the driver itself knows; none where it cannot be asked, for then nothing computes."""
     try:
-        answer = subprocess.run(
+        # run_command belongs to AnsibleModule, which readers do not know.
+        answer = subprocess.run(  # pylint: disable=ansible-bad-function
             [command, "--query-compute-apps=pid", "--format=csv,noheader"],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -51,20 +48,27 @@ def compute_processes(command: str = "nvidia-smi") -> set[int]:
     return {int(line) for line in answer.stdout.split() if line.isdigit()}
 
 
-def holders(proc: Path, own: list[str], pids: set[int]) -> list[dict[str, object]]:
+def named(proc: Path, names: Collection[str]) -> set[int]:
+    """Ids of the processes whose command has one of `names`."""
+    wanted = {name[:KERNEL_NAME_LENGTH] for name in names}
+    numbers = (int(process.name) for process in proc.iterdir() if process.name.isdigit())
+    return {pid for pid in numbers if command_of(proc, pid) in wanted}
+
+
+def command_of(proc: Path, pid: int) -> str:
+    """Name of a process's command, as the kernel cuts it; `unknown` where the process has ended meanwhile."""
+    try:
+        return (proc / str(pid) / "comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "unknown"
+
+
+def holders(proc: Path, own: Collection[str], pids: Collection[int]) -> list[dict[str, Any]]:
     """`pids` with the names of their commands, without those in `own`, in order."""
     excused = {name[:KERNEL_NAME_LENGTH] for name in own}
-    result = []
-    for pid in sorted(pids):
-        try:
-            command = (proc / str(pid) / "comm").read_text().strip()
-        except OSError:
-            command = "unknown"
-        if command not in excused:
-            result.append({"pid": pid, "command": command, "label": f"process {pid} ({command})"})
-    return result
-
-
-if __name__ == "__main__":
-    root = Path("/proc")
-    print(json.dumps(holders(root, sys.argv[1:], holders_of_files(root) | compute_processes())))
+    commands = {pid: command_of(proc, pid) for pid in sorted(pids)}
+    return [
+        {"pid": pid, "command": command, "label": f"process {pid} ({command})"}
+        for pid, command in commands.items()
+        if command not in excused
+    ]
