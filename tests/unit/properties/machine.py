@@ -258,8 +258,8 @@ def _infiniband(random: Random, machine: Machine) -> None:
         width = random.choice(("4X NDR", "4X HDR", "4X"))
         machine.files[f"sys/class/infiniband/{name}/node_guid"] = "9c05:9103:0090:e000"
         machine.files[f"sys/class/infiniband/{name}/board_id"] = "MT_0000000838"
-        firmware = hardware.get("firmware") if name in ours else None
-        machine.files[f"sys/class/infiniband/{name}/fw_ver"] = firmware or f"28.{random.randrange(30, 45)}.1002"
+        other = f"28.{random.randrange(30, 45)}.1002"
+        machine.files[f"sys/class/infiniband/{name}/fw_ver"] = (name in ours and hardware.get("firmware")) or other
         machine.hca(name, "state", "4: ACTIVE")
         machine.hca(name, "phys_state", "5: LinkUp")
         machine.hca(name, "rate", f"{rate} Gb/sec ({width})")
