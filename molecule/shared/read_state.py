@@ -31,6 +31,7 @@ PASSED_OVER = {
     "/var/lib/chrony",
     "/var/lib/containerd",
     "/var/lib/docker",
+    "/var/lib/mdcheck",
     "/var/lib/private",
     "/var/lib/sudo",
     "/var/lib/systemd",

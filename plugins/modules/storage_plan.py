@@ -179,7 +179,7 @@ steps:
   type: list
   elements: dict
   sample: [{"kind": "filesystem", "volume": "scratch",
-            "text": "make the file system xfs 'scratch' on /dev/md127, of 8 disks",
+            "text": "make the file system xfs 'scratch' on /dev/md127",
             "arguments": {"path": "/dev/md127", "type": "xfs", "options": "-L scratch"}}]
 why:
   description: The same in words.

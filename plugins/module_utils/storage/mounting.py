@@ -66,7 +66,7 @@ def judge_filesystem(machine: Machine, volume: Volume, disks: Sequence[Device], 
         return None
     elif not marks:
         path = device.path if device is not None else path_to_be(volume, disks)
-        text = f"make the file system {volume.filesystem} '{volume.label}' on {path}, of {len(disks)} disks"
+        text = f"make the file system {volume.filesystem} '{volume.label}' on {path}"
         arguments = {"path": path, "type": volume.filesystem, "options": f"-L {volume.label}"}
         state.steps.append(Step("filesystem", volume.name, text, arguments))
     elif (marks[0].type, marks[0].label) != (volume.filesystem, volume.label):
