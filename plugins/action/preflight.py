@@ -86,7 +86,9 @@ OWN = (
         "file_mirror_",
         "gpu_driver_",
         "nccl_",
+        "reboot_",
         "registry_",
+        "storage_",
     ),
     *("bmc_", "fabric_", "maas_", "maas_config_", "maas_server_", "os_image_"),
 )

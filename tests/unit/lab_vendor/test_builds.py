@@ -173,7 +173,7 @@ def test_the_upstream_folder_has_signed_repositories(small: list[str], tmp_path:
     assert (folder / "debian/pool/main/x_2_amd64.deb").is_file()
     for repository in ("debian/dists/bookworm", "nvidia"):
         assert "BEGIN PGP SIGNATURE" in (folder / repository / "InRelease").read_text()
-    assert {path.name for path in folder.iterdir()} == {"debian", "nvidia", "keys", "files", "pypi"}
+    assert {path.name for path in folder.iterdir()} == {"debian", "doca", "nvidia", "keys", "files", "pypi"}
 
 
 def test_a_failed_build_keeps_the_folder_in_use(

@@ -39,6 +39,7 @@ HARMLESS_VARIABLES = {
     "cluster_ssh_key_host": "name of a host",
     "cluster_ssh_host_authorities": "public keys",
     "maas_config_ssh_keys": "public keys",
+    "authorized_keys": "public keys",
 }
 # What of a secret's result may be shown.
 HARMLESS_USE = re.compile(r"\.(checksum|rc)\b| is (not )?(changed|skipped|defined|succeeded|failed)\b")

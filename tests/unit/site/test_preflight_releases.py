@@ -79,7 +79,7 @@ def test_an_image_that_the_site_builds_is_known_by_its_suite() -> None:
 
 def test_versions_of_a_class_are_held_to_what_its_nodes_are_deployed_with(tmp_path: Path) -> None:
     (tmp_path / "node_classes").mkdir()
-    for name, doca in (("small", "2.9.3"), ("other", "2.9.3")):
+    for name, doca in (("small", "2.9.3-0"), ("other", "2.9.3-0")):
         data = {**CLASS, "name": name, "software": {**CLASS["software"], "doca_ofed": doca}}
         (tmp_path / "node_classes" / f"{name}.yml").write_text(yaml.safe_dump(data))
     nodes = {"node1": node(1), "node2": node(2), "node3": node(3, node_class="other")}
@@ -91,7 +91,7 @@ def test_versions_of_a_class_are_held_to_what_its_nodes_are_deployed_with(tmp_pa
         found = validate(tmp_path, hostvars, {"node1": "Debian 12", "node2": "Debian 13", "node3": "Debian 12"})
         (problem,) = render(found.problems).splitlines()
         assert "small.yml:" in problem
-        assert "software.doca_ofed: is 2.9.3, but the nodes are deployed with Debian 13, for which 3.2.0 is" in problem
+        assert "software.doca_ofed: is 2.9.3-0, but the nodes are deployed with Debian 13, for which 3.2.0 is" in problem
         assert [*found.classes] == ["other"]
 
 
