@@ -25,6 +25,16 @@ options:
     ini:
       - section: callback_progress
         key: artifacts
+  display_ok_hosts:
+    description:
+      - Whether Ansible itself shows results that changed nothing. Then what tasks tell is not shown once more.
+    type: bool
+    default: true
+    env:
+      - name: ANSIBLE_DISPLAY_OK_HOSTS
+    ini:
+      - section: defaults
+        key: display_ok_hosts
 requirements:
   - enabled as C(firstlight.cluster.progress) in C(callbacks_enabled)
 author:
@@ -289,10 +299,8 @@ class CallbackModule(CallbackBase):
         if result.task.action in LEDGER_ACTIONS and not result.task_fields["check_mode"]:
             self._held |= {lock["node"] for lock in result.result.get("locks") or ()}
             self._held -= set(result.result.get("unlocked") or ())
-        if result.task.action in TOLD_ACTIONS and "msg" in result.result and not result.is_changed():
-            self._erase_line()
-            who = "" if result.task.run_once else f"{result.host.get_name()}: "
-            self._display.display(f"{who}{result.result['msg']}")
+        if result.task.action in TOLD_ACTIONS and not self.get_option("display_ok_hosts"):
+            self._tell(result)
         if result.task.action not in GATE_ACTIONS or not self._phases:
             return
         phase = self._phases[-1]
@@ -331,6 +339,12 @@ class CallbackModule(CallbackBase):
         self._failures[result.host.get_name()] = Failure(
             self._phases[-1].name, result.task.get_name(), bool(result.task.run_once), message(result.result)
         )
+
+    def _tell(self, result: t.Any) -> None:
+        if "msg" in result.result and not result.is_changed():
+            self._erase_line()
+            who = "" if result.task.run_once else f"{result.host.get_name()}: "
+            self._display.display(f"{who}{result.result['msg']}")
 
     def _note(self, result: t.Any) -> None:
         if not self._terminal or not self._phases:
