@@ -42,7 +42,7 @@ def screen() -> Screen:
 def callback(tmp_path: Path, screen: Screen) -> progress.CallbackModule:
     """At the end of a run that judged node01 fit."""
     made = progress.CallbackModule(display=screen)
-    made._options = {"display_ok_hosts": False}
+    made._plugin_options = {"display_ok_hosts": False}
     made._playbook = "health"
     made._run = RunDirectory(tmp_path / RUN)
     made._nodes = {"node01": {"class": "c", "serial": "s", "location": "r1/1"}}
@@ -160,7 +160,7 @@ def test_what_a_task_tells_is_shown_once_though_nothing_changed(
     callback.v2_runner_on_ok(said("ansible.builtin.debug", {"msg": "one is idle"}))
     callback.v2_runner_on_ok(said("ansible.builtin.debug", {"msg": "two are idle"}, run_once=True))
     assert screen.lines == ["node01: one is idle", "two are idle"]
-    callback._options = {"display_ok_hosts": True}
+    callback._plugin_options = {"display_ok_hosts": True}
     callback.v2_runner_on_ok(said("ansible.builtin.debug", {"msg": "shown by Ansible itself"}))
     assert len(screen.lines) == 2
 
