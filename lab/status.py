@@ -11,6 +11,7 @@ from lab import faults, machines, processes
 from lab.bmc.power import State
 from lab.region_faults import REGION
 from lab.site import Lab
+from lab.vm import machine as vm
 
 
 def read(lab: Lab) -> dict[str, Any]:
@@ -35,6 +36,7 @@ def read(lab: Lab) -> dict[str, Any]:
         "name": lab.name,
         "up": lab.description.exists() and None not in running.values(),
         "machines": found,
+        "virtual_machine": _virtual_machine(lab),
         "region_faults": [
             {"kind": one["kind"], "parameters": one["parameters"]} for one in faults.of(lab.directory).get(REGION, [])
         ],
@@ -57,9 +59,20 @@ def table(status: dict[str, Any]) -> str:
             lines.append(
                 f"{name:<10} {machine['address']:<15} {machine['power']:<6} {machine['state']:<14} {having or '-'}"
             )
+    if virtual := status["virtual_machine"]:
+        state = "running" if virtual["running"] else "off (`python -m lab vm up` switches it on)"
+        lines.append(f"{virtual['name']:<10} {virtual['address']:<15} {'-':<6} {state}")
     if status["region_faults"]:
         lines.append(f"MAAS has a fault: {_faults(status['region_faults'])} (`lab heal {REGION}`)")
     return "\n".join(lines)
+
+
+def _virtual_machine(lab: Lab) -> dict[str, Any] | None:
+    described = vm.describe(lab)
+    if described is None:
+        return None
+    running = processes.pid_of(lab, vm.NAME) is not None
+    return {"name": described["name"], "address": described["address"], "running": running}
 
 
 def _faults(having: list[dict[str, Any]]) -> str:

@@ -10,6 +10,8 @@ chroot "$root" systemctl --quiet enable firstlight-seed.service systemd-networkd
 chroot "$root" systemctl --quiet disable systemd-networkd-wait-online.service
 chroot "$root" useradd --create-home --shell /bin/bash --comment Operator --groups adm,sudo debian
 chmod 440 "$root/etc/sudoers.d/90-firstlight"
+# What systemd would else do at the first boot was done when the packages were installed.
+touch -r "$root/usr" "$root/etc/.updated" "$root/var/.updated"
 # Nothing that two machines must not share. An empty machine-id is filled at the first boot.
 rm -f "$root"/etc/ssh/ssh_host_* "$root/etc/hostname" "$root/etc/resolv.conf"
 : > "$root/etc/machine-id"

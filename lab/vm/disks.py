@@ -1,16 +1,12 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The disks of the virtual machine: how its root disk is laid out, and its data disks.
-
-Everything is made in plain files, as a host need have no loop devices.
-"""
+"""The root disk of the virtual machine, made in plain files: a host need have no loop devices."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lab.image.build import run
 
@@ -32,42 +28,6 @@ class Partition:
 # As an installer does it: room for GRUB, the system, swap. A MiB at either end is left to the partition table.
 BOOT, ROOT, SWAP = Partition(_BIOS_BOOT, 1, 1), Partition(_LINUX, 2, 5120), Partition(_SWAP, 5122, 256)
 DISK_MIB = SWAP.start + SWAP.size + 1
-
-
-@dataclass(frozen=True)
-class DataDisk:
-    """A disk that a role may use. `label` is that of an old file system on it."""
-
-    bus: str
-    model: str
-    serial: str
-    gib: int
-    label: str = ""
-
-    @property
-    def link(self) -> str:
-        """Its name by what it is, as udev gives it."""
-        if self.bus == "nvme":
-            return f"/dev/disk/by-id/nvme-{self.model.replace(' ', '_')}_{self.serial}"
-        return f"/dev/disk/by-id/scsi-S{VENDOR}_{self.model}_{self.serial}"
-
-    def device(self, node: str) -> dict[str, Any]:
-        """How it is plugged in: the arguments of QEMU's `device_add`, for the block node `node`."""
-        if self.bus == "nvme":
-            # The emulated controller has one model, which it says itself.
-            return {"driver": "nvme", "id": self.serial, "drive": node, "serial": self.serial}
-        names = {"vendor": VENDOR, "product": self.model, "serial": self.serial, "device_id": self.serial}
-        return {"driver": "scsi-hd", "id": self.serial, "drive": node, "bus": "scsi.0", "rotation_rate": 1, **names}
-
-
-VENDOR = "FIRSTLGT"
-NVME_MODEL = "QEMU NVMe Ctrl"
-DATA_DISKS = (
-    DataDisk("nvme", NVME_MODEL, "FLNVME0001", 1),
-    DataDisk("nvme", NVME_MODEL, "FLNVME0002", 1),
-    DataDisk("scsi", "FL-SSD-2G", "FLSSD0003", 2),
-    DataDisk("scsi", "FL-SSD-1G", "FLSSD0004", 1, label="old-data"),
-)
 
 
 def partition_table() -> str:
@@ -96,14 +56,6 @@ def make_root_disk(root: Path, raw: Path) -> None:
         target.write(source.read(_MIB))
     table.unlink()
     swap.unlink()
-
-
-def make_data_disk(disk: DataDisk, path: Path) -> None:
-    """A disk as it stood on the shelf. Raises BuildError."""
-    with path.open("wb") as file:
-        file.truncate(disk.gib << 30)
-    if disk.label:
-        run(["mkfs.ext4", "-q", "-F", "-L", disk.label, str(path)], f"file system of {disk.serial}")
 
 
 def convert(raw: Path, image: Path) -> None:

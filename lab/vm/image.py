@@ -33,7 +33,7 @@ from lab.vm import disks, emulator, qemu
 HERE = Path(__file__).resolve().parent
 SCRIPTS = "/usr/local/lib/firstlight"
 MAC = "52:54:00:00:00:d2"
-_INSTALL_SECONDS, _BOOT_SECONDS, _SAVE_SECONDS = 600.0, 900.0, 300.0
+_INSTALL_SECONDS, _BOOT_SECONDS, _SAVE_SECONDS = 900.0, 1800.0, 900.0
 _INSTALLED = "boot loader installed"
 
 
@@ -67,7 +67,8 @@ def _recipe_hash(cache: Path) -> str:
     version = run([qemu.PROGRAM, "--version"], "virtual machine")
     digest = hashlib.sha256(version.encode())
     digest.update("\n".join(sorted(path.name for path in pool.iterdir())).encode())
-    parts = [*HERE.glob("*.py"), HERE / "packages.txt", HERE / "customize.sh", *(HERE / "rootfs").rglob("*")]
+    names = ("image.py", "disks.py", "qemu.py", "packages.txt", "customize.sh")
+    parts = [*(HERE / name for name in names), *(HERE / "rootfs").rglob("*")]
     for path in sorted(parts):
         if path.is_file():
             digest.update(f"{path.relative_to(HERE)}\n{os.access(path, os.X_OK)}\n".encode() + path.read_bytes())
@@ -134,7 +135,7 @@ def _mmdebstrap(mirror: Path, root: Path) -> list[str]:
 
 
 def _install_boot_loader(lab: Lab, part: Path, disk: Path, sockets: Path) -> None:
-    line = f"root=LABEL=root rw console=ttyS0 init={SCRIPTS}/install-boot-loader"
+    line = f"root=LABEL=root rw console=ttyS0 mitigations=off init={SCRIPTS}/install-boot-loader"
     console = part / "install.log"
     kernel = (part / "vmlinuz", part / "initrd.img", line)
     hardware = qemu.Hardware(disk, console, sockets, MAC, kernel=kernel)

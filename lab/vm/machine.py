@@ -20,7 +20,7 @@ from lab.clear import exclusive
 from lab.errors import LabError
 from lab.machines import Network
 from lab.site import Lab
-from lab.vm import disks, emulator, image, qemu
+from lab.vm import data_disks, disks, emulator, image, qemu
 
 NAME = "vm01"
 NUMBER = 210
@@ -84,8 +84,8 @@ def _make(lab: Lab, say: Say) -> None:
     directory = _directory(lab)
     directory.mkdir()
     disks.overlay(factory.disk, directory / "root.qcow2")
-    for disk in disks.DATA_DISKS:
-        disks.make_data_disk(disk, directory / disk.serial)
+    for disk in data_disks.DATA_DISKS:
+        data_disks.make(disk, directory / disk.serial)
     network.add_tap(lab, site.network, NUMBER)
     _console(lab).unlink(missing_ok=True)
     memory = os.open(factory.memory, os.O_RDONLY | os.O_CLOEXEC)
@@ -111,7 +111,7 @@ def _make(lab: Lab, say: Say) -> None:
             "name": NAME,
             "address": address,
             "kernels": factory.kernels,
-            "disks": [asdict(disk) for disk in disks.DATA_DISKS],
+            "disks": [{**asdict(disk), "link": disk.link} for disk in data_disks.DATA_DISKS],
         },
     )
 
@@ -141,7 +141,7 @@ def _wait_for_memory(monitor: qemu.Monitor) -> None:
 
 def _plug(lab: Lab, monitor: qemu.Monitor) -> None:
     """Put the data disks in: NVMe controllers cannot be kept with the memory."""
-    for disk in disks.DATA_DISKS:
+    for disk in data_disks.DATA_DISKS:
         node = f"disk-{disk.serial}"
         backing = {"driver": "file", "filename": str(_directory(lab) / disk.serial)}
         node_options = {"driver": "raw", "node-name": node, "discard": "unmap", "file": backing}
@@ -181,7 +181,7 @@ def seed_for(site_network: Network, key: pki.SshHostKey, authorized_key: str) ->
             ["chown", "--recursive", f"{seed.LOGIN_USER}:", f"{home}/.ssh"],
             ["networkctl", "reload"],
             ["systemctl", "start", "ssh"],
-            ["udevadm", "wait", "--timeout=60", *(disk.link for disk in disks.DATA_DISKS)],
+            ["udevadm", "wait", "--timeout=60", *(disk.link for disk in data_disks.DATA_DISKS)],
         ],
     }
 

@@ -50,6 +50,22 @@ def test_status_without_a_lab(capfd: pytest.CaptureFixture[str]) -> None:
     assert "not up" in run(capfd, "status")[1]
 
 
+def test_status_of_a_lab_with_a_virtual_machine(capfd: pytest.CaptureFixture[str], lab: Lab, site: Site) -> None:
+    assert status_json(capfd)["virtual_machine"] is None
+    files.write_json(lab.directory / "vm.json", {"name": "vm01", "address": "198.18.7.210"})
+    assert status_json(capfd)["virtual_machine"] == {"name": "vm01", "address": "198.18.7.210", "running": False}
+    assert "vm01       198.18.7.210    -      off" in run(capfd, "status")[1]
+
+
+def test_a_virtual_machine_needs_a_lab(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    code, _, err = run(capfd, "vm", "up")
+    assert (code, "`python -m lab up` brings one up" in err) == (1, True)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    code, _, err = run(capfd, "vm", "down")
+    assert (code, "run it with sudo" in err) == (1, True)
+
+
 def test_status_of_a_lab_with_a_fault(capfd: pytest.CaptureFixture[str], lab: Lab, site: Site) -> None:
     directory = lab.machine_directory("node01")
     machine_view.prepare(directory, site.machines["node01"], NETWORK)

@@ -18,7 +18,7 @@ from lab.errors import LabError
 from lab.image.build import BuildError
 from lab.machines import BMC_DISTANCE, FIRST_HEAD, FIRST_NODE, MOST_NODES, Network
 from lab.pki import SshHostKey
-from lab.vm import disks, image, machine, qemu
+from lab.vm import data_disks, disks, image, machine, qemu
 
 NETWORK = Network("198.18.7.0/24", "198.18.7.1", "flabcdef")
 KEY = SshHostKey("private\n", "public\n", "certificate\n")
@@ -78,27 +78,29 @@ def test_partitions_follow_one_another_and_leave_room_for_both_tables() -> None:
 
 
 def test_data_disks_can_be_told_apart_by_what_they_are() -> None:
-    assert len({disk.serial for disk in disks.DATA_DISKS}) == len(disks.DATA_DISKS)
-    kinds = [(disk.model, disk.gib) for disk in disks.DATA_DISKS]
+    assert len({disk.serial for disk in data_disks.DATA_DISKS}) == len(data_disks.DATA_DISKS)
+    kinds = [(disk.model, disk.gib) for disk in data_disks.DATA_DISKS]
     assert kinds.count(("QEMU NVMe Ctrl", 1)) == 2 and ("FL-SSD-2G", 2) in kinds
-    assert [disk.label for disk in disks.DATA_DISKS].count("old-data") == 1
+    assert [disk.label for disk in data_disks.DATA_DISKS].count("old-data") == 1
     # What a SCSI disk can say of itself.
-    assert len(disks.VENDOR) <= 8 and all(len(disk.model) <= 16 and len(disk.serial) <= 20 for disk in disks.DATA_DISKS)
+    assert len(data_disks.VENDOR) <= 8 and all(
+        len(disk.model) <= 16 and len(disk.serial) <= 20 for disk in data_disks.DATA_DISKS
+    )
 
 
 def test_a_disk_is_plugged_in_as_what_it_is() -> None:
-    nvme, scsi = disks.DATA_DISKS[0], disks.DATA_DISKS[2]
+    nvme, scsi = data_disks.DATA_DISKS[0], data_disks.DATA_DISKS[2]
     assert nvme.device("n") == {"driver": "nvme", "id": "FLNVME0001", "drive": "n", "serial": "FLNVME0001"}
     assert nvme.link == "/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_FLNVME0001"
     assert scsi.device("s").items() >= {"driver": "scsi-hd", "product": "FL-SSD-2G", "serial": "FLSSD0003"}.items()
-    assert scsi.link == "/dev/disk/by-id/scsi-SFIRSTLGT_FL-SSD-2G_FLSSD0003"
+    assert scsi.link == "/dev/disk/by-id/wwn-0x5001111000000003"
 
 
 @pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="not installed: e2fsprogs")
 def test_only_the_used_disk_has_something_on_it(tmp_path: Path) -> None:
-    for disk in disks.DATA_DISKS:
+    for disk in data_disks.DATA_DISKS:
         path = tmp_path / disk.serial
-        disks.make_data_disk(disk, path)
+        data_disks.make(disk, path)
         assert path.stat().st_size == disk.gib << 30
         with path.open("rb") as stream:
             start = stream.read(4096)

@@ -17,7 +17,7 @@ import pytest
 from lab import clear, packages, processes
 from lab.site import Lab
 from lab.up import up
-from lab.vm import disks, machine
+from lab.vm import data_disks, machine
 from tests.e2e import host
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -91,7 +91,7 @@ def test_its_settings_are_not_the_hosts(lab: Lab) -> None:
 
 def test_data_disks_are_known_by_what_they_are(lab: Lab) -> None:
     listed = sh(lab, "lsblk --nodeps --noheadings --bytes --pairs --output SERIAL,MODEL,SIZE,LABEL")
-    for disk in disks.DATA_DISKS:
+    for disk in data_disks.DATA_DISKS:
         line = f'SERIAL="{disk.serial}" MODEL="{disk.model}" SIZE="{disk.gib << 30}" LABEL="{disk.label}"'
         assert line in listed.splitlines()
         assert sh(lab, f"readlink -f {disk.link}").startswith("/dev/")
@@ -104,7 +104,9 @@ def test_a_reboot_takes_the_command_line_from_grub(lab: Lab) -> None:
     sh(lab, f'sed -i "{line}" /etc/default/grub; update-grub; systemd-run --quiet --on-active=1 systemctl reboot')
     wait_for_boot_after(lab, boot_id)
     assert "firstlight.test=1" in sh(lab, "cat /proc/cmdline")
-    assert sh(lab, f"ls {' '.join(disk.link for disk in disks.DATA_DISKS)} | wc -l") == str(len(disks.DATA_DISKS))
+    assert sh(lab, f"ls {' '.join(disk.link for disk in data_disks.DATA_DISKS)} | wc -l") == str(
+        len(data_disks.DATA_DISKS)
+    )
     assert sh(lab, "hostname; swapon --noheadings --show=NAME | wc -l").split() == ["vm01", "1"]
 
 
@@ -118,7 +120,7 @@ def test_switched_off_it_ends_and_the_same_disks_boot_again(lab: Lab) -> None:
     machine.up(lab, say)
     wait_for_boot_after(lab, boot_id)
     sh(lab, "ls /root/kept")
-    sh(lab, f"ls {' '.join(disk.link for disk in disks.DATA_DISKS)}")
+    sh(lab, f"ls {' '.join(disk.link for disk in data_disks.DATA_DISKS)}")
 
 
 def test_taken_away_it_leaves_nothing_and_a_new_one_is_new(lab: Lab) -> None:
