@@ -91,7 +91,9 @@ def test_versions_of_a_class_are_held_to_what_its_nodes_are_deployed_with(tmp_pa
         found = validate(tmp_path, hostvars, {"node1": "Debian 12", "node2": "Debian 13", "node3": "Debian 12"})
         (problem,) = render(found.problems).splitlines()
         assert "small.yml:" in problem
-        assert "software.doca_ofed: is 2.9.3-0, but the nodes are deployed with Debian 13, for which 3.2.0 is" in problem
+        assert (
+            "software.doca_ofed: is 2.9.3-0, but the nodes are deployed with Debian 13, for which 3.2.0 is" in problem
+        )
         assert [*found.classes] == ["other"]
 
 
