@@ -26,6 +26,7 @@ REBOOT_SECONDS = 600.0
 
 pytestmark = [
     pytest.mark.lab,
+    pytest.mark.long,
     pytest.mark.skipif(os.geteuid() != 0, reason="runs a lab, which needs root"),
     pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
 ]
