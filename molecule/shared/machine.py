@@ -53,7 +53,7 @@ class Machine:
         return str(self.host.check_output(command, *arguments))
 
     def log_in(self, user: str, command: str) -> str:
-        """Output of a shell command of another user's, who comes with the lab's key; empty where it opens nothing."""
+        """Output of a shell command of another user's, with the lab's key. RuntimeError where it opens nothing."""
         host = testinfra.get_host(f"ssh://{user}@{self.name}", ssh_config=str(self._ssh_config))
         return str(host.run(command).stdout)
 
