@@ -63,7 +63,7 @@ def _floors(versions: Mapping[str, str]) -> Iterator[Conflict]:
             floor = applying[-1]
             message = f"is {versions[other]}, but {key} is {versions[key]}, which needs {floor.least} or later"
             # An older one may ask for less: the first that asks for too much is the limit.
-            limit = next(each.since for each in floors if not reaches(versions[other], each.least))
+            limit = min((each.since for each in floors if not reaches(versions[other], each.least)), key=numbers)
             remedy = f"take {other} {floor.least} or later, or {key} before {limit} ({floor.source})"
             yield Conflict(other, message, remedy)
 

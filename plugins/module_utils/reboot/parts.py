@@ -57,9 +57,9 @@ def _processors(path: Path) -> int:
     """Of a list such as 0-63,128-191."""
     count = 0
     for part in _text(path).split(","):
-        first, _, last = part.partition("-")
+        first, dash, last = part.partition("-")
         if first.isdigit():
-            count += int(last or first) - int(first) + 1
+            count += int(last if dash else first) - int(first) + 1
     return count
 
 
