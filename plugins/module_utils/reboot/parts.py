@@ -57,9 +57,9 @@ def _processors(path: Path) -> int:
     """Of a list such as 0-63,128-191."""
     count = 0
     for part in _text(path).split(","):
-        first, dash, last = part.partition("-")
-        if first.isdigit():
-            count += int(last if dash else first) - int(first) + 1
+        ends = part.split("-")
+        if ends[0].isdigit():
+            count += int(ends[-1] or ends[0]) - int(ends[0]) + 1
     return count
 
 
