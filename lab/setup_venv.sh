@@ -48,6 +48,10 @@ EOF
     exit 1
 fi
 
+if [ -L "$venv" ]; then
+    echo "setup: $venv is a link: what it leads to would be emptied. Remedy: remove the link, then run make again." >&2
+    exit 1
+fi
 echo "setup: $("$python" --version) at $python"
 rm -f "$venv/.complete"
 "$python" -m venv --clear "$venv"
