@@ -107,10 +107,17 @@ class Engine:
         mounts.unmount_below(self.directory)
         mounts.unmount_below(self.lab.runtime)
         self._remove_cgroups()
+        # On a busy machine a process that is on its way out still writes there, or holds a mount.
+        deadline = time.monotonic() + _SETTLE_SECONDS
         for directory in (self.directory, self.lab.runtime):
             shutil.rmtree(directory, ignore_errors=True)
-            if directory.exists():
-                raise LabError(f"{directory} cannot be removed: see `fuser -vm {directory}`, then `python -m lab down`")
+            while directory.exists():
+                if time.monotonic() > deadline:
+                    remedy = f"see `fuser -vm {directory}`, then `python -m lab down`"
+                    raise LabError(f"{directory} cannot be removed: {remedy}")
+                time.sleep(0.2)
+                mounts.unmount_below(directory)
+                shutil.rmtree(directory, ignore_errors=True)
 
     def _remove_cgroups(self) -> None:
         root = Path("/sys/fs/cgroup")
