@@ -103,7 +103,7 @@ def test_docker_does_not_start_without_its_data_root(machine: Machine) -> None:
         assert mounted(machine, "/scratch")["label"] == "scratch"
         # With nothing that says what to mount, it fails and writes nothing.
         machine.run(
-            "systemctl stop docker.service && rmdir /scratch/docker && cp /etc/fstab /root/fstab"
+            "systemctl stop docker.service && rmdir /scratch/docker && cp /etc/fstab /var/lib/fstab"
             " && sed -i '/scratch/d' /etc/fstab && systemctl daemon-reload && umount /scratch"
         )
         assert machine.host.run("systemctl start docker.service").rc != 0
@@ -111,7 +111,7 @@ def test_docker_does_not_start_without_its_data_root(machine: Machine) -> None:
         assert machine.run("ls -A /scratch") == ""
     finally:
         machine.run(
-            "test ! -e /root/fstab || mv /root/fstab /etc/fstab; rm /etc/systemd/system/docker.service"
+            "test ! -e /var/lib/fstab || mv /var/lib/fstab /etc/fstab; rm /etc/systemd/system/docker.service"
             "; systemctl daemon-reload; mountpoint --quiet /scratch || mount /scratch; systemctl reset-failed"
         )
 

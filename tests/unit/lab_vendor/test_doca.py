@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.vendor import hcas
-from lab.vendor.doca import FILES, RELEASES, doca_packages, firmware_image
+from lab.vendor.doca import FILES, RELEASES, Release, doca_packages, firmware_image
 
 ADDRESS, OTHER = "0000:1a:00.0", "0000:3c:00.0"
 
@@ -56,8 +56,8 @@ def node(tmp_path: Path) -> Node:
         (RELEASES[1], "25.10.OFED.25.10.1.7.1.1-1", "25.10-0.2510171"),
     ],
 )
-def test_a_release_depends_on_exactly_its_own_parts(release: object, kernel: str, tools: str) -> None:
-    packages = {package.name: package for package in doca_packages(release)}  # type: ignore[arg-type]
+def test_a_release_depends_on_exactly_its_own_parts(release: Release, kernel: str, tools: str) -> None:
+    packages = {package.name: package for package in doca_packages(release)}
     versions = {name: package.version for name, package in packages.items()}
     assert (versions["mlnx-ofed-kernel-dkms"], versions["mlnx-tools"]) == (kernel, tools)
     for name in ("doca-ofed", "doca-ofed-userspace"):

@@ -112,7 +112,7 @@ def test_a_reboot_takes_the_command_line_from_grub(lab: Lab) -> None:
 
 
 def test_switched_off_it_ends_and_the_same_disks_boot_again(lab: Lab) -> None:
-    boot_id = sh(lab, "touch /root/kept; cat /proc/sys/kernel/random/boot_id")
+    boot_id = sh(lab, "touch /var/lib/kept; cat /proc/sys/kernel/random/boot_id")
     attempt(lab, "systemctl poweroff")
     deadline = time.monotonic() + REBOOT_SECONDS
     while processes.pid_of(lab, machine.NAME):
@@ -120,7 +120,7 @@ def test_switched_off_it_ends_and_the_same_disks_boot_again(lab: Lab) -> None:
         time.sleep(0.5)
     machine.up(lab, say)
     wait_for_boot_after(lab, boot_id)
-    sh(lab, "ls /root/kept")
+    sh(lab, "ls /var/lib/kept")
     sh(lab, f"ls {' '.join(disk.link for disk in data_disks.DATA_DISKS)}")
 
 
@@ -131,7 +131,7 @@ def test_taken_away_it_leaves_nothing_and_a_new_one_is_new(lab: Lab) -> None:
     started = time.monotonic()
     machine.up(lab, say)
     print(f"warm start: {time.monotonic() - started:.1f} s")
-    assert attempt(lab, "ls /root/kept").returncode != 0
+    assert attempt(lab, "ls /var/lib/kept").returncode != 0
     assert "firstlight.test=1" not in sh(lab, "cat /proc/cmdline")
 
 
