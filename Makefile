@@ -11,7 +11,7 @@ PYTEST := .venv/bin/python -m pytest
 MODULE_UTILS := collections/ansible_collections/firstlight/cluster/plugins/module_utils
 PLUGIN_UTILS := collections/ansible_collections/firstlight/cluster/plugins/plugin_utils
 ROLES := $(filter-out $(shell sed '/^\#/d; s/ .*//' molecule/without_scenario.txt),$(notdir $(wildcard roles/*)))
-# What needs the virtual machine waits for `make test-all`: it is emulated.
+# Scenarios that need the virtual machine wait for `make test-all`: it is emulated.
 EMULATED := $(shell grep -l vm_hosts.yml molecule/*/molecule.yml | cut -d/ -f2)
 # A lab keeps one processor of two busy: what can run side by side does, the longest first, and each line is told whole.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=2 --output-sync=line

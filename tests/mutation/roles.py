@@ -1,7 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""For every role a broken task, that its Molecule scenario must notice.
+"""For every role a broken task, that its Molecule scenario must notice (`kernel` is one of base_os and reboot).
 
 Each mutant gets a lab of its own, as what one has left on a machine could hide what the next one does. Only
 converge and verify run: they are what a scenario says of a role's behaviour.
@@ -252,7 +252,7 @@ MUTANTS = [
         "that: true",
     ),
     _mutant(
-        "reboot",
+        "kernel",
         "boot menu",
         "base_os/templates/grub.cfg.j2",
         "GRUB starts the newest kernel",
