@@ -39,8 +39,8 @@ def read_block_devices(
 
     Returns `devices` (of each: `name`, `path`, `type`, `size`, `model`, `serial`, `number`, `mounted`, `parents`,
     `holders`, `links`, `physical`, `claimed`, `signatures`), `arrays`, `volumes` and `physical_volumes` of LVM,
-    `pools` of ZFS, `mounts`, `points`, the texts `fstab` and `mdadm_conf`, `initramfs` (of each whether it is older
-    than the latter) and `dependent_units` (which the role storage has made depend on mounts). Raises OSError,
+    `pools` of ZFS, `mounts`, `points`, the texts `fstab` and `mdadm_conf`, `initramfs` (of that of each kernel whether
+    it is older than the latter) and `dependent_units` (which the role storage has made depend on mounts). Raises OSError,
     SourceError, SourceMissing: half a picture is no ground to write on.
     """
     devices = _devices(run(["lsblk", "--json", "--bytes", "--output", _COLUMNS]))
@@ -63,7 +63,7 @@ def read_block_devices(
         "mounts": parse_mounts((root / "proc/self/mountinfo").read_text(errors="replace")),
         "fstab": _text(root / "etc/fstab"),
         "mdadm_conf": _text(conf),
-        "initramfs": {path.name: _older(path, conf) for path in sorted((root / "boot").glob("initrd.img-*"))},
+        "initramfs": _initramfs(root / "boot", conf),
         "dependent_units": sorted(
             path.parent.name.removesuffix(".d") for path in (root / "etc/systemd/system").glob(f"*.d/{_DROP_IN}")
         ),
@@ -213,6 +213,15 @@ def _claimed(path: str) -> bool:
             return True
         raise
     return False
+
+
+def _initramfs(folder: Path, conf: Path) -> dict[str, bool]:
+    """Of a kernel that is there: copies that others keep, as DKMS its `.old-dkms`, update-initramfs leaves alone."""
+    return {
+        path.name: _older(path, conf)
+        for path in sorted(folder.glob("initrd.img-*"))
+        if (folder / path.name.replace("initrd.img-", "vmlinuz-", 1)).exists()
+    }
 
 
 def _older(path: Path, other: Path) -> bool:

@@ -269,6 +269,7 @@ def test_options_that_are_not_in_force(host: Host, kinds: Kinds) -> None:
 def test_the_record_of_an_array_is_written_once(host: Host, kinds: Kinds, conf: str) -> None:
     host.whole()
     host.write("etc/mdadm/mdadm.conf", f"MAILADDR root\n{conf}")
+    host.write("boot/vmlinuz-6.8.0-1", "")
     host.write("boot/initrd.img-6.8.0-1", "")
     step = next(step for step in host.plan().steps if step.kind == "record")
     kept = re.sub(step.arguments["others"], "", f"MAILADDR root\n{conf}", flags=re.MULTILINE)
@@ -280,12 +281,22 @@ def test_the_record_of_an_array_is_written_once(host: Host, kinds: Kinds, conf: 
 
 def test_an_initramfs_with_another_record_is_built_anew(host: Host, kinds: Kinds) -> None:
     host.whole()
+    host.write("boot/vmlinuz-6.8.0-1", "")
     host.write("boot/initrd.img-6.8.0-1", "")
     assert kinds(host.plan()) == []
     os.utime(host.root / "boot/initrd.img-6.8.0-1", (1, 1))
     assert kinds(host.plan()) == ["initramfs"]
     # With a volume that is no array it is none of our business.
     assert "initramfs" not in kinds(host.plan({**SINGLE, "disks": {"model": "Dell BOSS*", "count": 1}}, os_disk=None))
+
+
+def test_a_copy_of_an_initramfs_is_none(host: Host, kinds: Kinds) -> None:
+    """DKMS keeps what it replaces, and update-initramfs never builds that anew: it would be due for ever."""
+    host.whole()
+    for name in ("initrd.img-6.8.0-1.old-dkms", "initrd.img-5.15.0-9"):
+        host.write(f"boot/{name}", "")
+        os.utime(host.root / "boot" / name, (1, 1))
+    assert kinds(host.plan()) == []
 
 
 # -- which disks
