@@ -172,6 +172,21 @@ def lvm(host: Host, lv_active: str = "active") -> dict[str, Any]:
     return host.put(disks, "dm-0", "lvm", path="/dev/mapper/vg_scratch-data")
 
 
+def test_physical_volumes_on_a_system_without_lvm(host: Host, kinds: Kinds) -> None:
+    """After a new deployment: they are not called anybody's before the tools have said whose they are."""
+    for disk in host.devices[1:]:
+        host.mark(disk, "LVM2_member", "pv-uuid")
+    found = host.plan(LVM)
+    assert (kinds(found), found.refusals) == (["tools", "mount"], [])
+    assert found.steps[0].text.startswith("install the tools of LVM, and look again at nvme0n1 (")
+    # With them they are of a group of another name.
+    host.lvm({"/dev/nvme0n1": "vg_old", "/dev/nvme1n1": "vg_old"})
+    refused(host.plan(LVM), "holds LVM2_member")
+    # Where another layout is wanted they are in the way, whosever they are.
+    host.tools.clear()
+    refused(host.plan(), "holds LVM2_member")
+
+
 def test_a_group_without_its_logical_volume(host: Host, kinds: Kinds) -> None:
     for disk in host.devices[1:]:
         host.mark(disk, "LVM2_member", "p")
