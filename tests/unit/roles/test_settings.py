@@ -250,6 +250,17 @@ def test_an_array_is_made_without_questions(evaluate: Callable[..., Any], level:
     ]
 
 
+def test_a_new_array_shows_nothing_of_an_earlier_one() -> None:
+    """Its file system would be taken for the volume's own, though one of the disks is another: nothing may come between."""
+    names = [task["name"] for task in STEPS]
+    made = names.index("devices | Make arrays")
+    assert "udev" in names[made + 1]
+    cleared = STEPS[made + 2]
+    assert cleared["ansible.builtin.command"]["argv"] == ["wipefs", "--all", "{{ item.arguments.path }}"]
+    # Of those alone that were made of bare disks just now: a started one holds what is wanted.
+    assert cleared["loop"] == STEPS[made]["loop"] and "'array'" in cleared["loop"] and "when" not in cleared
+
+
 def test_pools_are_made_as_their_module_takes_it(evaluate: Callable[..., Any]) -> None:
     """No machine of the lab has ZFS."""
     # Once Ansible finds collections by itself: before, the filters of this one would be lost to it.
