@@ -170,9 +170,7 @@ def test_a_new_array_shows_nothing_of_an_earlier_one(
     before = mounted(machine, "/scratch")
     disks = f"{disk(machine, 'FLNVME0001')} {disk(machine, 'FLNVME0002')}"
     machine.run("touch /scratch/of-the-earlier-one && sync")
-    machine.run(
-        f"umount /scratch && mdadm --stop {before['source']} && wipefs --all --quiet {disks} && udevadm settle"
-    )
+    machine.run(f"umount /scratch && mdadm --stop {before['source']} && wipefs --all --quiet {disks} && udevadm settle")
 
     run = scenario.converge()
 

@@ -39,10 +39,9 @@ def read_block_devices(
 
     Returns `devices` (of each: `name`, `path`, `type`, `size`, `model`, `serial`, `number`, `mounted`, `parents`,
     `holders`, `links`, `physical`, `claimed`, `signatures`), `arrays`, `volumes` and `physical_volumes` of LVM, whether
-    there is `lvm` at all,
-    `pools` of ZFS, `mounts`, `points`, the texts `fstab` and `mdadm_conf`, `initramfs` (of that of each kernel whether
-    it is older than the latter) and `dependent_units` (which the role storage has made depend on mounts). Raises OSError,
-    SourceError, SourceMissing: half a picture is no ground to write on.
+    there is `lvm` at all, `pools` of ZFS, `mounts`, `points`, the texts `fstab` and `mdadm_conf`, `initramfs` (of that
+    of each kernel whether it is older than the latter) and `dependent_units` (which the role storage has made depend
+    on mounts). Raises OSError, SourceError, SourceMissing: half a picture is no ground to write on.
     """
     devices = _devices(run(["lsblk", "--json", "--bytes", "--output", _COLUMNS]))
     links = _links(root / "dev/disk/by-id")
