@@ -138,6 +138,7 @@ def compatibility_page() -> str:
             f"{generation.name}: {', '.join(generation.models)}",
             generation.driver or "not supported",
             generation.cuda,
+            generation.dropped or "none",
             generation.source,
         )
         for generation in compatibility.GENERATIONS
@@ -157,7 +158,7 @@ def compatibility_page() -> str:
             table(("from this version on", "at least this one", "source"), floors),
             "## GPUs",
             "",
-            table(("GPUs", "first `gpu_driver`", "first `cuda`", "source"), generations),
+            table(("GPUs", "first `gpu_driver`", "first `cuda`", "dropped by `cuda`", "source"), generations),
             "## Operating systems",
             "",
             table(("operating system", "first `doca_ofed`", "source"), releases),

@@ -397,6 +397,14 @@ MUTANTS = [
     ),
     _mutant(
         "storage",
+        "earlier arrays",
+        "storage/tasks/devices.yml",
+        "a new array shows the file system of an earlier one, which is taken for its own",
+        'argv: [wipefs, --all, "{{ item.arguments.path }}"]',
+        'argv: [wipefs, --no-act, "{{ item.arguments.path }}"]',
+    ),
+    _mutant(
+        "storage",
         "leave to erase",
         "storage/tasks/look.yml",
         "every disk is given up",

@@ -163,6 +163,25 @@ def test_what_a_killed_run_left_is_completed(
     assert uuid.split("=")[1] in machine.read("/etc/mdadm/mdadm.conf")
 
 
+def test_a_new_array_shows_nothing_of_an_earlier_one(
+    machine: Machine, scenario: Scenario, volumes: list[dict[str, Any]]
+) -> None:
+    """Of the same disks, in the same order: what lay inside the first is still where it was."""
+    before = mounted(machine, "/scratch")
+    disks = f"{disk(machine, 'FLNVME0001')} {disk(machine, 'FLNVME0002')}"
+    machine.run("touch /scratch/of-the-earlier-one && sync")
+    machine.run(f"umount /scratch && mdadm --stop {before['source']} && wipefs --all --quiet {disks} && udevadm settle")
+
+    run = scenario.converge()
+
+    assert run.returncode == 0, run.tail
+    # The line of the earlier one in fstab did not take the mount away again, either.
+    assert mounted(machine, "/scratch")["uuid"] != before["uuid"]
+    assert machine.run("ls -A /scratch") == ""
+    again = scenario.converge()
+    assert (again.returncode, again.changes) == (0, []), again.tail
+
+
 def test_a_reboot_finds_all_of_it(machine: Machine, scenario: Scenario) -> None:
     machine.run("echo whole > /scratch/file && echo whole > /keep/file && sync")
     boot = machine.read("/proc/sys/kernel/random/boot_id")

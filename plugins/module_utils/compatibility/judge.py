@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import table
-from .versions import numbers, reaches
+from .versions import all_reach, numbers, reaches
 
 MODEL = "hardware.gpus.model"
 
@@ -58,7 +58,7 @@ def _floors(versions: Mapping[str, str]) -> Iterator[Conflict]:
         floors = sorted(
             (floor for floor in table.FLOORS if (floor.key, floor.other) == pair), key=lambda each: numbers(each.since)
         )
-        applying = [floor for floor in floors if reaches(versions[key], floor.since)]
+        applying = [floor for floor in floors if all_reach(versions[key], floor.since)]
         if applying and not reaches(versions[other], applying[-1].least):
             floor = applying[-1]
             message = f"is {versions[other]}, but {key} is {versions[key]}, which needs {floor.least} or later"
@@ -84,6 +84,9 @@ def _generation(versions: Mapping[str, str], gpu_model: str) -> Iterator[Conflic
         if cuda and not reaches(cuda, generation.cuda):
             message = f"is {cuda}, but {about}, which needs {generation.cuda} or later"
             yield Conflict("cuda", message, f"take {generation.cuda} or later ({generation.source})")
+        if cuda and generation.dropped and all_reach(cuda, generation.dropped):
+            message = f"is {cuda}, but {about}, which {generation.dropped} and later know no longer"
+            yield Conflict("cuda", message, f"take a CUDA before {generation.dropped} ({generation.source})")
 
 
 def _kernel(versions: Mapping[str, str], release: str) -> Iterator[Conflict]:

@@ -24,3 +24,12 @@ def reaches(version: str, floor: str) -> bool:
     """
     have = numbers(version)
     return have >= numbers(floor)[: len(have)]
+
+
+def all_reach(version: str, floor: str) -> bool:
+    """Whether all that `version` stands for are `floor` or later: 12 does reach 12.0, but 6 does not reach 6.8.
+
+    A version without a number says nothing of itself, and so reaches nothing here.
+    """
+    have, wanted = numbers(version), numbers(floor)
+    return bool(have) and have + (0,) * (len(wanted) - len(have)) >= wanted

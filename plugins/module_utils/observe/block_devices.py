@@ -38,10 +38,10 @@ def read_block_devices(
     """The block devices, and of `points` what lies there as long as nothing is mounted.
 
     Returns `devices` (of each: `name`, `path`, `type`, `size`, `model`, `serial`, `number`, `mounted`, `parents`,
-    `holders`, `links`, `physical`, `claimed`, `signatures`), `arrays`, `volumes` and `physical_volumes` of LVM,
-    `pools` of ZFS, `mounts`, `points`, the texts `fstab` and `mdadm_conf`, `initramfs` (of each whether it is older
-    than the latter) and `dependent_units` (which the role storage has made depend on mounts). Raises OSError,
-    SourceError, SourceMissing: half a picture is no ground to write on.
+    `holders`, `links`, `physical`, `claimed`, `signatures`), `arrays`, `volumes` and `physical_volumes` of LVM, whether
+    there is `lvm` at all, `pools` of ZFS, `mounts`, `points`, the texts `fstab` and `mdadm_conf`, `initramfs` (of that
+    of each kernel whether it is older than the latter) and `dependent_units` (which the role storage has made depend
+    on mounts). Raises OSError, SourceError, SourceMissing: half a picture is no ground to write on.
     """
     devices = _devices(run(["lsblk", "--json", "--bytes", "--output", _COLUMNS]))
     links = _links(root / "dev/disk/by-id")
@@ -54,16 +54,18 @@ def read_block_devices(
         device["claimed"] = device["physical"] and (claimed or _claimed)(device["path"])
         device["signatures"] = _signatures(run, device) if device["size"] and not removable else []
     conf = root / "etc/mdadm/mdadm.conf"
+    physical = _lvm(run, "pvs", "pv", "pv_name,vg_name")
     return {
         "devices": devices,
         "arrays": _arrays(root / "sys/class/block"),
-        "physical_volumes": _lvm(run, "pvs", "pv", "pv_name,vg_name"),
-        "volumes": _lvm(run, "lvs", "lv", "vg_name,lv_name,lv_path,lv_active"),
+        "lvm": physical is not None,
+        "physical_volumes": physical or [],
+        "volumes": _lvm(run, "lvs", "lv", "vg_name,lv_name,lv_path,lv_active") or [],
         "pools": _pools(run),
         "mounts": parse_mounts((root / "proc/self/mountinfo").read_text(errors="replace")),
         "fstab": _text(root / "etc/fstab"),
         "mdadm_conf": _text(conf),
-        "initramfs": {path.name: _older(path, conf) for path in sorted((root / "boot").glob("initrd.img-*"))},
+        "initramfs": _initramfs(root / "boot", conf),
         "dependent_units": sorted(
             path.parent.name.removesuffix(".d") for path in (root / "etc/systemd/system").glob(f"*.d/{_DROP_IN}")
         ),
@@ -172,12 +174,12 @@ def _arrays(folder: Path) -> dict[str, dict[str, Any]]:
     return arrays
 
 
-def _lvm(run: Run, command: str, rows: str, columns: str) -> list[dict[str, str]]:
-    """Rows of pvs or lvs; none where LVM is not installed."""
+def _lvm(run: Run, command: str, rows: str, columns: str) -> list[dict[str, str]] | None:
+    """Rows of pvs or lvs; None where LVM is not installed."""
     try:
         text = run([command, "--reportformat", "json", "--options", columns])
     except SourceMissing:
-        return []
+        return None
     try:
         return [{key: str(value) for key, value in row.items()} for row in json.loads(text)["report"][0][rows]]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
@@ -213,6 +215,15 @@ def _claimed(path: str) -> bool:
             return True
         raise
     return False
+
+
+def _initramfs(folder: Path, conf: Path) -> dict[str, bool]:
+    """Of a kernel that is there: copies that others keep, as DKMS its `.old-dkms`, update-initramfs leaves alone."""
+    return {
+        path.name: _older(path, conf)
+        for path in sorted(folder.glob("initrd.img-*"))
+        if (folder / path.name.replace("initrd.img-", "vmlinuz-", 1)).exists()
+    }
 
 
 def _older(path: Path, other: Path) -> bool:

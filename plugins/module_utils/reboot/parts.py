@@ -32,7 +32,8 @@ def read(root: str = "/") -> dict[str, Any]:
     return {
         "devices": _devices(place / "sys/bus/pci/devices"),
         "memory_kib": _memory(place / "proc/meminfo"),
-        "processors": _processors(place / "sys/devices/system/cpu/online"),
+        # Not those that are online: words of the command line, such as nosmt, leave some of them out.
+        "processors": _processors(place / "sys/devices/system/cpu/present"),
         "disks": _disks(place / "sys/block"),
     }
 
@@ -64,7 +65,8 @@ def _processors(path: Path) -> int:
 
 
 def _disks(folder: Path) -> int:
-    return sum((path / "device").exists() for path in _entries(folder))
+    """Without media that come and go, as those that a BMC shows."""
+    return sum((path / "device").exists() and _text(path / "removable") != "1" for path in _entries(folder))
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -188,6 +188,9 @@ def _lvm(machine: Machine, volume: Volume, disks: Sequence[Device]) -> State | N
     group = volume_group(volume)
     groups = {row["pv_name"]: row["vg_name"] for row in machine.physical_volumes}
     marked = [disk for disk in disks if _sole(machine, disk, LVM_MEMBER)]
+    if marked and not machine.lvm:
+        # Only its tools know whose they are, and a new system may not have them yet.
+        return State([Step("tools", volume.name, f"install the tools of LVM, and look again at {names(marked)}")])
     inside = [disk for disk in marked if groups.get(disk.path) == group]
     orphans = [disk for disk in marked if groups.get(disk.path) == ""]
     if not inside:

@@ -95,6 +95,7 @@ class Machine:
 
     devices: Mapping[str, Device]
     arrays: Mapping[str, Array] = field(default_factory=dict)
+    lvm: bool = True
     physical_volumes: Sequence[Mapping[str, str]] = ()
     volumes: Sequence[Mapping[str, str]] = ()
     pools: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -19,6 +19,8 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 _SHOWN = ("ro", "noatime", "nodiratime", "nodev", "noexec", "nosuid")
 # Whether fsck looks at the file system at boot, after the root: that of XFS does nothing.
 _PASS = {"ext4": "2", "xfs": "0"}
+# Steps after which shows what a device holds.
+_OPENING = ("tools", "assemble", "activate")
 _NEW = {"owner": "root", "group": "root", "mode": "0755"}
 
 
@@ -61,7 +63,7 @@ def judge_filesystem(machine: Machine, volume: Volume, disks: Sequence[Device], 
         found = ", ".join(map(str, marks)) or "partitions"
         remedy = "save what is on it and remove it with `wipefs`, or correct the node class"
         state.refuse(volume, f"on {device.path} is {found}, wanted is {volume.filesystem} alone", remedy)
-    elif device is None and any(step.kind in ("assemble", "activate") for step in state.steps):
+    elif device is None and any(step.kind in _OPENING for step in state.steps):
         # What is on it shows once it is started.
         return None
     elif not marks:

@@ -60,7 +60,8 @@ def machine(root: Path, gpus: int = 2, memory_kib: int = 2**31) -> Path:
     write(root, "proc/sys/kernel/osrelease", "6.1.0-37-amd64\n")
     write(root, "proc/cmdline", "ro iommu=pt\n")
     write(root, "proc/meminfo", f"MemTotal:       {memory_kib} kB\nMemFree: 1 kB\n")
-    write(root, "sys/devices/system/cpu/online", "0-3,8,10-11\n")
+    write(root, "sys/devices/system/cpu/present", "0-3,8,10-11\n")
+    write(root, "sys/devices/system/cpu/online", "0-1\n")
     devices = {f"0000:{number}8:00.0": ("0x030200", "0x10de", "0x2330") for number in range(gpus)}
     devices["0000:a0:00.0"] = ("0x020700", "0x15b3", "0x1021")
     devices["0000:a0:00.1"] = ("0x020700", "0x15b3", "0x101e")
@@ -71,6 +72,9 @@ def machine(root: Path, gpus: int = 2, memory_kib: int = 2**31) -> Path:
             write(root, f"sys/bus/pci/devices/{address}/{name}", f"{text}\n")
     write(root, "sys/bus/pci/devices/0000:a0:00.1/physfn/vendor", "0x15b3\n")
     write(root, "sys/block/nvme0n1/device/model", "x\n")
+    write(root, "sys/block/nvme0n1/removable", "0\n")
+    write(root, "sys/block/sr0/device/model", "Virtual CDROM0\n")
+    write(root, "sys/block/sr0/removable", "1\n")
     write(root, "sys/block/loop0/size", "0\n")
     return root
 

@@ -250,6 +250,35 @@ def test_an_array_is_made_without_questions(evaluate: Callable[..., Any], level:
     ]
 
 
+def test_a_new_array_shows_nothing_of_an_earlier_one() -> None:
+    """Its file system would be taken for the volume's own, though one of the disks is another."""
+    names = [task["name"] for task in STEPS]
+    made = names.index("devices | Make arrays")
+    assert "udev" in names[made + 1]
+    cleared = STEPS[made + 2]
+    assert cleared["ansible.builtin.command"]["argv"] == ["wipefs", "--all", "{{ item.arguments.path }}"]
+    # Of those alone that were made of bare disks just now: a started one holds what is wanted.
+    assert cleared["loop"] == STEPS[made]["loop"] and "'array'" in cleared["loop"] and "when" not in cleared
+
+
+def test_systemd_knows_of_fstab_before_anything_is_mounted() -> None:
+    """Else it has the unit of a file system that is gone, and unmounts at once what is mounted in its place."""
+    tasks = load(ROLES / "storage" / "tasks" / "mounts.yml")
+    written, told, mounted = (
+        next(at for at, task in enumerate(tasks) if words(task))
+        for words in (
+            lambda task: task.get("ansible.posix.mount", {}).get("state") == "present",
+            lambda task: task.get("ansible.builtin.command") == {"argv": ["systemctl", "daemon-reload"]},
+            lambda task: task.get("ansible.posix.mount", {}).get("state") == "mounted",
+        )
+    )
+    assert written < told < mounted
+    described = [{**tasks[at]["ansible.posix.mount"], "state": ""} for at in (written, mounted)]
+    assert described[0] == described[1] and tasks[written]["loop"] == tasks[mounted]["loop"]
+    # Also where an earlier run was killed in between: what is due is the mount, and each time all three happen.
+    assert "'mount'" in tasks[told]["when"]
+
+
 def test_pools_are_made_as_their_module_takes_it(evaluate: Callable[..., Any]) -> None:
     """No machine of the lab has ZFS."""
     # Once Ansible finds collections by itself: before, the filters of this one would be lost to it.

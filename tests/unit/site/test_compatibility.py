@@ -35,6 +35,7 @@ REFUSED: list[tuple[dict[str, str], str]] = [
         "gpu_driver is 570.172.08, but cuda is 13.0, which needs 580 or later. Remedy: take gpu_driver 580 or later, "
         "or cuda before 13.0",
     ),
+    ({"cuda": "13", "gpu_driver": "575.57.08"}, "but cuda is 13, which needs 580 or later"),
     (
         {"cuda": "13.0", "gpu_driver": "470.256.02"},
         "which needs 580 or later. Remedy: take gpu_driver 580 or later, or cuda before 12.0",
@@ -43,7 +44,12 @@ REFUSED: list[tuple[dict[str, str], str]] = [
         {"cuda": "12.8", "gpu_driver": "525.60.11"},
         "gpu_driver is 525.60.11, but cuda is 12.8, which needs 525.60.13 or later",
     ),
-    ({"cuda": "11.8", "gpu_driver": "450.51.06"}, "but cuda is 11.8, which needs 450.80.02 or later"),
+    (
+        {"cuda": "11.8", "gpu_driver": "450.51.06"},
+        "but cuda is 11.8, which needs 450.80.02 or later. Remedy: take gpu_driver 450.80.02 or later, or cuda before "
+        "11.1",
+    ),
+    ({"cuda": "11.0", "gpu_driver": "440.33.01"}, "but cuda is 11.0, which needs 450.36.06 or later"),
     (
         {"gpu_driver": "525.60.13", "dcgm": "3.0.4"},
         "dcgm is 3.0.4, but gpu_driver is 525.60.13, which needs 3.1 or later. Remedy: take dcgm 3.1 or later, or "
@@ -72,11 +78,18 @@ REFUSED: list[tuple[dict[str, str], str]] = [
     ),
     ({"gpu_model": "Tesla T4", "gpu_driver": "470.256.02"}, "(Turing), which needs 515 or later"),
     ({"gpu_model": "NVIDIA L40S", "gpu_driver": "515.105.01"}, "(Ada), which needs 520 or later"),
-    ({"gpu_model": H100, "gpu_driver": "520.61.05"}, "(Hopper), which needs 525 or later"),
+    ({"gpu_model": H100, "gpu_driver": "515.105.01"}, "(Hopper), which needs 520 or later"),
     (
         {"gpu_model": H100, "cuda": "11.7"},
         f"cuda is 11.7, but hardware.gpus.model is {H100} (Hopper), which needs 11.8",
     ),
+    (
+        {"gpu_model": "Tesla V100-SXM2-32GB", "cuda": "13.0"},
+        "cuda is 13.0, but hardware.gpus.model is Tesla V100-SXM2-32GB (Volta), which 13.0 and later know no longer. "
+        "Remedy: take a CUDA before 13.0",
+    ),
+    ({"gpu_model": "Tesla P100-PCIE-16GB", "cuda": "13"}, "(Pascal), which 13.0 and later know no longer"),
+    ({"gpu_model": "NVIDIA B300 SXM6 AC", "gpu_driver": "565.57.01"}, "(Blackwell Ultra), which needs 570 or later"),
     ({"gpu_model": "NVIDIA GB200", "gpu_driver": "560.35.03"}, "(Blackwell), which needs 570 or later"),
     ({"gpu_model": "NVIDIA B200", "gpu_driver": "570.124.06"}, "(Blackwell), which needs 570.133.20 or later"),
     ({"gpu_model": "NVIDIA B200", "cuda": "12.6"}, "(Blackwell), which needs 12.8 or later"),
@@ -104,7 +117,7 @@ REFUSED: list[tuple[dict[str, str], str]] = [
         {"kernel": "6.12.48+deb13-amd64", "doca_ofed": "2.9.3"},
         "doca_ofed is 2.9.3, but kernel is 6.12.48+deb13-amd64, of Debian 13, for which 3.2.0 is the first",
     ),
-    ({"release": "Debian 12", "doca_ofed": "2.5.1"}, "for which 2.5.2 is the first"),
+    ({"release": "Debian 12", "doca_ofed": "2.2.1"}, "for which 2.5.0 is the first"),
     ({"release": "Ubuntu 24.04", "doca_ofed": "2.6.0"}, "for which 2.7.0 is the first"),
 ]
 
@@ -126,6 +139,8 @@ def test_what_does_not_go_together_is_refused(versions: dict[str, str], words: s
         {"cuda": "13.0", "gpu_driver": "580.65.06"},
         {"cuda": "12.9", "gpu_driver": "525.60.13"},
         {"cuda": "11.8", "gpu_driver": "450.80.02"},
+        {"cuda": "11.0", "gpu_driver": "450.51.06"},
+        {"cuda": "11", "gpu_driver": "450.51.06"},
         {"gpu_driver": "525.60.13", "dcgm": "3.1.3"},
         {"gpu_driver": "580.65.06", "dcgm": "4.4.0"},
         {"gpu_driver": "575.57.08", "dcgm": "4.3.1"},
@@ -140,13 +155,14 @@ def test_what_does_not_go_together_is_refused(versions: dict[str, str], words: s
         {"gpu_model": "Tesla T4", "gpu_driver": "515.43.04"},
         {"gpu_model": "NVIDIA A100-SXM4-80GB", "gpu_driver": "515.43.04", "cuda": "11.0"},
         {"gpu_model": "NVIDIA L40S", "gpu_driver": "520.61.05", "cuda": "11.8"},
-        {"gpu_model": H100, "gpu_driver": "525.60.13", "cuda": "11.8"},
+        {"gpu_model": H100, "gpu_driver": "520.61.05", "cuda": "11.8"},
+        {"gpu_model": "NVIDIA B300 SXM6 AC", "gpu_driver": "570.172.08", "cuda": "12.8"},
         {"gpu_model": "NVIDIA GB200", "gpu_driver": "570.86.15", "cuda": "12.8"},
         {"gpu_model": "NVIDIA B200", "gpu_driver": "570.133.20", "cuda": "12.8"},
         {"release": "Debian 12", "kernel": "6.1.0-37-rt-amd64"},
         {"release": "Debian 13", "kernel": "6.12.48+deb13-amd64", "doca_ofed": "3.2.0"},
         {"release": "Ubuntu 22.04", "kernel": "6.8.0-60-generic", "doca_ofed": "2.9.3"},
-        {"release": "Debian 12", "kernel": "6.1.0-50-amd64", "doca_ofed": "2.5.2"},
+        {"release": "Debian 12", "kernel": "6.1.0-50-amd64", "doca_ofed": "2.5.0"},
         {"release": "Ubuntu 24.04", "doca_ofed": "2.7.0"},
         {"release": "Ubuntu 22.04", "doca_ofed": "1.5.0"},
     ],
@@ -163,6 +179,9 @@ def test_what_goes_together_is_accepted(versions: dict[str, str]) -> None:
         {"release": "Debian 12", "kernel": "6.12.12+bpo-amd64", "doca_ofed": "9.0.0"},
         {"release": "Debian 14", "doca_ofed": "0.1.0"},
         {"kernel": "6.99.1-site", "doca_ofed": "2.7.0"},
+        {"kernel": "site-kernel", "doca_ofed": "2.5.0"},
+        {"kernel": "6", "doca_ofed": "2.5.0"},
+        {"gpu_model": "Tesla V100-SXM2-32GB", "cuda": "latest"},
     ],
 )
 def test_what_the_table_does_not_know_is_accepted(versions: dict[str, str]) -> None:
@@ -181,7 +200,7 @@ def test_what_is_no_version_is_not_judged(value: Any) -> None:
 
 
 def test_all_conflicts_are_told() -> None:
-    matrix = {"cuda": "13.0", "gpu_driver": "520.1", "fabric_manager": "520.2", "nccl": "2.20.5"}
+    matrix = {"cuda": "13.0", "gpu_driver": "515.1", "fabric_manager": "515.2", "nccl": "2.20.5"}
     keys = [each.key for each in conflicts(matrix, H100)]
     assert keys == ["fabric_manager", "gpu_driver", "nccl", "gpu_driver"]
 
@@ -246,7 +265,7 @@ def test_the_filter_tells_the_same() -> None:
     judge = FilterModule().filters()["version_conflicts"]
     matrix = {"gpu_driver": "570.172.08", "cuda": "13.0"}
     assert judge(matrix) == told(**matrix)
-    assert judge({"gpu_driver": "520.1"}, gpu_model=H100) == told(H100, gpu_driver="520.1")
+    assert judge({"gpu_driver": "515.1"}, gpu_model=H100) == told(H100, gpu_driver="515.1")
     assert judge({"doca_ofed": "2.9.3"}, release="Debian 13") == told("", "Debian 13", doca_ofed="2.9.3")
     with pytest.raises(AnsibleFilterError, match="takes versions by name, not '570'"):
         judge("570")

@@ -172,6 +172,21 @@ def lvm(host: Host, lv_active: str = "active") -> dict[str, Any]:
     return host.put(disks, "dm-0", "lvm", path="/dev/mapper/vg_scratch-data")
 
 
+def test_physical_volumes_on_a_system_without_lvm(host: Host, kinds: Kinds) -> None:
+    """After a new deployment: they are not called anybody's before the tools have said whose they are."""
+    for disk in host.devices[1:]:
+        host.mark(disk, "LVM2_member", "pv-uuid")
+    found = host.plan(LVM)
+    assert (kinds(found), found.refusals) == (["tools", "mount"], [])
+    assert found.steps[0].text.startswith("install the tools of LVM, and look again at nvme0n1 (")
+    # With them they are of a group of another name.
+    host.lvm({"/dev/nvme0n1": "vg_old", "/dev/nvme1n1": "vg_old"})
+    refused(host.plan(LVM), "holds LVM2_member")
+    # Where another layout is wanted they are in the way, whosever they are.
+    host.tools.clear()
+    refused(host.plan(), "holds LVM2_member")
+
+
 def test_a_group_without_its_logical_volume(host: Host, kinds: Kinds) -> None:
     for disk in host.devices[1:]:
         host.mark(disk, "LVM2_member", "p")
@@ -269,6 +284,7 @@ def test_options_that_are_not_in_force(host: Host, kinds: Kinds) -> None:
 def test_the_record_of_an_array_is_written_once(host: Host, kinds: Kinds, conf: str) -> None:
     host.whole()
     host.write("etc/mdadm/mdadm.conf", f"MAILADDR root\n{conf}")
+    host.write("boot/vmlinuz-6.8.0-1", "")
     host.write("boot/initrd.img-6.8.0-1", "")
     step = next(step for step in host.plan().steps if step.kind == "record")
     kept = re.sub(step.arguments["others"], "", f"MAILADDR root\n{conf}", flags=re.MULTILINE)
@@ -280,12 +296,22 @@ def test_the_record_of_an_array_is_written_once(host: Host, kinds: Kinds, conf: 
 
 def test_an_initramfs_with_another_record_is_built_anew(host: Host, kinds: Kinds) -> None:
     host.whole()
+    host.write("boot/vmlinuz-6.8.0-1", "")
     host.write("boot/initrd.img-6.8.0-1", "")
     assert kinds(host.plan()) == []
     os.utime(host.root / "boot/initrd.img-6.8.0-1", (1, 1))
     assert kinds(host.plan()) == ["initramfs"]
     # With a volume that is no array it is none of our business.
     assert "initramfs" not in kinds(host.plan({**SINGLE, "disks": {"model": "Dell BOSS*", "count": 1}}, os_disk=None))
+
+
+def test_a_copy_of_an_initramfs_is_none(host: Host, kinds: Kinds) -> None:
+    """DKMS keeps what it replaces, and update-initramfs never builds that anew: it would be due for ever."""
+    host.whole()
+    for name in ("initrd.img-6.8.0-1.old-dkms", "initrd.img-5.15.0-9"):
+        host.write(f"boot/{name}", "")
+        os.utime(host.root / "boot" / name, (1, 1))
+    assert kinds(host.plan()) == []
 
 
 # -- which disks
