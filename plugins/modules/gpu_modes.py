@@ -90,7 +90,7 @@ waiting:
   returned: success
   type: list
   elements: str
-  sample: ["ECC is enabled on GPU 3, 5"]
+  sample: ["ECC is to be enabled on GPU 3, 5"]
 unread:
   description: What could not be read, and why.
   returned: success

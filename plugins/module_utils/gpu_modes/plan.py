@@ -119,7 +119,7 @@ def waiting(found: Plan, wanted: Wanted) -> list[str]:
     sentences = []
     for mode, indices in sorted(found.waiting.items()):
         gpus = ", ".join(str(index) for index in sorted(indices))
-        sentences.append(f"{NAMES[mode]} is {word(mode, getattr(wanted, mode))} on GPU {gpus}")
+        sentences.append(f"{NAMES[mode]} is to be {word(mode, getattr(wanted, mode))} on GPU {gpus}")
     return sentences
 
 

@@ -114,15 +114,15 @@ def test_ecc_waits_for_a_start_of_the_machine(ecc: list[int], set_to: int | None
     library.gpus[0]["ecc"] = ecc
     found = planned(library)
     assert [change.value for change in found.changes] == ([] if set_to is None else [set_to])
-    assert plan.waiting(found, ALL) == (["ECC is enabled on GPU 0"] if waits else [])
+    assert plan.waiting(found, ALL) == (["ECC is to be enabled on GPU 0"] if waits else [])
 
 
 @pytest.mark.parametrize(
     ("status", "waits", "problem"),
     [
         (0, [], []),
-        (19, ["MIG is disabled on GPU 0, 2"], []),
-        (16, ["MIG is disabled on GPU 0, 2"], []),
+        (19, ["MIG is to be disabled on GPU 0, 2"], []),
+        (16, ["MIG is to be disabled on GPU 0, 2"], []),
         (999, [], [f"GPU {gpu}: MIG cannot be set: unknown error" for gpu in ("0 (0000:18:00.0)", "2 (0000:1a:00.0)")]),
     ],
 )
@@ -140,7 +140,7 @@ def test_mig_that_was_set_before_still_waits() -> None:
     library = Nvml(1)
     library.gpus[0]["mig"] = [1, 0]
     found = planned(library)
-    assert (found.changes, plan.waiting(found, ALL)) == ([], ["MIG is disabled on GPU 0"])
+    assert (found.changes, plan.waiting(found, ALL)) == ([], ["MIG is to be disabled on GPU 0"])
 
 
 @pytest.mark.parametrize(("watts", "taken"), [(199, False), (200, True), (700, True), (701, False)])
@@ -217,7 +217,7 @@ def test_the_module_sets_and_says_what(library: Nvml, call: Call) -> None:
     done = call(**MODES, _ansible_diff=True)
     assert would == done
     assert done["changed"] is True
-    assert done["waiting"] == ["ECC is enabled on GPU 1"]
+    assert done["waiting"] == ["ECC is to be enabled on GPU 1"]
     assert done["set"] == ["GPU 1 (0000:19:00.0): power limit 650 W", "GPU 1 (0000:19:00.0): ECC enabled"]
     assert done["diff"] == {
         "before": "GPU 1 (0000:19:00.0): power limit 700 W\nGPU 1 (0000:19:00.0): ECC disabled\n",
