@@ -127,6 +127,7 @@ def test_peermem_is_loaded_where_it_is_asked_for(evaluate: Callable[..., Any], w
 def test_a_driver_and_a_fabric_manager_of_two_versions_are_told(manager: str, words: str) -> None:
     # By Ansible itself: the filter is the collection's own, and the collection was imported here as plain Python.
     versions = {"gpu_driver_version": "570.172.08", "gpu_driver_fabric_manager_version": manager}
+    versions |= {"gpu_driver_dcgm_version": "4.2.3", "gpu_driver_cuda_version": "12.8"}
     command = [
         str(Path(sys.executable).parent / "ansible"),
         "-i",
