@@ -26,7 +26,7 @@ from pathlib import Path
 
 from lab import files, pci
 from lab.machines import DISK_MODEL, Machine, Network
-from lab.vendor import hcas
+from lab.vendor import gpus, hcas
 
 _INIT = Path(__file__).parent / "node"
 
@@ -119,6 +119,7 @@ def prepare(directory: Path, machine: Machine, network: Network, host: Path = Pa
     _hardware(directory, machine)
     pci.write(directory / "sysfs" / "bus" / "pci", machine)
     hcas.reset(directory)
+    gpus.start(directory)
     for name in ("init", "dmesg"):
         files.write_bytes(directory / name, (_INIT / name).read_bytes(), 0o755)
     return boot_id

@@ -89,8 +89,8 @@ class Package:
 
     @property
     def file_name(self) -> str:
-        """The name of the package's file, as dpkg-deb gives it."""
-        return f"{self.name}_{self.version}_{self.architecture}.deb"
+        """The name of the package's file, as dpkg-deb gives it: without the epoch."""
+        return f"{self.name}_{self.version.rpartition(':')[2]}_{self.architecture}.deb"
 
 
 def build(package: Package, work: Path, destination: Path) -> Path:

@@ -71,6 +71,32 @@ def healthy(count: int, serial_prefix: str) -> list[dict[str, Any]]:
     return [_healthy(index, serial_prefix) for index in range(count)]
 
 
+def start(machine_dir: Path) -> None:
+    """What a start of the machine does to its GPUs: ECC as it was stored, and what a driver forgets is as delivered.
+
+    MIG is among that, as on Hopper.
+    """
+    if not (machine_dir / FILE_NAME).exists():
+        return
+    found = read(machine_dir)
+    started = [{**gpu, **_started(gpu)} for gpu in found]
+    for gpu in started:
+        gpu.pop("mig_pending", None)
+    if started != found:
+        write(machine_dir, started)
+
+
+def _started(gpu: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a GPU that its next start changes; a key that it lacks stays so."""
+    values = {
+        "ecc_mode": gpu.get("ecc_pending"),
+        "mig_mode": 0,
+        "persistence": "auto",
+        "power_limit_mw": gpu.get("power_default_mw"),
+    }
+    return {key: value for key, value in values.items() if key in gpu and value is not None}
+
+
 def successor(gpu: Mapping[str, Any]) -> dict[str, Any]:
     """The values that tell the part which replaces `gpu` from it; always the same for the same part."""
     return _identity(f"after {gpu['serial']}")

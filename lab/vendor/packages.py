@@ -42,6 +42,8 @@ class Driver:
 
 DRIVERS = (Driver("570.172.08", 12080), Driver("575.57.08", 12090))
 NCCL_VERSIONS = ("2.26.5", "2.27.7")
+# DCGM has its diagnostics built for these major versions of CUDA.
+DCGM_VERSIONS = {"4.2.3": (11, 12), "4.4.1": (11, 12, 13)}
 NCCL_TESTS_VERSION = "2.17.6-1"
 TOOLKIT_VERSION = "1.17.8-1"
 
@@ -77,6 +79,8 @@ def packages(work: Path) -> Iterator[Package]:
     """Every package, its programs compiled below `work`."""
     for driver in DRIVERS:
         yield from driver_packages(driver, compile_driver(driver, work / driver.version))
+    for version, cudas in DCGM_VERSIONS.items():
+        yield from dcgm_packages(version, cudas, compile_dcgm(version, work))
     for version in NCCL_VERSIONS:
         yield from nccl_packages(version, compile_nccl(version, work))
     yield from toolkit_packages()
@@ -105,6 +109,12 @@ def compile_driver(driver: Driver, out: Path) -> dict[str, Path]:
         "nv-fabricmanager": _compile(out, "nv-fabricmanager", defines, ["fabricmanager.c", *daemon]),
         "nvidia-persistenced": _compile(out, "nvidia-persistenced", defines, ["persistenced.c", *daemon, str(library)]),
     }
+
+
+def compile_dcgm(version: str, out: Path) -> Path:
+    """nv-hostengine that says it is of this version. Raises BuildError."""
+    define = f'-DDCGM_VERSION="{version}"'
+    return _compile(out / f"dcgm-{version}", "nv-hostengine", [define], ["hostengine.c", "daemon.c", "state.c"])
 
 
 def compile_nccl(version: str, out: Path) -> Path:
@@ -220,6 +230,46 @@ def driver_packages(driver: Driver, built: dict[str, Path]) -> Iterator[Package]
             {"Provides": "nvidia-driver-pinning", "Conflicts": "nvidia-driver-pinning"},
             architecture="all",
             conffiles=(preferences,),
+        )
+
+
+def dcgm_packages(dcgm: str, cudas: tuple[int, ...], engine: Path) -> Iterator[Package]:
+    """DCGM 4 as NVIDIA packs it, without what only developers and multi-node diagnostics need."""
+    version = f"1:{dcgm}-1"
+    core, proprietary = "datacenter-gpu-manager-4-core", "datacenter-gpu-manager-4-proprietary"
+    yield Package(
+        core,
+        version,
+        "NVIDIA Datacenter GPU Manager",
+        {
+            "/usr/bin/nv-hostengine": engine,
+            "/lib/systemd/system/nvidia-dcgm.service": FILES / "nvidia-dcgm.service",
+        },
+        {
+            "Depends": "libc6 (>= 2.34)",
+            "Breaks": "datacenter-gpu-manager",
+            "Replaces": "datacenter-gpu-manager",
+        },
+        service=Service("nvidia-dcgm.service", enabled=False),
+    )
+    yield Package(
+        proprietary,
+        version,
+        "NVIDIA Datacenter GPU Manager, profiling",
+        relations={"Depends": f"{core} (= {version})"},
+    )
+    for cuda in cudas:
+        yield Package(
+            f"{proprietary}-cuda{cuda}",
+            version,
+            f"NVIDIA Datacenter GPU Manager, profiling for CUDA {cuda}",
+            relations={"Depends": f"{proprietary} (= {version})"},
+        )
+        yield Package(
+            f"datacenter-gpu-manager-4-cuda{cuda}",
+            version,
+            f"NVIDIA Datacenter GPU Manager for CUDA {cuda}",
+            relations={"Depends": f"{core} (= {version})", "Recommends": f"{proprietary}-cuda{cuda} (= {version})"},
         )
 
 

@@ -206,6 +206,13 @@ options:
         type: list
         elements: str
         default: []
+      waits_for:
+        description:
+          - Patterns among O(sysfs). While one of them is due, the service is enabled and else left as it is, because it
+            cannot run before the machine has been started anew, which starts it too.
+        type: list
+        elements: str
+        default: []
   stamps:
     description: Directory with one file per service, that holds the hash of the configuration it was last started with.
     type: path
@@ -349,6 +356,8 @@ class _Look:
         self.hashes: dict[str, str] = {}
         # Paths of files whose content is another.
         self.unlike: set[str] = set()
+        # Patterns of kernel files with another value.
+        self.sysfs_due: set[str] = set()
 
     def _say(self, what: str, reasons: t.Iterable[str]) -> None:
         self.why.append(f"{what}: {', '.join(reasons)}")
@@ -445,6 +454,7 @@ class _Look:
     def sysfs(self) -> dict[str, t.Any]:
         wanted = self.params["sysfs"]
         due = kernel.files_due(wanted, kernel.read_files(wanted))
+        self.sysfs_due = {*due}
         for pattern, reason in due.items():
             self._say(f"kernel file {pattern}", [reason])
         return {"sysfs": list(due), "kernel": os.uname().release}
@@ -461,7 +471,8 @@ class _Look:
             stamp = services.stamp_of([self._hash(item["name"], path) for path in item["reads"]], item["words"])
             applied = self._text(str(Path(self.params["stamps"]) / item["name"])) or ""
             unlike = [path for path in item["reads"] if path in self.unlike]
-            due = services.due(item, services.unit_of(item["name"], units), stamp, applied.strip(), unlike)
+            waits = any(self._differs(item["name"], pattern) for pattern in item["waits_for"])
+            due = services.due(item, services.unit_of(item["name"], units), stamp, applied.strip(), unlike, waits)
             if due.why:
                 found.append({"name": item["name"], **due.to_dict()})
                 self._say(f"service {item['name']}", due.why)
@@ -471,6 +482,13 @@ class _Look:
         if path not in self.hashes:
             self.module.fail_json(msg=f"services: {service}: reads {path}, which is not among files. Add it there.")
         return self.hashes[path]
+
+    def _differs(self, service: str, pattern: str) -> bool:
+        if pattern not in self.params["sysfs"]:
+            self.module.fail_json(
+                msg=f"services: {service}: waits for {pattern}, which is not among sysfs. Add it there."
+            )
+        return pattern in self.sysfs_due
 
     def _text(self, path: str) -> str | None:
         """Text of a file; None where there is none."""

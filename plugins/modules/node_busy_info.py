@@ -10,10 +10,11 @@ short_description: Tell which processes keep a node from being worked on
 version_added: 0.1.0
 description:
   - Lists the processes that hold a GPU, by a C(/dev/nvidia*) file that they have open or because the driver names
-    them, and those of jobs. Before a driver is changed or a node is restarted there must be none.
+    them, where asked for those that hold an HCA, and those of jobs. Before a driver is changed or a node is restarted
+    there must be none.
 options:
   own:
-    description: Commands that may hold a GPU, because they belong to the driver and are restarted with it.
+    description: Commands that may hold a GPU or an HCA, because they belong to the driver and are restarted with it.
     type: list
     elements: str
     default: []
@@ -22,6 +23,10 @@ options:
     type: list
     elements: str
     default: []
+  hcas:
+    description: Whether a process counts that has an HCA open, by a file below C(/dev/infiniband).
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -48,7 +53,7 @@ holders:
   returned: success
   type: list
   elements: dict
-  sample: [{"pid": 4242, "command": "python3", "label": "process 4242 (python3)"}]
+  sample: [{"pid": 4242, "command": "python3", "label": "process 4242 (python3) with /dev/nvidia3"}]
 """
 
 from pathlib import Path
@@ -60,12 +65,13 @@ from ..module_utils.observe import holders
 
 def main() -> None:
     names = {"type": "list", "elements": "str", "default": []}
-    module = AnsibleModule(argument_spec={"own": names, "jobs": names}, supports_check_mode=True)
+    options = {"own": names, "jobs": names, "hcas": {"type": "bool", "default": False}}
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     proc = Path("/proc")
-    on_gpus = holders.holders_of_files(proc) | holders.compute_processes()
-    busy = holders.holders(proc, module.params["own"], on_gpus)
+    busy = holders.holders(proc, module.params["own"], holders.on_gpus(proc, module.params["hcas"]))
     known = {holder["pid"] for holder in busy}
-    busy += holders.holders(proc, [], holders.named(proc, module.params["jobs"]) - known)
+    jobs = holders.named(proc, module.params["jobs"]) - known
+    busy += holders.holders(proc, [], dict.fromkeys(jobs, ""))
     module.exit_json(changed=False, holders=sorted(busy, key=lambda holder: holder["pid"]))
 
 

@@ -128,6 +128,30 @@ static void print_table(nvmlDevice_t *devices, int count)
     printf("+-----------------------------------------------------------------------------------------+\n");
 }
 
+/* Sets of every GPU what is not -1; the status that the program ends with. */
+static int set_modes(nvmlDevice_t *devices, int count, int persistence, double watts)
+{
+    for (int i = 0; i < count; i++) {
+        char bus[TEXT];
+        const char *what = "persistence mode";
+        nvmlReturn_t result = NVML_SUCCESS;
+        show("pci.bus_id", devices[i], bus);
+        if (persistence >= 0)
+            result = nvmlDeviceSetPersistenceMode(devices[i], (unsigned)persistence);
+        if (result == NVML_SUCCESS && watts >= 0) {
+            what = "power management limit";
+            result = nvmlDeviceSetPowerManagementLimit(devices[i], (unsigned)(watts * 1000));
+        }
+        if (result != NVML_SUCCESS) {
+            printf("Unable to set %s for GPU %s: %s\nTerminating early due to previous errors.\n", what, bus,
+                   nvmlErrorString(result));
+            return (int)result;
+        }
+    }
+    printf("All done.\n");
+    return 0;
+}
+
 static void begin(void)
 {
     nvmlReturn_t result = nvmlInit_v2();
@@ -145,15 +169,18 @@ static void begin(void)
 
 int main(int argc, char **argv)
 {
-    enum { QUERY = 256, FORMAT, VERSION };
+    enum { QUERY = 256, FORMAT, VERSION, PERSISTENCE, POWER };
     static const struct option options[] = {
         {"query-gpu", required_argument, NULL, QUERY}, {"format", required_argument, NULL, FORMAT},
         {"list-gpus", no_argument, NULL, 'L'},         {"id", required_argument, NULL, 'i'},
-        {"version", no_argument, NULL, VERSION},       {NULL, 0, NULL, 0},
+        {"version", no_argument, NULL, VERSION},       {"persistence-mode", required_argument, NULL, PERSISTENCE},
+        {"power-limit", required_argument, NULL, POWER}, {NULL, 0, NULL, 0},
     };
     char *names = NULL, *which = NULL;
     const char *format = "";
     bool list = false;
+    int persistence = -1;
+    double watts = -1;
     for (int option; (option = getopt_long(argc, argv, "Li:", options, NULL)) != -1;) {
         switch (option) {
         case QUERY:
@@ -167,6 +194,12 @@ int main(int argc, char **argv)
             break;
         case 'i':
             which = optarg;
+            break;
+        case PERSISTENCE:
+            persistence = atoi(optarg);
+            break;
+        case POWER:
+            watts = atof(optarg);
             break;
         case VERSION:
             printf("NVIDIA-SMI version  : %s\nNVML version        : %.7s\n", DRIVER_VERSION, DRIVER_VERSION);
@@ -197,12 +230,15 @@ int main(int argc, char **argv)
         snprintf(index, sizeof index, "%u", i);
         devices[i] = open_device(index);
     }
-    if (names)
+    int status = 0;
+    if (persistence >= 0 || watts >= 0)
+        status = set_modes(devices, (int)count, persistence, watts);
+    else if (names)
         print_query(names, format, devices, (int)count);
     else if (list)
         print_list(devices, (int)count);
     else
         print_table(devices, (int)count);
     nvmlShutdown();
-    return 0;
+    return status;
 }

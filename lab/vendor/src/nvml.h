@@ -23,8 +23,10 @@ typedef enum {
     NVML_ERROR_DRIVER_NOT_LOADED = 9,
     NVML_ERROR_GPU_IS_LOST = 15,
     NVML_ERROR_LIB_RM_VERSION_MISMATCH = 18,
+    NVML_ERROR_IN_USE = 19,
     NVML_ERROR_ARGUMENT_VERSION_MISMATCH = 25,
     NVML_ERROR_NOT_READY = 27,
+    NVML_ERROR_UNKNOWN = 999,
 } nvmlReturn_t;
 
 typedef struct handle *nvmlDevice_t;

@@ -250,6 +250,7 @@ API nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, un
     ENTER(nvmlDeviceGetMigMode);
     nvmlReturn_t found = get_uint(gpu, "mig_mode", current);
     *pending = *current;
+    get_uint(gpu, "mig_pending", pending);
     return found;
 }
 

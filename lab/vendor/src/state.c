@@ -139,6 +139,57 @@ bool section_number(const struct section *section, const char *key, unsigned lon
     return section_item(section, key, 0, value);
 }
 
+/* Which of the file's GPUs has the UUID of this one, counted as they stand there; -1 if none has. */
+static int place_of(const struct section *gpu)
+{
+    const struct state *now = state_now();
+    const char *wanted = section_text(gpu, "uuid"), *uuid;
+    for (int i = 0; now && wanted && i < now->gpu_count; i++)
+        if ((uuid = section_text(&now->gpus[i], "uuid")) && !strcmp(uuid, wanted))
+            return i;
+    return -1;
+}
+
+/* The text with the line of the key in that section replaced, or put at its head where there is none. */
+static void write_changed(FILE *file, char *text, int place, const char *key, unsigned long long value)
+{
+    int section = -1;
+    size_t length = strlen(key);
+    for (char *line = text, *end; *line; line = end) {
+        end = line + strcspn(line, "\n");
+        if (*end)
+            *end++ = '\0';
+        bool heads = !strncmp(line, "gpu ", 4);
+        section += heads;
+        if (!heads && section == place && !strncmp(line, key, length) && line[length] == ' ')
+            continue;
+        fprintf(file, "%s\n", line);
+        if (heads && section == place)
+            fprintf(file, "%s %llu\n", key, value);
+    }
+}
+
+bool state_set(const struct section *gpu, const char *key, unsigned long long value)
+{
+    int place = place_of(gpu);
+    char *text = place < 0 ? NULL : read_file(state_path());
+    char path[512];
+    snprintf(path, sizeof path, "%s.XXXXXX", state_path());
+    int descriptor = text ? mkstemp(path) : -1;
+    FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "w");
+    if (file) {
+        fchmod(descriptor, 0644); /* as every process may ask the driver */
+        write_changed(file, text, place, key, value);
+    }
+    free(text);
+    return file && !fclose(file) && !rename(path, state_path());
+}
+
+bool state_writable(void)
+{
+    return access(state_path(), W_OK) == 0;
+}
+
 /* The length of a function's name without "_v2", "_v3" and the like. */
 static size_t stem(const char *name)
 {

@@ -41,6 +41,12 @@ bool section_number(const struct section *section, const char *key, unsigned lon
 /* The number at a position of a list such as "1 1 0"; false if the list lacks that position. */
 bool section_item(const struct section *section, const char *key, int position, unsigned long long *value);
 
+/* Gives a key of a GPU another number, in the file itself, which is replaced in one step. False if that fails. */
+bool state_set(const struct section *gpu, const char *key, unsigned long long value);
+
+/* Whether this process may write the file, as only root may change a GPU. */
+bool state_writable(void);
+
 /* What was injected for a function: sleeps if it shall hang, returns the code it shall fail with or 0.
  * The version suffix of a function does not matter. */
 int section_injected(const struct section *section, const char *function);

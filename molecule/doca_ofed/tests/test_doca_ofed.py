@@ -139,10 +139,15 @@ def test_the_order_of_writes_is_stored_and_waits_for_a_reset(machine: Machine, s
     run = scenario.converge(variables=wanted)
 
     assert run.returncode == 0, run.tail
-    assert [change.split(" : ")[-1] for change in run.changes] == ["write_ordering | Store it in those that differ"]
+    assert [change.split(" : ")[-1] for change in run.changes] == [
+        "write_ordering | Store it in those that differ",
+        "ask_reboot | Make room for the request",
+        "ask_reboot | Say why a restart is due",
+    ]
     shown = machine.run("mlxconfig -d %s -e query PCI_WR_ORDERING", HCAS["mlx5_5"])
     assert re.search(r"PCI_WR_ORDERING +per_mkey\(0\) +per_mkey\(0\) +force_relax\(1\)", shown)
-    assert "in force after the next reset of these HCAs: restart node01" in run.output
+    asked = machine.read("/run/firstlight/reboot/doca_ofed_write_ordering")
+    assert asked == f"PCI_WR_ORDERING=force_relax is stored in {', '.join(HCAS.values())}\n"
     again = scenario.converge(variables=wanted)
     assert (again.returncode, again.changes) == (0, []), again.tail
 

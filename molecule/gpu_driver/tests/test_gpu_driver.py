@@ -14,9 +14,17 @@ from shared.scenario import Scenario
 VERSION = "570.172.08"
 OTHER = "575.57.08"
 PACKAGES = ["nvidia-driver-cuda", "nvidia-kernel-open-dkms", "nvidia-persistenced", "nvidia-fabricmanager-570"]
+DCGM = [
+    "datacenter-gpu-manager-4-core",
+    "datacenter-gpu-manager-4-cuda12",
+    "datacenter-gpu-manager-4-proprietary",
+    "datacenter-gpu-manager-4-proprietary-cuda12",
+]
+DCGM_VERSION, OTHER_DCGM = "4.2.3", "4.4.1"
 # Not asked for by the role, and the pin has to keep them in step.
 DEPENDENCIES = ["libcuda1", "libnvidia-ml1", "nvidia-kernel-support"]
-SERVICES = ["nvidia-persistenced", "nvidia-fabricmanager"]
+SERVICES = ["nvidia-persistenced", "nvidia-fabricmanager", "nvidia-dcgm", "firstlight-gpu-modes"]
+REQUESTS = "/run/firstlight/reboot"
 VENV = "/opt/firstlight/venv"
 WITHOUT = [*PACKAGE_MANAGERS, "file /usr/", f"file {VENV}", "file /root/.cache"]
 
@@ -28,7 +36,8 @@ def versions(machine: Machine, names: list[str]) -> dict[str, str]:
 
 def test_packages_are_of_the_version_held_and_pinned(machine: Machine) -> None:
     assert versions(machine, [*PACKAGES, *DEPENDENCIES]) == dict.fromkeys([*PACKAGES, *DEPENDENCIES], f"{VERSION}-1")
-    assert machine.run("apt-mark showhold").split() == sorted(PACKAGES)
+    assert versions(machine, DCGM) == dict.fromkeys(DCGM, f"1:{DCGM_VERSION}-1")
+    assert machine.run("apt-mark showhold").split() == sorted(PACKAGES + DCGM)
     # The repository has a newer one, and apt would take it.
     assert OTHER in machine.run("apt-cache madison libcuda1")
     for name in ("libcuda1", "nvidia-driver-cuda"):
@@ -45,6 +54,7 @@ def test_services_run_and_start_with_the_machine(machine: Machine) -> None:
     for name in SERVICES:
         assert machine.host.service(name).is_running and machine.host.service(name).is_enabled, name
     assert machine.run("nv-fabricmanager --version").endswith(VERSION)
+    assert machine.run("nv-hostengine --version").endswith(DCGM_VERSION)
 
 
 def test_gpus_can_be_used(machine: Machine) -> None:
@@ -67,7 +77,7 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
         "    nvidia-kernel-open-dkms- nvidia-driver-cuda- > /dev/null 2>&1"
         f" && rm -r {VENV}/lib/python3*/site-packages/nvidia_ml_py*"
         " && sed -i s/1001/1/ /etc/apt/preferences.d/firstlight-gpu-driver"
-        " && systemctl disable --quiet --now nvidia-fabricmanager"
+        " && systemctl disable --quiet --now nvidia-fabricmanager && systemctl stop nvidia-dcgm"
     )
     drifted = machine.state()
 
@@ -83,6 +93,7 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
         "package nvidia-kernel-open-dkms",
         "package nvidia-kernel-support",
         "package nvidia-persistenced",
+        "unit nvidia-dcgm.service",
         "unit nvidia-fabricmanager.service",
     }
     test_nvml_counts_the_gpus_through_the_bindings(machine)
@@ -102,13 +113,66 @@ def test_half_an_environment_is_built_anew(machine: Machine, scenario: Scenario)
     test_nvml_counts_the_gpus_through_the_bindings(machine)
 
 
+def modes(machine: Machine) -> list[list[str]]:
+    """Of each GPU: ECC in force and to come, MIG, persistence mode, watts."""
+    fields = "ecc.mode.current,ecc.mode.pending,mig.mode.current,persistence_mode,power.limit"
+    shown = machine.run(f"nvidia-smi --query-gpu={fields} --format=csv,noheader,nounits")
+    return [line.split(", ") for line in shown.splitlines()]
+
+
+AS_WANTED = ["Enabled", "Enabled", "Disabled", "Enabled", "700.00"]
+
+
+def set_gpu(machine: Machine, index: int, **values: int) -> None:
+    """Change a GPU as only its hardware could."""
+    changes = ";".join(f"s/^{key} .*/{key} {value}/" for key, value in values.items())
+    machine.run(f"sed -i '/^gpu {index}$/,/^gpu {index + 1}$/{{{changes}}}' /lab/gpus.state")
+
+
+@pytest.fixture
+def as_delivered(machine: Machine) -> Iterator[None]:
+    """What a test makes of the GPUs is taken back, as is what was asked for."""
+    machine.run("cp /lab/gpus.state /root/gpus.state")
+    yield
+    machine.run(f"cat /root/gpus.state > /lab/gpus.state && rm -rf /root/gpus.state {REQUESTS}")
+
+
+@pytest.mark.usefixtures("as_delivered")
+def test_modes_that_differ_are_set_and_ecc_asks_for_a_restart(machine: Machine, scenario: Scenario) -> None:
+    set_gpu(machine, 3, ecc_mode=0, ecc_pending=0)
+    machine.run("nvidia-smi --power-limit=500 --id=2")
+    before = modes(machine)
+
+    would = scenario.converge("--check", "--diff")
+
+    assert modes(machine) == before
+    assert [change.split(" : ")[-1] for change in would.changes] == [
+        "modes | Put the GPUs into their modes",
+        "ask_reboot | Make room for the request",
+        "ask_reboot | Say that it would be asked for",
+    ]
+
+    run = scenario.converge(variables={"gpu_driver_power_limit": 650})
+
+    assert run.returncode == 0, run.tail
+    wanted = [*AS_WANTED[:-1], "650.00"]
+    assert modes(machine) == [["Disabled", *wanted[1:]] if index == 3 else wanted for index in range(8)]
+    assert machine.read(f"{REQUESTS}/gpu_modes") == "ECC is to be enabled on GPU 3\n"
+    assert "--power-limit=650" in machine.run("systemctl cat firstlight-gpu-modes")
+    again = scenario.converge(variables={"gpu_driver_power_limit": 650})
+    assert (again.returncode, again.changes) == (0, []), again.tail
+    # As the start of a machine does.
+    machine.run("nvidia-smi --power-limit=700 && systemctl restart firstlight-gpu-modes")
+    assert {gpu[-1] for gpu in modes(machine)} == {"650.00"}
+
+
 @pytest.fixture
 def holder(machine: Machine) -> Iterator[str]:
     """A process that has a GPU open: its id. The lab has no device files, so there is a plain one."""
     machine.run("touch /dev/nvidia0")
     machine.run("systemd-run --quiet --unit=holder --property=StandardInput=file:/dev/nvidia0 sleep infinity")
     yield machine.run("systemctl show --property=MainPID --value holder")
-    machine.run("systemctl stop holder && rm /dev/nvidia0")
+    machine.run("systemctl stop holder; rm /dev/nvidia0")
 
 
 def test_the_driver_is_not_changed_under_who_uses_it(machine: Machine, scenario: Scenario, holder: str) -> None:
@@ -125,6 +189,22 @@ def test_the_driver_is_not_changed_under_who_uses_it(machine: Machine, scenario:
     assert (unchanged.returncode, unchanged.changes) == (0, []), unchanged.tail
 
 
+@pytest.mark.usefixtures("as_delivered")
+def test_mig_is_not_switched_under_who_uses_a_gpu(machine: Machine, scenario: Scenario, holder: str) -> None:
+    set_gpu(machine, 1, mig_mode=1)
+
+    run = scenario.converge(variables={"gpu_driver_power_limit": 0})
+
+    assert run.returncode != 0
+    assert "MIG of GPU 1 (0000:2a:00.0) is to be set to disabled" in run.messages, run.tail
+    assert f"held by process {holder} (sleep) with /dev/nvidia0" in run.messages
+    assert modes(machine)[1][2] == "Enabled"
+    machine.run("systemctl stop holder")
+    assert scenario.converge().returncode == 0
+    assert [gpu[2] for gpu in modes(machine)] == ["Disabled"] * 8
+    assert not machine.host.file(f"{REQUESTS}/gpu_modes").exists
+
+
 def test_a_missing_hold_is_put_back_under_who_uses_the_driver(
     machine: Machine, scenario: Scenario, holder: str
 ) -> None:
@@ -137,6 +217,50 @@ def test_a_missing_hold_is_put_back_under_who_uses_the_driver(
     assert run.returncode == 0, run.tail
     assert machine.state().differences(before, without=WITHOUT) == set()
     assert machine.state().touched_since(drifted, without=WITHOUT) == {"package nvidia-persistenced"}
+
+
+@pytest.fixture
+def loaded(machine: Machine) -> Iterator[None]:
+    """Kernel modules of another driver, loaded. A container cannot load any, so these are files in their place."""
+    machine.run(
+        "mount -t tmpfs modules /sys/module && mkdir /sys/module/nvidia && echo 550.54.15 > /sys/module/nvidia/version"
+    )
+    yield
+    machine.run(f"umount /sys/module && rm -rf {REQUESTS}")
+
+
+@pytest.mark.usefixtures("loaded")
+def test_another_driver_that_is_loaded_and_new_parameters_ask_for_a_restart(
+    machine: Machine, scenario: Scenario
+) -> None:
+    # The fabric manager would be started anew, and would refuse the driver that is loaded.
+    machine.run("rm /var/lib/firstlight/applied/nvidia-fabricmanager")
+    before = machine.state()
+    variables = {"gpu_driver_module_parameters": {"NVreg_EnableStreamMemOPs": 1}, "gpu_driver_peermem": "peermem"}
+
+    run = scenario.converge(variables=variables)
+
+    assert run.returncode == 0, run.tail
+    assert machine.read(f"{REQUESTS}/gpu_driver") == f"the driver that is loaded is not {VERSION}\n"
+    assert machine.read(f"{REQUESTS}/gpu_driver_parameters") == "the nvidia module was loaded with other parameters\n"
+    assert "options nvidia NVreg_EnableStreamMemOPs=1" in machine.run("modprobe --showconfig").splitlines()
+    assert machine.state().touched_since(before) == {
+        "file /etc/modprobe.d/firstlight-nvidia.conf",
+        "file /etc/modules-load.d/firstlight-nvidia.conf",
+        "file /var/lib/firstlight/applied/nvidia-fabricmanager",
+        "file /var/lib/firstlight/applied/systemd-modules-load",
+    }
+    again = scenario.converge(variables=variables)
+    assert (again.returncode, again.changes) == (0, []), again.tail
+
+
+def test_what_is_not_asked_for_any_more_goes(machine: Machine, scenario: Scenario) -> None:
+    run = scenario.converge()
+
+    assert run.returncode == 0, run.tail
+    assert [change.split(" : ")[-1] for change in run.changes] == ["files | Remove what must not be there"]
+    assert "NVreg_EnableStreamMemOPs" not in machine.run("modprobe --showconfig")
+    assert not machine.host.file(REQUESTS).exists
 
 
 @pytest.mark.parametrize(
@@ -153,6 +277,17 @@ def test_a_missing_hold_is_put_back_under_who_uses_the_driver(
                 f"which offers {OTHER}-1, {VERSION}-1",
                 "Correct the version",
             ],
+        ),
+        (
+            {"gpu_driver_dcgm_version": "4.9.9"},
+            [
+                "datacenter-gpu-manager-4-core 4.9.9 is not in http://",
+                f"which offers 1:{OTHER_DCGM}-1, 1:{DCGM_VERSION}-1",
+            ],
+        ),
+        (
+            {"gpu_driver_power_limit": 900},
+            ["GPU 0 (0000:18:00.0) takes a power limit of 200 to 700 W, not 900 W", "Correct the modes"],
         ),
         (
             {
@@ -178,12 +313,15 @@ def test_what_cannot_be_is_refused(
 
 def test_another_branch_takes_the_place_of_the_old_one(machine: Machine, scenario: Scenario) -> None:
     """Names of packages change with it, and holds with them."""
-    run = scenario.converge(variables={"gpu_driver_version": OTHER, "gpu_driver_fabric_manager_version": OTHER})
+    versions_of_it = {"gpu_driver_version": OTHER, "gpu_driver_fabric_manager_version": OTHER}
+    run = scenario.converge(variables={**versions_of_it, "gpu_driver_dcgm_version": OTHER_DCGM})
 
     assert run.returncode == 0, run.tail
     names = [*PACKAGES[:-1], "nvidia-fabricmanager-575"]
     assert versions(machine, [*names, *DEPENDENCIES]) == dict.fromkeys([*names, *DEPENDENCIES], f"{OTHER}-1")
-    assert machine.run("apt-mark showhold").split() == sorted(names)
+    assert versions(machine, DCGM) == dict.fromkeys(DCGM, f"1:{OTHER_DCGM}-1")
+    assert machine.run("apt-mark showhold").split() == sorted(names + DCGM)
+    assert machine.run("readlink /proc/$(systemctl show --property=MainPID --value nvidia-dcgm)/exe").endswith("engine")
     assert (
         machine.run("nvidia-smi --query-gpu=driver_version,fabric.state --format=csv,noheader").splitlines()
         == [f"{OTHER}, Completed"] * 8

@@ -83,6 +83,7 @@ OPTIONS: dict[str, Any] = {
             "action": {"type": "str", "choices": ["restarted", "reloaded", "reexecuted"], "default": "restarted"},
             "reads": {"type": "list", "elements": "str", "default": []},
             "words": {"type": "list", "elements": "str", "default": []},
+            "waits_for": {"type": "list", "elements": "str", "default": []},
         },
     },
     "stamps": {"type": "path", "default": "/var/lib/firstlight/applied"},

@@ -91,12 +91,20 @@ class Due:
         return vars(self).copy()
 
 
-def due(wanted: Mapping[str, Any], unit: Unit, stamp: str, applied: str, unlike: Sequence[str] = ()) -> Due:
+def due(
+    wanted: Mapping[str, Any],
+    unit: Unit,
+    stamp: str,
+    applied: str,
+    unlike: Sequence[str] = (),
+    waits: bool = False,
+) -> Due:
     """Compare a service with how it should be.
 
     `wanted`: state (started or stopped; enabled goes with it) and action (restarted, reloaded or reexecuted: how it
     takes a new configuration). `stamp` is that of the wanted configuration, `applied` that of its last start.
     `unlike`: files it reads whose content is not the wanted one; who changed them may have restarted it since.
+    `waits`: it cannot run before the machine was started anew, and is started with it.
     """
     changed = [f"reads {path}, which has another content" for path in unlike]
     if not changed and stamp and stamp != applied:
@@ -109,7 +117,7 @@ def due(wanted: Mapping[str, Any], unit: Unit, stamp: str, applied: str, unlike:
         why = ["is enabled"] * unit.enabled + ["is running"] * unit.running
         return Due(why, "stopped" if why else "", "", unit.present)
     why = (["is not enabled"] if unit.present else ["is not installed"]) if not unit.enabled else []
-    if unit.declined:
+    if unit.declined or waits:
         return Due(why + changed, "", stamp, unit.present)
     if not unit.running:
         why.append("is not running")

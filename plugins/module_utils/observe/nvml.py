@@ -88,17 +88,17 @@ def read_nvml(nvml: Any) -> dict[str, Any]:
 
     Raises SourceMissing without the library, SourceError where NVML cannot be initialised or cannot count.
     """
-    ask = functools.partial(_ask, nvml)
+    ask = functools.partial(call, nvml)
     ask("nvmlInit")
     count = ask("nvmlDeviceGetCount")
     return {
-        "driver_version": attempt(lambda: _text(ask("nvmlSystemGetDriverVersion"))),
+        "driver_version": attempt(lambda: as_text(ask("nvmlSystemGetDriverVersion"))),
         "count": count,
         "gpus": [_gpu(nvml, ask, index) for index in range(count)],
     }
 
 
-def _ask(nvml: Any, name: str, *arguments: Any) -> Any:
+def call(nvml: Any, name: str, *arguments: Any) -> Any:
     """Call one function of the library; its refusal becomes SourceError with NVML's code."""
     try:
         return getattr(nvml, name)(*arguments)
@@ -112,7 +112,7 @@ def _ask(nvml: Any, name: str, *arguments: Any) -> Any:
         raise SourceError(text, code) from error
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Older bindings return bytes."""
     return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
 
@@ -127,10 +127,10 @@ def _gpu(nvml: Any, ask: Callable[..., Any], index: int) -> dict[str, Any]:
 
     return {
         "index": index,
-        "uuid": attempt(lambda: _text(ask("nvmlDeviceGetUUID", handle))),
-        "serial": attempt(lambda: _text(ask("nvmlDeviceGetSerial", handle))),
-        "model": attempt(lambda: _text(ask("nvmlDeviceGetName", handle))),
-        "pci": attempt(lambda: pci_address(_text(ask("nvmlDeviceGetPciInfo", handle).busId))),
+        "uuid": attempt(lambda: as_text(ask("nvmlDeviceGetUUID", handle))),
+        "serial": attempt(lambda: as_text(ask("nvmlDeviceGetSerial", handle))),
+        "model": attempt(lambda: as_text(ask("nvmlDeviceGetName", handle))),
+        "pci": attempt(lambda: pci_address(as_text(ask("nvmlDeviceGetPciInfo", handle).busId))),
         "minor": attempt(lambda: int(ask("nvmlDeviceGetMinorNumber", handle))),
         "temperature_c": attempt(lambda: int(ask("nvmlDeviceGetTemperature", handle, _TEMPERATURE_GPU))),
         "ecc_enabled": attempt(lambda: bool(ask("nvmlDeviceGetEccMode", handle)[0])),

@@ -84,6 +84,23 @@ def test_a_host_that_is_as_wanted(call: Call, tool: Callable[..., Path], tmp_pat
     assert not audits.exists(), "half-configured packages are looked for only when something is due"
 
 
+def test_a_service_waits_for_what_the_kernel_has_loaded(call: Call, tool: Callable[..., Path], tmp_path: Path) -> None:
+    tool("systemctl", RUNNING)
+    version = tmp_path / "version"
+    wanted = {"sysfs": {str(version): "2"}, "services": [{"name": "d", "words": ["2"], "waits_for": [str(version)]}]}
+    version.write_text("1\n")
+    waiting = call(due, **wanted)
+    assert (waiting["sysfs"], [item["state"] for item in waiting["services"]]) == ([str(version)], [""])
+
+    version.write_text("2\n")
+    assert [item["state"] for item in call(due, **wanted)["services"]] == ["restarted"]
+    # A module that is not loaded keeps nobody waiting.
+    version.unlink()
+    assert [item["state"] for item in call(due, **wanted)["services"]] == ["restarted"]
+    failed = call(due, services=[{"name": "d", "waits_for": ["/sys/none"]}])
+    assert failed["msg"] == "services: d: waits for /sys/none, which is not among sysfs. Add it there."
+
+
 def test_a_host_on_which_everything_is_due(call: Call, tool: Callable[..., Path], tmp_path: Path) -> None:
     tool("dpkg-query", "ntp-old hi  1\nheld-later ii  2\nheld-newer ii  2\n")
     tool("dpkg", "The following packages are only half configured:\n x\n")

@@ -55,6 +55,23 @@ def test_a_file_with_another_content_is_reason_enough() -> None:
     assert (found.state, found.stamp) == ("restarted", "s")
 
 
+@pytest.mark.parametrize(
+    ("unit", "applied", "why"),
+    [
+        (RUNS, "s", []),
+        (RUNS, "t", [OTHER]),
+        (STOPPED, "s", []),
+        (Unit(present=True, enabled=False, running=False, declined=False), "t", ["is not enabled", OTHER]),
+    ],
+)
+def test_what_waits_for_a_restart_of_the_machine_is_enabled_and_left_as_it_is(
+    unit: Unit, applied: str, why: list[str]
+) -> None:
+    found = due({}, unit, "s", applied, waits=True)
+
+    assert (found.why, found.state, found.stamp) == (why, "", "s")
+
+
 def test_a_service_to_be_stopped_leaves_no_stamp() -> None:
     assert due({"state": "stopped"}, RUNS, "s", "t") == Due(["is enabled", "is running"], "stopped", "", True)
 

@@ -26,23 +26,37 @@ def process(proc: Path, pid: int, command: str, *files: str) -> None:
 def test_a_process_with_a_gpu_open_is_named(tmp_path: Path) -> None:
     process(tmp_path, 7, "python3", "/dev/null", "/dev/nvidia3")
     process(tmp_path, 8, "bash", "/dev/null", "/home/dev/nvidia0")
-    found = holders.holders_of_files(tmp_path)
-    assert found == {7}
-    assert holders.holders(tmp_path, [], found) == [{"pid": 7, "command": "python3", "label": "process 7 (python3)"}]
+    found = holders.holders_of_files(tmp_path, holders.GPUS)
+    assert found == {7: "/dev/nvidia3"}
+    label = "process 7 (python3) with /dev/nvidia3"
+    assert holders.holders(tmp_path, [], found) == [{"pid": 7, "command": "python3", "label": label}]
+
+
+def test_who_has_an_hca_open_counts_where_that_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process(tmp_path, 70, "python3", "/dev/null", "/dev/infiniband/uverbs3")
+    process(tmp_path, 8, "bash", "/dev/null", "/home/dev/infiniband/uverbs0")
+    process(tmp_path, 9, "train", "/dev/nvidia0", "/dev/infiniband/uverbs0")
+    monkeypatch.setattr(holders, "compute_processes", lambda: {9, 11})
+    assert holders.on_gpus(tmp_path) == {9: "/dev/nvidia0", 11: ""}
+    assert holders.on_gpus(tmp_path, hcas=True) == {
+        9: "/dev/infiniband/uverbs0",
+        11: "",
+        70: "/dev/infiniband/uverbs3",
+    }
 
 
 def test_the_drivers_own_daemons_do_not_count(tmp_path: Path) -> None:
     # The kernel cuts names after 15 characters.
     process(tmp_path, 9, "nvidia-persiste", "/dev/nvidia0")
     process(tmp_path, 10, "nvidia-persisted", "/dev/nvidia0")
-    busy = holders.holders(tmp_path, ["nvidia-persistenced"], holders.holders_of_files(tmp_path))
+    busy = holders.holders(tmp_path, ["nvidia-persistenced"], holders.holders_of_files(tmp_path, holders.GPUS))
     assert [holder["pid"] for holder in busy] == [10]
 
 
 def test_a_process_that_ends_meanwhile_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "11").mkdir()
     (tmp_path / "self").mkdir()
-    assert holders.holders_of_files(tmp_path) == set()
+    assert holders.holders_of_files(tmp_path, holders.GPUS) == {}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +89,7 @@ def test_processes_of_jobs_are_found_by_their_names(tmp_path: Path) -> None:
 
 def test_the_module_tells_both_once(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     commands = {5: "slurmstepd", 7: "python3", 9: "nv-fabricmanage"}
-    monkeypatch.setattr(holders, "holders_of_files", lambda _proc: {5, 9})
+    monkeypatch.setattr(holders, "holders_of_files", lambda _proc, _devices: {5: "", 9: "/dev/nvidia0"})
     monkeypatch.setattr(holders, "compute_processes", lambda: {7})
     monkeypatch.setattr(holders, "named", lambda _proc, names: {5} if "slurmstepd" in names else set())
     monkeypatch.setattr(holders, "command_of", lambda _proc, pid: commands[pid])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from vendor_machine import DRIVER, Machine
 
-from lab.vendor.packages import compile_driver, compile_nccl
+from lab.vendor.packages import compile_dcgm, compile_driver, compile_nccl
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     if not shutil.which("gcc"):
         pytest.skip("gcc is not installed")
     out = tmp_path_factory.mktemp("vendor")
-    return {**compile_driver(DRIVER, out), "libnccl.so.2": compile_nccl("2.27.7", out)}
+    return {
+        **compile_driver(DRIVER, out),
+        "libnccl.so.2": compile_nccl("2.27.7", out),
+        "nv-hostengine": compile_dcgm("4.2.3", out),
+    }
 
 
 @pytest.fixture

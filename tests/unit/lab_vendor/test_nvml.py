@@ -15,6 +15,8 @@ import pynvml
 import pytest
 from vendor_machine import DRIVER, Machine
 
+from lab.vendor import gpus
+
 Ask = Callable[..., Any]
 
 ERROR_CODES = sorted(
@@ -230,3 +232,53 @@ def test_the_programs_run_on_the_c_library_of_debian_12(built: dict[str, Path]) 
         symbols = subprocess.run(["objdump", "-T", str(path)], capture_output=True, text=True, check=True).stdout
         needed = {tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([0-9.]+)", symbols)}
         assert max(needed, default=(0,)) <= (2, 36), path.name
+
+
+def test_ecc_that_is_set_waits_for_a_start_of_the_machine(machine: Machine, value: Ask) -> None:
+    assert value("n.nvmlDeviceSetEccMode(h, 0)", 3) is None
+    assert value("n.nvmlDeviceGetEccMode(h)", 3) == [1, 0]
+    assert value("n.nvmlDeviceGetEccMode(h)", 2) == [1, 1]
+    gpus.start(machine.folder)
+    assert value("n.nvmlDeviceGetEccMode(h)", 3) == [0, 0]
+
+
+def test_mig_is_in_force_at_once_on_a_gpu_that_nobody_uses(machine: Machine, value: Ask) -> None:
+    machine.gpus[1]["processes"] = [4711, 1 << 30]
+    machine.write()
+    assert value("n.nvmlDeviceSetMigMode(h, 1)", 0) == pynvml.NVML_SUCCESS
+    assert value("n.nvmlDeviceGetMigMode(h)", 0) == [1, 1]
+    assert value("n.nvmlDeviceSetMigMode(h, 1)", 1) == pynvml.NVML_ERROR_IN_USE
+    assert value("n.nvmlDeviceGetMigMode(h)", 1) == [0, 1]
+
+
+def test_what_a_driver_forgets_is_gone_with_a_start_of_the_machine(machine: Machine, value: Ask) -> None:
+    delivered = (machine.folder / gpus.FILE_NAME).read_text()
+    value("n.nvmlDeviceSetPersistenceMode(h, 1)", 7)
+    value("n.nvmlDeviceSetPowerManagementLimit(h, 500000)", 7)
+    value("n.nvmlDeviceSetMigMode(h, 1)", 7)
+    assert value("[n.nvmlDeviceGetPersistenceMode(h), n.nvmlDeviceGetPowerManagementLimit(h)]", 7) == [1, 500000]
+    gpus.start(machine.folder)
+    assert gpus.read(machine.folder) == machine.gpus
+    assert value("n.nvmlDeviceGetMigMode(h)", 7) == [0, 0]
+    assert (machine.folder / gpus.FILE_NAME).stat().st_mode & 0o777 == 0o644
+    assert sorted(line for line in delivered.splitlines()) == sorted(
+        line for line in (machine.folder / gpus.FILE_NAME).read_text().splitlines()
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "key", "code"),
+    [
+        ("n.nvmlDeviceSetPowerManagementLimit(h, 199999)", "", pynvml.NVML_ERROR_INVALID_ARGUMENT),
+        ("n.nvmlDeviceSetPowerManagementLimit(h, 700001)", "", pynvml.NVML_ERROR_INVALID_ARGUMENT),
+        ("n.nvmlDeviceSetEccMode(h, 0)", "ecc_mode", pynvml.NVML_ERROR_NOT_SUPPORTED),
+        ("n.nvmlDeviceSetMigMode(h, 1)", "mig_mode", pynvml.NVML_ERROR_NOT_SUPPORTED),
+        ("n.nvmlDeviceSetMigMode(h, 2)", "", pynvml.NVML_ERROR_INVALID_ARGUMENT),
+    ],
+)
+def test_what_cannot_be_set_is_refused(machine: Machine, call: str, key: str, code: int) -> None:
+    machine.gpus[0].pop(key, None)
+    machine.write()
+    before = (machine.folder / gpus.FILE_NAME).read_text()
+    assert machine.ask(call)["error"] == code
+    assert (machine.folder / gpus.FILE_NAME).read_text() == before

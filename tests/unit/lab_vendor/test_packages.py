@@ -52,6 +52,17 @@ def test_a_driver_depends_on_exactly_itself(debs: Path, driver: object) -> None:
     assert f"libnvidia-ml.so.1 -> libnvidia-ml.so.{version.removesuffix('-1')}" in library
 
 
+def test_dcgm_has_an_epoch_and_packages_for_a_major_version_of_cuda(debs: Path) -> None:
+    deb = debs / "datacenter-gpu-manager-4-cuda12_4.2.3-1_amd64.deb"
+    assert field(deb, "Version") == "1:4.2.3-1"
+    assert field(deb, "Depends") == "datacenter-gpu-manager-4-core (= 1:4.2.3-1)"
+    assert not (debs / "datacenter-gpu-manager-4-cuda13_4.2.3-1_amd64.deb").exists()
+    assert (debs / "datacenter-gpu-manager-4-cuda13_4.4.1-1_amd64.deb").exists()
+    assert "./lib/systemd/system/nvidia-dcgm.service" in listing(
+        debs / "datacenter-gpu-manager-4-core_4.2.3-1_amd64.deb"
+    )
+
+
 def test_fabric_managers_exclude_each_other(debs: Path) -> None:
     deb = debs / "nvidia-fabricmanager-570_570.172.08-1_amd64.deb"
     assert field(deb, "Provides") == "nvidia-fabricmanager (= 570.172.08-1)"

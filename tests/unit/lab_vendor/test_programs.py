@@ -142,3 +142,20 @@ def test_persistence_needs_a_driver(machine: Machine) -> None:
     done = machine.run(machine.built["nvidia-persistenced"])
     assert done.returncode == 1
     assert "Failed to query NVIDIA devices" in done.stderr
+
+
+def test_nvidia_smi_sets_what_a_driver_forgets(machine: Machine) -> None:
+    query = ("--query-gpu=persistence_mode,power.limit", "--format=csv,noheader,nounits")
+    assert smi(machine, "--persistence-mode=1", "--id=2") == (0, "All done.\n")
+    assert smi(machine, "--power-limit=650") == (0, "All done.\n")
+    assert smi(machine, *query, "-i", "2") == (0, "Enabled, 650.00\n")
+    assert smi(machine, *query, "-i", "3") == (0, "Disabled, 650.00\n")
+    status, text = smi(machine, "--power-limit=900")
+    assert status == 2
+    assert "Unable to set power management limit for GPU 00000000:18:00.0: Invalid Argument" in text
+
+
+def test_the_host_engine_of_dcgm_runs_until_it_is_ended(machine: Machine) -> None:
+    assert machine.run(machine.built["nv-hostengine"], "--version").stdout == "Version : 4.2.3\n"
+    assert machine.run(machine.built["nv-hostengine"]).returncode == 0
+    end(machine.folder / "run/nvhostengine.pid")

@@ -47,6 +47,43 @@ def test_packages_of_the_driver(
 
 
 @pytest.mark.parametrize(
+    ("dcgm", "driver", "cuda", "expected"),
+    [
+        ("4.2.3", "570.172.08", "", "12"),
+        ("4.4.1", "580.65.06", "", "13"),
+        ("4.4.1", "580.65.06", "12.8", "12"),
+        ("4.2.3", "470.256.02", "", "11"),
+        ("3.3.9", "570.172.08", "12.8", None),
+        ("", "570.172.08", "12.8", None),
+    ],
+)
+def test_packages_of_dcgm(
+    evaluate: Callable[..., Any], dcgm: str, driver: str, cuda: str, expected: str | None
+) -> None:
+    wanted = evaluate(
+        "gpu_driver",
+        "__gpu_driver_wanted",
+        ansible_facts={"distribution": "Debian"},
+        gpu_driver_version=driver,
+        gpu_driver_dcgm_version=dcgm,
+        gpu_driver_cuda_version=cuda,
+    )
+    found = [item for item in wanted if item["name"].startswith("datacenter")]
+    names = ["core", f"cuda{expected}", "proprietary", f"proprietary-cuda{expected}"]
+    packages = [f"datacenter-gpu-manager-4-{name}" for name in names] if expected else ["datacenter-gpu-manager"]
+    assert found == [{"name": name, "version": dcgm, "hold": True} for name in packages if dcgm]
+
+
+def test_gdrcopy_is_an_option(evaluate: Callable[..., Any]) -> None:
+    variables = {"ansible_facts": {"distribution": "Debian"}, "gpu_driver_version": "570.172.08"}
+    wanted = evaluate("gpu_driver", "__gpu_driver_wanted", gpu_driver_gdrcopy_version="2.5.1", **variables)
+    assert [item for item in wanted if item.get("version") == "2.5.1"] == [
+        {"name": name, "version": "2.5.1", "hold": True} for name in ("gdrdrv-dkms", "libgdrapi")
+    ]
+    assert all("gdr" not in item["name"] for item in evaluate("gpu_driver", "__gpu_driver_wanted", **variables))
+
+
+@pytest.mark.parametrize(
     ("distribution", "version", "major", "expected"),
     [
         ("Debian", "12.11", "12", True),

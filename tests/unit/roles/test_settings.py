@@ -56,12 +56,65 @@ def test_registries_are_trusted_each_in_its_directory(evaluate: Callable[..., An
 
 def test_the_drivers_services_are_named_by_their_version(evaluate: Callable[..., Any]) -> None:
     version = {"gpu_driver_version": "570.172.08"}
-    persistence = {"name": "nvidia-persistenced", "words": ["570.172.08"]}
-    manager = {"name": "nvidia-fabricmanager", "words": ["570.172.08"]}
-    assert evaluate("gpu_driver", "__gpu_driver_services", **version) == [persistence]
-    assert evaluate(
-        "gpu_driver", "__gpu_driver_services", gpu_driver_fabric_manager_version="570.172.08", **version
-    ) == [persistence, manager]
+    waits = {"waits_for": ["/sys/module/nvidia/version"]}
+    persistence = {"name": "nvidia-persistenced", "words": ["570.172.08"], **waits}
+    manager = {"name": "nvidia-fabricmanager", "words": ["570.172.08"], **waits}
+    dcgm = {"name": "nvidia-dcgm", "words": ["4.2.3", "570.172.08"], **waits}
+    assert evaluate("gpu_driver", "__gpu_driver_services", **version)[:-1] == [persistence]
+    versions = version | {"gpu_driver_fabric_manager_version": "570.172.08", "gpu_driver_dcgm_version": "4.2.3"}
+    assert evaluate("gpu_driver", "__gpu_driver_services", **versions)[:-1] == [persistence, manager, dcgm]
+
+
+@pytest.mark.parametrize(
+    ("persistence", "watts", "commands"),
+    [
+        ("enabled", 0, ["--persistence-mode=1"]),
+        ("disabled", 0, ["--persistence-mode=0"]),
+        ("enabled", 650, ["--persistence-mode=1", "--power-limit=650"]),
+        ("", 650, ["--power-limit=650"]),
+        ("", 0, []),
+    ],
+)
+def test_what_gpus_forget_is_set_by_every_start(
+    evaluate: Callable[..., Any], persistence: str, watts: int, commands: list[str]
+) -> None:
+    variables = {
+        "gpu_driver_version": "570.172.08",
+        "gpu_driver_persistence": persistence,
+        "gpu_driver_power_limit": watts,
+    }
+    files = {item["path"]: item for item in evaluate("gpu_driver", "__gpu_driver_files", **variables)}
+    unit = files.get("/etc/systemd/system/firstlight-gpu-modes.service", {}).get("content", "")
+    assert re.findall("(?m)^ExecStart=-/usr/bin/nvidia-smi (.*)$", unit) == commands
+    service = evaluate("gpu_driver", "__gpu_driver_services", **variables)[-1]
+    assert service["name"] == "firstlight-gpu-modes"
+    assert service.get("state", "started") == ("started" if commands else "stopped")
+
+
+def test_parameters_of_the_module(evaluate: Callable[..., Any]) -> None:
+    given = {
+        "NVreg_EnableStreamMemOPs": 1,
+        "NVreg_EnableGpuFirmware": True,
+        "NVreg_RegistryDwords": '"PeerMappingOverride=1;"',
+    }
+    path = "/etc/modprobe.d/firstlight-nvidia.conf"
+    file = evaluate("gpu_driver", "__gpu_driver_files", gpu_driver_module_parameters=given)[0]
+    assert file["path"] == path
+    assert file["content"].splitlines()[1:] == [
+        "options nvidia NVreg_EnableStreamMemOPs=1",
+        "options nvidia NVreg_EnableGpuFirmware=1",
+        'options nvidia NVreg_RegistryDwords="PeerMappingOverride=1;"',
+    ]
+    assert evaluate("gpu_driver", "__gpu_driver_files")[0] == {"path": path, "state": "absent"}
+
+
+@pytest.mark.parametrize(("way", "loaded"), [("dmabuf", False), ("peermem", True)])
+def test_peermem_is_loaded_where_it_is_asked_for(evaluate: Callable[..., Any], way: str, loaded: bool) -> None:
+    variables = {"gpu_driver_version": "570.172.08", "gpu_driver_peermem": way}
+    file = evaluate("gpu_driver", "__gpu_driver_files", **variables)[1]
+    assert (file.get("content"), file.get("state")) == (("nvidia-peermem\n", None) if loaded else (None, "absent"))
+    names = [item["name"] for item in evaluate("gpu_driver", "__gpu_driver_services", **variables)]
+    assert ("systemd-modules-load" in names) is loaded
 
 
 @pytest.mark.parametrize(
@@ -74,6 +127,7 @@ def test_the_drivers_services_are_named_by_their_version(evaluate: Callable[...,
 def test_a_driver_and_a_fabric_manager_of_two_versions_are_told(manager: str, words: str) -> None:
     # By Ansible itself: the filter is the collection's own, and the collection was imported here as plain Python.
     versions = {"gpu_driver_version": "570.172.08", "gpu_driver_fabric_manager_version": manager}
+    versions |= {"gpu_driver_dcgm_version": "4.2.3", "gpu_driver_cuda_version": "12.8"}
     command = [
         str(Path(sys.executable).parent / "ansible"),
         "-i",
