@@ -137,6 +137,35 @@ def test_nccl_takes_adapters_by_their_exact_names(render: Callable[..., str]) ->
     assert text.splitlines()[1:] == ["NCCL_DEBUG=WARN", "NCCL_IB_HCA==mlx5_0,mlx5_1"]
 
 
+def test_nccl_is_told_the_nearest(evaluate: Callable[..., Any]) -> None:
+    told = {
+        "nccl_class_environment": {"NCCL_NVLS_ENABLE": 1, "NCCL_DEBUG": "INFO", "NCCL_IB_TC": 1},
+        "nccl_environment": {"NCCL_DEBUG": "WARN", "NCCL_IB_TC": 2},
+        "nccl_environment_extra": {"NCCL_IB_TC": 3, "X": 1},
+        "nccl_topology_file": "/site/topology.xml",
+    }
+    assert evaluate("nccl", "__nccl_settings", **told) == {
+        "NCCL_NVLS_ENABLE": 1,
+        "NCCL_DEBUG": "WARN",
+        "NCCL_IB_TC": 3,
+        "NCCL_TOPO_FILE": "/etc/nccl/topology.xml",
+        "X": 1,
+    }
+    assert "X" not in evaluate("nccl", "__nccl_checked", **told)
+
+
+def test_a_topology_file_goes_where_nccl_looks_for_it(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "topology.xml"
+    file.write_text("<system/>\n")
+    files = evaluate("nccl", "__nccl_files", nccl_topology_file=str(file), ansible_managed="managed")
+    assert [(item["path"], item.get("content")) for item in files[:2]] == [
+        ("/etc/nccl", None),
+        ("/etc/nccl/topology.xml", "<system/>\n"),
+    ]
+    assert [item["path"] for item in evaluate("nccl", "__nccl_files")] == ["/etc/nccl.conf"]
+    assert evaluate("nccl", "__nccl_topology", nccl_topology_file=str(tmp_path / "none.xml")) == ""
+
+
 def mirror(render: Callable[..., str], **variables: Any) -> str:
     upstreams = [
         {"name": "debian", "url": "https://deb.debian.org/debian/"},
