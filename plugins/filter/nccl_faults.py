@@ -57,7 +57,9 @@ def nccl_faults(settings: t.Any, version: str = "", topology: str | None = None)
         raise AnsibleFilterError(f"nccl_faults takes settings by name, not {settings!r}")
     found = [str(each) for each in faults(settings, version)]
     fault = "" if topology is None else topology_fault(topology)
-    return [*found, f"the topology file {fault}. Remedy: give the XML that NCCL_TOPO_DUMP_FILE wrote."] if fault else found
+    return (
+        [*found, f"the topology file {fault}. Remedy: give the XML that NCCL_TOPO_DUMP_FILE wrote."] if fault else found
+    )
 
 
 class FilterModule:

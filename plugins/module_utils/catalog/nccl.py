@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Settings of NCCL that NVIDIA's guide documents, and what each takes.
 
-From the page Environment Variables of NCCL's user guide. Settings that NCCL has given up are not here: it passes over them
-without a word.
+From the page Environment Variables of NCCL's user guide. What NCCL has given up, and passes over without a word, is in
+a table of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Setting:
-    """What a setting takes: one of `choices` (upper case), a whole number (`least` to `most`), a positive number or any text.
+    """What a setting takes: one of `choices`, a whole number (`least` to `most`), a positive number or any text.
 
     `since` is the first release that knows it, where that is later than 2.23.
     """

@@ -61,7 +61,9 @@ def _faults_of(key: str, value: Any, version: str) -> Iterator[Fault]:
 
 def _value(key: str, text: str, setting: Setting) -> Iterator[Fault]:
     if text != text.strip() or "\n" in text or text[:1] in ("'", '"'):
-        yield Fault(key, f"is {text!r}, and NCCL takes quotes and blanks for a part of the value", "write the bare value")
+        yield Fault(
+            key, f"is {text!r}, and NCCL takes quotes and blanks for a part of the value", "write the bare value"
+        )
     elif len(text.encode()) > LONGEST:
         yield Fault(key, f"has {len(text.encode())} bytes", f"{LONGEST} are read")
     elif setting.choices and text.upper() not in setting.choices:

@@ -20,6 +20,7 @@ from ansible_collections.firstlight.cluster.plugins.modules import storage_plan
 from role_files import ROLES, load
 
 DOCKER_KEYS = {"container_runtime_registry_mirrors": ["https://head02:5000"], "container_runtime_nvidia_toolkit": True}
+CONTAINERS = {"default-cgroupns-mode": "private", "default-shm-size": "16G"}
 
 
 def test_settings_of_the_daemon(evaluate: Callable[..., Any]) -> None:
@@ -27,10 +28,11 @@ def test_settings_of_the_daemon(evaluate: Callable[..., Any]) -> None:
     assert evaluate("container_runtime", "__container_runtime_ours", **DOCKER_KEYS, **extra) == {
         "log-driver": "json-file",
         "log-opts": {"max-size": "100m", "max-file": "9"},
+        **CONTAINERS,
         "runtimes": {"nvidia": {"path": "nvidia-container-runtime", "runtimeArgs": []}},
         "registry-mirrors": ["https://head02:5000"],
     }
-    plain = {"log-driver": "json-file", "log-opts": {"max-size": "100m", "max-file": "5"}}
+    plain = {"log-driver": "json-file", "log-opts": {"max-size": "100m", "max-file": "5"}, **CONTAINERS}
     assert evaluate("container_runtime", "__container_runtime_ours") == plain
 
 
@@ -43,6 +45,72 @@ def test_a_daemon_that_can_judge_its_configuration_does(
     variables = {} if told is None else {"__container_runtime_help": {"stdout": told}}
     files = evaluate("container_runtime", "__container_runtime_files", **variables)
     assert [item["validate"].strip() for item in files if "json" in item] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [
+        ("20.10.*", False),
+        ("24.0.9", False),
+        ("25.*", True),
+        ("28", True),
+        ("5:28.5.2-1~debian.12~bookworm", True),
+        ("", False),
+    ],
+)
+def test_docker_takes_gpus_by_cdi_where_it_can(evaluate: Callable[..., Any], version: str, known: bool) -> None:
+    given = {"container_runtime_nvidia_toolkit": True, "container_runtime_version": version}
+    daemon = evaluate("container_runtime", "__container_runtime_ours", **given)
+    assert daemon.get("features") == ({"cdi": True} if known else None)
+    options = evaluate("container_runtime", "__container_runtime_all_gpus", **given)
+    assert options[:2] == (["--device", "nvidia.com/gpu=all"] if known else ["--runtime", "nvidia"])
+    # What a site sets beside it stays.
+    more = {**given, "container_runtime_daemon": {"features": {"buildkit": True}}}
+    features = {"buildkit": True, "cdi": True} if known else {"buildkit": True}
+    assert evaluate("container_runtime", "__container_runtime_ours", **more)["features"] == features
+
+
+@pytest.mark.parametrize(
+    ("version", "path", "unit", "services"),
+    [
+        ("1.17.8", "/etc/cdi/nvidia.yaml", "firstlight-cdi.service", ["docker", "firstlight-cdi"]),
+        ("", "/etc/cdi/nvidia.yaml", "firstlight-cdi.service", ["docker", "firstlight-cdi"]),
+        (
+            "1.18.0",
+            "/var/run/cdi/nvidia.yaml",
+            "nvidia-cdi-refresh.service",
+            ["docker", "nvidia-cdi-refresh.path", "firstlight-cdi"],
+        ),
+    ],
+)
+def test_the_gpus_are_described_by_the_toolkits_own_service_where_there_is_one(
+    evaluate: Callable[..., Any], version: str, path: str, unit: str, services: list[str]
+) -> None:
+    given = {"container_runtime_nvidia_toolkit": True, "container_runtime_nvidia_toolkit_version": version}
+    assert evaluate("container_runtime", "__container_runtime_cdi_specification", **given) == path
+    assert evaluate("container_runtime", "__container_runtime_cdi_unit", **given) == unit
+    found = evaluate("container_runtime", "__container_runtime_services", **given)
+    assert [item["name"] for item in found] == services
+    # One of two specifications of the same devices would be stale.
+    files = {item["path"]: item for item in evaluate("container_runtime", "__container_runtime_files", **given)}
+    own = files.get("/etc/systemd/system/firstlight-cdi.service", {}).get("content", "")
+    assert (f"--output={path}\n" in own) is (version != "1.18.0")
+    assert (files.get("/etc/cdi/nvidia.yaml", {}).get("state") == "absent") is (version == "1.18.0")
+    assert found[-1].get("state") == ("stopped" if version == "1.18.0" else None)
+    pins = evaluate("container_runtime", "__container_runtime_pins", **given)
+    assert [pin["version"] for pin in pins] == ([f"{version}*"] if version else [])
+
+
+def test_without_gpus_nothing_of_them_is_done(evaluate: Callable[..., Any]) -> None:
+    given = {"container_runtime_nvidia_toolkit_version": "1.18.0", "container_runtime_version": "28"}
+    assert "features" not in evaluate("container_runtime", "__container_runtime_ours", **given)
+    assert [item["name"] for item in evaluate("container_runtime", "__container_runtime_services", **given)] == [
+        "docker"
+    ]
+    assert not [
+        item for item in evaluate("container_runtime", "__container_runtime_files", **given) if "cdi" in item["path"]
+    ]
+    assert evaluate("container_runtime", "__container_runtime_pins", **given) == []
 
 
 def test_registries_are_trusted_each_in_its_directory(evaluate: Callable[..., Any]) -> None:

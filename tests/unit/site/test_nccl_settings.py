@@ -37,7 +37,10 @@ REFUSED = [
     ({"NCCL_NET": "IB "}, "takes quotes and blanks for a part of the value"),
     ({"NCCL_NET": "IB\nX=1"}, "takes quotes and blanks for a part of the value"),
     ({"NCCL_NET": "x" * 1024}, "NCCL_NET has 1024 bytes. Remedy: 1023 are read."),
-    ({"NCCL_PXN_DISABEL": 1}, "NCCL_PXN_DISABEL is no setting that NCCL documents. Remedy: write NCCL_PXN_DISABLE, or "),
+    (
+        {"NCCL_PXN_DISABEL": 1},
+        "NCCL_PXN_DISABEL is no setting that NCCL documents. Remedy: write NCCL_PXN_DISABLE, or ",
+    ),
     ({"SHARP_COLL_LOG_LEVEL": 3}, "is no setting that NCCL documents. Remedy: put it into nccl_environment_extra"),
     ({"NCCL_IB_CUDA_SUPPORT": 1}, "NCCL_IB_CUDA_SUPPORT was given up by NCCL. Remedy: write NCCL_NET_GDR_LEVEL."),
     (
