@@ -64,8 +64,8 @@ def _value(key: str, text: str, setting: Setting) -> Iterator[Fault]:
         yield Fault(
             key, f"is {text!r}, and NCCL takes quotes and blanks for a part of the value", "write the bare value"
         )
-    elif len(text.encode()) > LONGEST:
-        yield Fault(key, f"has {len(text.encode())} bytes", f"{LONGEST} are read")
+    elif len(text.encode(errors="replace")) > LONGEST:
+        yield Fault(key, f"has {len(text.encode(errors='replace'))} bytes", f"{LONGEST} are read")
     elif setting.choices and text.upper() not in setting.choices:
         yield Fault(key, f"is {text}", f"write one of {', '.join(setting.choices)}")
     elif setting.positive and not _is_positive(text):

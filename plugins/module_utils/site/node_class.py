@@ -62,7 +62,7 @@ def load_file(path: Path, releases: Iterable[str] = ()) -> tuple[dict[str, Any] 
         # Those of volumes take the form of each for granted.
         if not any(problem.key.startswith("storage") for problem in problems):
             problems += _of_storage(document)
-        problems += [*_contradictions(document, path.stem), *_conflicts(document, releases), *_of_nccl(document)]
+        problems += [*_of_nccl(document), *_contradictions(document, path.stem), *_conflicts(document, releases)]
     if document is None or problems:
         return None, problems
     return document.data, []
