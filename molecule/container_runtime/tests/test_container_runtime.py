@@ -88,9 +88,10 @@ def test_a_container_with_all_gpus_sees_the_eight(machine: Machine, image: str) 
 
 
 def started_since(machine: Machine, moment: str) -> list[str]:
-    """Names of the containers that were started since."""
-    command = f"docker events --since {moment} --until $(date +%s) --filter event=start"
-    return machine.run(f"{command} --format '{{{{.Actor.Attributes.name}}}}'").split()
+    """Names of the containers that the role has started since."""
+    command = f"docker events --since {moment} --until $(($(date +%s) + 1)) --filter event=start"
+    names = machine.run(f"{command} --format '{{{{.Actor.Attributes.name}}}}'").split()
+    return [name for name in names if name.startswith("firstlight")]
 
 
 def test_a_container_proves_it_when_something_has_changed_and_never_else(machine: Machine, scenario: Scenario) -> None:
