@@ -18,6 +18,7 @@ HEALTH = ("tests/unit/health/test_health_judge.py", "tests/unit/health/test_heal
 # The site that is played costs half a minute: of its tests only the bring-up and what follows from it.
 PLAYED = ("tests/unit/run/test_phases.py", "-k", "gate or ledger or report or through or few")
 VERSIONS = ("tests/unit/site/test_compatibility.py",)
+NCCL = ("tests/unit/site/test_nccl_settings.py",)
 RELEASES = ("tests/unit/site/test_preflight_releases.py",)
 FIRST_ERRORS = ("tests/unit/site/test_first_errors.py", "-k", "vendors")
 
@@ -392,6 +393,38 @@ MUTANTS = [
         ", *_conflicts(document, releases)]",
         "]",
         RELEASES,
+    ),
+    Mutant(
+        "nccl: classes are not judged",
+        "plugins/module_utils/site/node_class.py",
+        "settings that NCCL would pass over are accepted in a node class",
+        "[*_of_nccl(document), ",
+        "[",
+        NCCL,
+    ),
+    Mutant(
+        "nccl: true is a number",
+        "plugins/module_utils/site/nccl.py",
+        "a value that NCCL reads as 0 is accepted",
+        "    if isinstance(value, bool):\n        written",
+        "    if value is None:\n        written",
+        NCCL,
+    ),
+    Mutant(
+        "containers: nothing is proved again",
+        "plugins/modules/container_gpus.py",
+        "a container does not prove again that it gets the GPUs",
+        'reasons = core.why_changed(whole, before) if before else ["there is none"]',
+        'reasons = [] if before else ["there is none"]',
+        ("tests/unit/due/test_container_gpus.py",),
+    ),
+    Mutant(
+        "containers: always proved",
+        "plugins/modules/container_gpus.py",
+        "every run starts a container",
+        "            self._keep(proof=whole)\n",
+        "",
+        ("tests/unit/due/test_container_gpus.py",),
     ),
     Mutant(
         "versions: whatever is deployed",

@@ -13,6 +13,8 @@ from shared.machine import PACKAGE_MANAGERS, Machine
 from shared.scenario import Scenario
 
 DAEMON = "/etc/docker/daemon.json"
+SPECIFICATION = "/etc/cdi/nvidia.yaml"
+IDENTITIES = "nvidia-smi --query-gpu=uuid --format=csv,noheader"
 TRUST = "/etc/docker/certs.d/head01:5000/ca.crt"
 # dockerd starts by trying programs of other architectures: where they crash, the first one's memory stays in /.
 # The role notes with which configuration it started a service.
@@ -25,9 +27,10 @@ def docker_info(machine: Machine) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def image(machine: Machine) -> str:
-    """An image of the node's own shell and what it is linked with."""
+    """An image of the node's own shell and of what nvidia-smi is linked with, but for the driver."""
     machine.run(
-        "tar --create --dereference --file - /bin/sh $(ldd /bin/sh | grep --only-matching '/[^ ]*')"
+        "tar --create --dereference --file - /bin/sh"
+        " $(ldd /usr/bin/nvidia-smi | grep --invert-match nvidia | grep --only-matching '/[^ ]*')"
         " 2> /dev/null | docker import - head01:5000/molecule/shell:1"
     )
     return "head01:5000/molecule/shell:1"
@@ -37,6 +40,9 @@ def test_packages(machine: Machine) -> None:
     assert machine.host.package("docker.io").version.startswith("20.10.")
     assert machine.host.package("nvidia-container-toolkit").version == "1.17.8-1"
     assert {"docker.io", "nvidia-container-toolkit"} <= set(machine.run("apt-mark showhold").split())
+    # What the toolkit brings along is kept in step.
+    assert "1.17.8-1 1001" in machine.run("apt-cache policy nvidia-container-toolkit-base")
+    assert "1.17.8-1 1001" in machine.run("apt-cache policy libnvidia-container-tools")
 
 
 def test_the_daemon_runs_as_it_was_configured(machine: Machine, scenario: Scenario) -> None:
@@ -52,9 +58,78 @@ def test_containers_run_and_their_logs_are_bounded(machine: Machine, image: str)
     assert (
         machine.run(f"docker run --name molecule --network none {image} /bin/sh -c 'echo from inside'") == "from inside"
     )
-    settings = json.loads(machine.run("docker inspect --format '{{json .HostConfig.LogConfig}}' molecule"))
-    assert settings == {"Type": "json-file", "Config": {"max-file": "5", "max-size": "100m"}}
+    settings = json.loads(machine.run("docker inspect --format '{{json .HostConfig}}' molecule"))
+    assert settings["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "5", "max-size": "100m"}}
+    assert (settings["CgroupnsMode"], settings["ShmSize"]) == ("private", 16 << 30)
     machine.run("docker rm molecule")
+
+
+def test_the_gpus_are_described_to_container_engines(machine: Machine) -> None:
+    """By a unit that does it again at every start."""
+    assert machine.host.service("firstlight-cdi").is_running and machine.host.service("firstlight-cdi").is_enabled
+    identities = machine.run(IDENTITIES).split()
+    assert len(identities) == 8
+    specification = json.loads(machine.read(SPECIFICATION))
+    assert specification["kind"] == "nvidia.com/gpu"
+    assert {device["name"] for device in specification["devices"]} == {*map(str, range(8)), *identities, "all"}
+
+
+def test_a_container_started_by_that_description_sees_the_eight_gpus(machine: Machine, image: str) -> None:
+    """Docker 20.10 knows nothing of CDI: what the description has engines mount is mounted by hand."""
+    mounts = json.loads(machine.read(SPECIFICATION))["containerEdits"]["mounts"]
+    volumes = " ".join(f"--volume={mount['hostPath']}:{mount['containerPath']}:ro" for mount in mounts)
+    seen = machine.run(f"docker run --rm --network none {volumes} {image} {IDENTITIES}")
+    assert seen.split() == machine.run(IDENTITIES).split()
+
+
+def test_a_container_with_all_gpus_sees_the_eight(machine: Machine, image: str) -> None:
+    start = "docker run --rm --network none --runtime nvidia --env NVIDIA_VISIBLE_DEVICES=all"
+    assert machine.run(f"{start} {image} {IDENTITIES}").split() == machine.run(IDENTITIES).split()
+
+
+def started_since(machine: Machine, moment: str) -> list[str]:
+    """Names of the containers that the role has started since."""
+    command = f"docker events --since {moment} --until $(($(date +%s) + 1)) --filter event=start"
+    names = machine.run(f"{command} --format '{{{{.Actor.Attributes.name}}}}'").split()
+    return [name for name in names if name.startswith("firstlight")]
+
+
+def test_a_container_proves_it_when_something_has_changed_and_never_else(machine: Machine, scenario: Scenario) -> None:
+    moment = machine.run("date +%s")
+    unchanged = scenario.converge()
+    assert (unchanged.returncode, unchanged.changes) == (0, []), unchanged.tail
+    assert started_since(machine, moment) == []
+
+    machine.run("echo '# by hand' >> /etc/nvidia-container-runtime/config.toml")
+    try:
+        run = scenario.converge()
+        assert (run.returncode, len(run.changes)) == (0, 1), run.tail
+        assert started_since(machine, moment) == ["firstlight-gpu-smoke"]
+        assert "firstlight" not in machine.run("docker ps --all && docker images")
+    finally:
+        machine.run("sed -i '/^# by hand/d' /etc/nvidia-container-runtime/config.toml")
+        scenario.converge()
+
+
+def test_a_container_that_sees_too_few_gpus_is_a_failure(machine: Machine, scenario: Scenario) -> None:
+    before = machine.state()
+
+    run = scenario.converge(variables={"container_runtime_gpus": 9})
+
+    assert run.returncode != 0
+    assert "a container with all GPUs sees 8 of 9 GPUs" in run.messages, run.tail
+    assert machine.state().touched_since(before) == set()
+
+
+def test_a_description_of_other_gpus_is_written_anew(machine: Machine, scenario: Scenario) -> None:
+    before = machine.state()
+    machine.run(f'sed -i \'s/"7"/"8"/\' {SPECIFICATION}')
+
+    run = scenario.converge()
+
+    assert run.returncode == 0, run.tail
+    assert machine.state().differences(before, without=WITHOUT) == set()
+    test_the_gpus_are_described_to_container_engines(machine)
 
 
 def test_the_sites_registry_is_trusted(machine: Machine, image: str) -> None:

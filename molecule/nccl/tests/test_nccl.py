@@ -6,13 +6,27 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import pytest
 from shared.machine import PACKAGE_MANAGERS, Machine
 from shared.scenario import Scenario
 
 VERSION = "2.27.7-1+cuda12.9"
 OLDER = "2.26.5-1+cuda12.9"
 WITHOUT = [*PACKAGE_MANAGERS, "file /usr/"]
+SETTINGS = {
+    "NCCL_DEBUG": "WARN",
+    "NCCL_IB_HCA": "=" + ",".join(f"mlx5_{index}" for index in range(8)),
+    "NCCL_NVLS_ENABLE": "1",
+}
+TOPOLOGY = '<system version="1"><cpu numaid="0"/></system>\n'
+
+
+def settings(machine: Machine) -> dict[str, str]:
+    """As NCCL reads them."""
+    lines = [line for line in machine.read("/etc/nccl.conf").splitlines() if not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
 
 
 def test_nccl_is_of_the_version_held_and_pinned(machine: Machine) -> None:
@@ -28,8 +42,8 @@ def test_packages_come_from_the_vendors_signed_repository(machine: Machine, scen
 
 
 def test_settings_hold_for_every_program(machine: Machine) -> None:
-    hcas = ",".join(f"mlx5_{index}" for index in range(8))
-    assert machine.read("/etc/nccl.conf").splitlines()[1:] == ["NCCL_DEBUG=WARN", f"NCCL_IB_HCA=={hcas}"]
+    """The class's, the site's and the rails."""
+    assert settings(machine) == SETTINGS
     assert machine.host.file("/etc/nccl.conf").mode == 0o644
 
 
@@ -92,3 +106,44 @@ def test_a_version_that_no_repository_has_is_refused(machine: Machine, scenario:
     assert f"which offers {VERSION}, {OLDER}" in run.messages
     assert "Correct the version in the node class" in run.messages
     assert machine.state().touched_since(before, without=PACKAGE_MANAGERS) == set()
+
+
+def test_a_topology_file_is_installed_and_named(machine: Machine, scenario: Scenario, tmp_path: Path) -> None:
+    file = tmp_path / "topology.xml"
+    file.write_text(TOPOLOGY)
+    before = machine.state()
+    try:
+        run = scenario.converge(variables={"nccl_topology_file": str(file)})
+
+        assert run.returncode == 0, run.tail
+        assert settings(machine) == {**SETTINGS, "NCCL_TOPO_FILE": "/etc/nccl/topology.xml"}
+        assert machine.read("/etc/nccl/topology.xml") == TOPOLOGY
+        assert machine.state().touched_since(before) == {
+            "file /etc/nccl",
+            "file /etc/nccl.conf",
+            "file /etc/nccl/topology.xml",
+        }
+    finally:
+        scenario.converge()
+        machine.run("rm -r /etc/nccl")
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"nccl_environment": {"NCCL_IB_DISABLE": True}}, "NCCL_IB_DISABLE is true, which NCCL does not read"),
+        ({"nccl_environment": {"NCCL_PXN_DISABEL": 1}}, "Remedy: write NCCL_PXN_DISABLE"),
+        ({"nccl_topology_file": "/proc/version"}, "the topology file is no XML"),
+        ({"nccl_topology_file": "/nowhere.xml"}, "the topology file is not there, or empty"),
+    ],
+)
+def test_what_nccl_would_pass_over_is_refused(
+    machine: Machine, scenario: Scenario, variables: dict[str, object], words: str
+) -> None:
+    before = machine.state()
+
+    run = scenario.converge(variables=variables)
+
+    assert run.returncode != 0
+    assert words in run.messages, run.tail
+    assert machine.state().touched_since(before) == set()

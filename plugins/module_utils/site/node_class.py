@@ -14,6 +14,7 @@ from ..documents.document import Document
 from ..documents.problems import Problem
 from ..documents.schema import read_checked
 from ..storage.wanted import Volume, faults
+from .nccl import faults as nccl_faults
 from .urls import holds_credentials
 
 DIRECTORY = "node_classes"
@@ -61,7 +62,7 @@ def load_file(path: Path, releases: Iterable[str] = ()) -> tuple[dict[str, Any] 
         # Those of volumes take the form of each for granted.
         if not any(problem.key.startswith("storage") for problem in problems):
             problems += _of_storage(document)
-        problems += [*_contradictions(document, path.stem), *_conflicts(document, releases)]
+        problems += [*_of_nccl(document), *_contradictions(document, path.stem), *_conflicts(document, releases)]
     if document is None or problems:
         return None, problems
     return document.data, []
@@ -118,6 +119,14 @@ def _of_storage(document: Document) -> Iterator[Problem]:
     for fault in faults(volumes, storage.get("docker_data_root")):
         path = (fault.key,) if fault.volume is None else ("volumes", fault.volume, fault.key)
         yield document.problem(("storage", *path), fault.message, fault.remedy)
+
+
+def _of_nccl(document: Document) -> Iterator[Problem]:
+    """Settings that NCCL would not heed."""
+    version = _mapping(document.data, "software").get("nccl")
+    settings = _mapping(_mapping(document.data, "nccl"), "environment")
+    for fault in nccl_faults(settings, version if isinstance(version, str) else ""):
+        yield document.problem(("nccl", "environment", fault.key), fault.message, fault.remedy)
 
 
 def _excluded_twice(document: Document) -> Iterator[Problem]:

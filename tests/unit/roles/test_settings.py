@@ -20,6 +20,7 @@ from ansible_collections.firstlight.cluster.plugins.modules import storage_plan
 from role_files import ROLES, load
 
 DOCKER_KEYS = {"container_runtime_registry_mirrors": ["https://head02:5000"], "container_runtime_nvidia_toolkit": True}
+CONTAINERS = {"default-cgroupns-mode": "private", "default-shm-size": "16G"}
 
 
 def test_settings_of_the_daemon(evaluate: Callable[..., Any]) -> None:
@@ -27,10 +28,11 @@ def test_settings_of_the_daemon(evaluate: Callable[..., Any]) -> None:
     assert evaluate("container_runtime", "__container_runtime_ours", **DOCKER_KEYS, **extra) == {
         "log-driver": "json-file",
         "log-opts": {"max-size": "100m", "max-file": "9"},
+        **CONTAINERS,
         "runtimes": {"nvidia": {"path": "nvidia-container-runtime", "runtimeArgs": []}},
         "registry-mirrors": ["https://head02:5000"],
     }
-    plain = {"log-driver": "json-file", "log-opts": {"max-size": "100m", "max-file": "5"}}
+    plain = {"log-driver": "json-file", "log-opts": {"max-size": "100m", "max-file": "5"}, **CONTAINERS}
     assert evaluate("container_runtime", "__container_runtime_ours") == plain
 
 
@@ -43,6 +45,72 @@ def test_a_daemon_that_can_judge_its_configuration_does(
     variables = {} if told is None else {"__container_runtime_help": {"stdout": told}}
     files = evaluate("container_runtime", "__container_runtime_files", **variables)
     assert [item["validate"].strip() for item in files if "json" in item] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [
+        ("20.10.*", False),
+        ("24.0.9", False),
+        ("25.*", True),
+        ("28", True),
+        ("5:28.5.2-1~debian.12~bookworm", True),
+        ("", False),
+    ],
+)
+def test_docker_takes_gpus_by_cdi_where_it_can(evaluate: Callable[..., Any], version: str, known: bool) -> None:
+    given = {"container_runtime_nvidia_toolkit": True, "container_runtime_version": version}
+    daemon = evaluate("container_runtime", "__container_runtime_ours", **given)
+    assert daemon.get("features") == ({"cdi": True} if known else None)
+    options = evaluate("container_runtime", "__container_runtime_all_gpus", **given)
+    assert options[:2] == (["--device", "nvidia.com/gpu=all"] if known else ["--runtime", "nvidia"])
+    # What a site sets beside it stays.
+    more = {**given, "container_runtime_daemon": {"features": {"buildkit": True}}}
+    features = {"buildkit": True, "cdi": True} if known else {"buildkit": True}
+    assert evaluate("container_runtime", "__container_runtime_ours", **more)["features"] == features
+
+
+@pytest.mark.parametrize(
+    ("version", "path", "unit", "services"),
+    [
+        ("1.17.8", "/etc/cdi/nvidia.yaml", "firstlight-cdi.service", ["docker", "firstlight-cdi"]),
+        ("", "/etc/cdi/nvidia.yaml", "firstlight-cdi.service", ["docker", "firstlight-cdi"]),
+        (
+            "1.18.0",
+            "/var/run/cdi/nvidia.yaml",
+            "nvidia-cdi-refresh.service",
+            ["docker", "nvidia-cdi-refresh.path", "firstlight-cdi"],
+        ),
+    ],
+)
+def test_the_gpus_are_described_by_the_toolkits_own_service_where_there_is_one(
+    evaluate: Callable[..., Any], version: str, path: str, unit: str, services: list[str]
+) -> None:
+    given = {"container_runtime_nvidia_toolkit": True, "container_runtime_nvidia_toolkit_version": version}
+    assert evaluate("container_runtime", "__container_runtime_cdi_specification", **given) == path
+    assert evaluate("container_runtime", "__container_runtime_cdi_unit", **given) == unit
+    found = evaluate("container_runtime", "__container_runtime_services", **given)
+    assert [item["name"] for item in found] == services
+    # One of two specifications of the same devices would be stale.
+    files = {item["path"]: item for item in evaluate("container_runtime", "__container_runtime_files", **given)}
+    own = files.get("/etc/systemd/system/firstlight-cdi.service", {}).get("content", "")
+    assert (f"--output={path}\n" in own) is (version != "1.18.0")
+    assert (files.get("/etc/cdi/nvidia.yaml", {}).get("state") == "absent") is (version == "1.18.0")
+    assert found[-1].get("state") == ("stopped" if version == "1.18.0" else None)
+    pins = evaluate("container_runtime", "__container_runtime_pins", **given)
+    assert [pin["version"] for pin in pins] == ([f"{version}*"] if version else [])
+
+
+def test_without_gpus_nothing_of_them_is_done(evaluate: Callable[..., Any]) -> None:
+    given = {"container_runtime_nvidia_toolkit_version": "1.18.0", "container_runtime_version": "28"}
+    assert "features" not in evaluate("container_runtime", "__container_runtime_ours", **given)
+    assert [item["name"] for item in evaluate("container_runtime", "__container_runtime_services", **given)] == [
+        "docker"
+    ]
+    assert not [
+        item for item in evaluate("container_runtime", "__container_runtime_files", **given) if "cdi" in item["path"]
+    ]
+    assert evaluate("container_runtime", "__container_runtime_pins", **given) == []
 
 
 def test_registries_are_trusted_each_in_its_directory(evaluate: Callable[..., Any]) -> None:
@@ -189,6 +257,35 @@ def test_secrets_are_marked(evaluate: Callable[..., Any]) -> None:
 def test_nccl_takes_adapters_by_their_exact_names(render: Callable[..., str]) -> None:
     text = render("nccl", "nccl.conf.j2", nccl_ib_hcas=["mlx5_0", "mlx5_1"], nccl_environment={"NCCL_DEBUG": "WARN"})
     assert text.splitlines()[1:] == ["NCCL_DEBUG=WARN", "NCCL_IB_HCA==mlx5_0,mlx5_1"]
+
+
+def test_nccl_is_told_the_nearest(evaluate: Callable[..., Any]) -> None:
+    told = {
+        "nccl_class_environment": {"NCCL_NVLS_ENABLE": 1, "NCCL_DEBUG": "INFO", "NCCL_IB_TC": 1},
+        "nccl_environment": {"NCCL_DEBUG": "WARN", "NCCL_IB_TC": 2},
+        "nccl_environment_extra": {"NCCL_IB_TC": 3, "X": 1},
+        "nccl_topology_file": "/site/topology.xml",
+    }
+    assert evaluate("nccl", "__nccl_settings", **told) == {
+        "NCCL_NVLS_ENABLE": 1,
+        "NCCL_DEBUG": "WARN",
+        "NCCL_IB_TC": 3,
+        "NCCL_TOPO_FILE": "/etc/nccl/topology.xml",
+        "X": 1,
+    }
+    assert "X" not in evaluate("nccl", "__nccl_checked", **told)
+
+
+def test_a_topology_file_goes_where_nccl_looks_for_it(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "topology.xml"
+    file.write_text("<system/>\n")
+    files = evaluate("nccl", "__nccl_files", nccl_topology_file=str(file), ansible_managed="managed")
+    assert [(item["path"], item.get("content")) for item in files[:2]] == [
+        ("/etc/nccl", None),
+        ("/etc/nccl/topology.xml", "<system/>\n"),
+    ]
+    assert [item["path"] for item in evaluate("nccl", "__nccl_files")] == ["/etc/nccl.conf"]
+    assert evaluate("nccl", "__nccl_topology", nccl_topology_file=str(tmp_path / "none.xml")) == ""
 
 
 def mirror(render: Callable[..., str], **variables: Any) -> str:
