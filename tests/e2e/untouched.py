@@ -45,6 +45,7 @@ CASES: dict[str, Case] = {
     "bmc_acknowledge": Case(("--limit", "node02"), in_gate=True),
     "bmc_password": Case(("--limit", "node02", "-e", "bmc_new_password=Tried-1n-check-mode"), in_gate=True),
     "configure": Case(says="phase configure"),
+    "drift": Case(says="phase drift", in_gate=True),
     "fabric": Case(says="phase fabric"),
     "firmware": Case(
         (
