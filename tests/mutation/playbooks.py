@@ -293,8 +293,8 @@ MUTANTS = [
         "reprovision: everybody",
         "begin.yml",
         "who was not named is provisioned anew, too",
-        "hosts: gpu_nodes:!left_out",
-        "hosts: gpu_nodes",
+        "| default('gpu_nodes') }}:!left_out",
+        "| default('gpu_nodes') }}",
         (REPAIR, "-k", "still_bad_is"),
     ),
     _mutant(
@@ -427,15 +427,15 @@ MUTANTS = [
     ),
     _mutant(
         "firmware: all of them",
-        "tasks/firmware_due.yml",
+        "tasks/leave_out.yml",
         "nodes are drained that are as their class says",
-        "    - not bmc_is_due | default(false)\n",
+        "    - not node_is_due\n",
         "    - false\n",
         (FIRMWARE, "-k", "differ_are_drained"),
     ),
     _mutant(
         "firmware: unproved left out",
-        "tasks/firmware_due.yml",
+        "tasks/leave_out.yml",
         "a node stays drained that a killed run had taken",
         "    - __state != 'deployed'\n",
         "",
@@ -443,7 +443,7 @@ MUTANTS = [
     ),
     _mutant(
         "firmware: failed left out",
-        "tasks/firmware_due.yml",
+        "tasks/leave_out.yml",
         "a node stays drained that a failed run had taken",
         "    - __state != 'set_aside' or not __taken\n",
         "",

@@ -65,8 +65,8 @@ answer(**({"failed": True, "msg": "no active port"} if failed else {"netlist": S
 node = ARGUMENTS["node"]
 done = FOLDER / "configured" / node
 has = dict(SCENARIO["has"].get(node, {}))
-if done.exists():
-    has.update({item: wanted for item, wanted in ARGUMENTS["software"].items() if item != "dcgm"})
+if done.exists() and node not in SCENARIO["stuck"]:
+    has.update(ARGUMENTS["software"])
 differ = [
     {"item": item, "has": has[item], "wants": wanted, "summary": f"{item} is {has[item]}, the class has {wanted}"}
     for item, wanted in ARGUMENTS["software"].items() if has.get(item, wanted) != wanted
@@ -288,6 +288,7 @@ def _inventory(folder: Path) -> dict[str, Any]:
         "no_evidence": False,
         "has": {},
         "unlooked": [],
+        "stuck": [],
     }
 
 
