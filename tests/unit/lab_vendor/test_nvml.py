@@ -15,6 +15,8 @@ import pynvml
 import pytest
 from vendor_machine import DRIVER, Machine
 
+from lab.vendor.packages import DRIVERS, compile_driver
+
 Ask = Callable[..., Any]
 
 ERROR_CODES = sorted(
@@ -230,3 +232,11 @@ def test_the_programs_run_on_the_c_library_of_debian_12(built: dict[str, Path]) 
         symbols = subprocess.run(["objdump", "-T", str(path)], capture_output=True, text=True, check=True).stdout
         needed = {tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([0-9.]+)", symbols)}
         assert max(needed, default=(0,)) <= (2, 36), path.name
+
+
+def test_the_release_that_an_upgrade_must_not_spread_counts_a_gpu_less(tmp_path: Path, built: dict[str, Path]) -> None:
+    [bad] = [driver for driver in DRIVERS if driver.lost_gpus]
+    machine = Machine(tmp_path, {**built, **compile_driver(bad, tmp_path / "bad")})
+    machine.system["driver_loaded"] = bad.version
+    machine.write()
+    assert machine.ask("n.nvmlDeviceGetCount()", None) == {"value": 7}

@@ -101,7 +101,7 @@ def test_a_share_is_one_of_the_roster_and_at_least_one(
         ({"size": 0}, "upgrade_batch"),
         ({"most_out": "101%"}, "upgrade_most_out"),
         ({"most_out": -1}, "upgrade_most_out"),
-        ({"most_out": "١%"}, "upgrade_most_out"),
+        ({"most_out": "\u0661%"}, "upgrade_most_out"),
         ({"max_failed": 1.1}, "upgrade_max_failed"),
         ({"max_failed": "nan"}, "upgrade_max_failed"),
         ({"max_failed": "few"}, "upgrade_max_failed"),
