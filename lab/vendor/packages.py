@@ -26,10 +26,14 @@ _SHARED = ["-fPIC", "-fvisibility=hidden", "-shared"]
 
 @dataclass(frozen=True)
 class Driver:
-    """A driver release, and the CUDA version that it brings (as cuDriverGetVersion tells it)."""
+    """A driver release, and the CUDA version that it brings (as cuDriverGetVersion tells it).
+
+    `lost_gpus` is how many GPUs it does not find: a release to upgrade to by mistake.
+    """
 
     version: str
     cuda: int
+    lost_gpus: int = 0
 
     @property
     def branch(self) -> str:
@@ -40,7 +44,8 @@ class Driver:
         return f"{self.version}-1"
 
 
-DRIVERS = (Driver("570.172.08", 12080), Driver("575.57.08", 12090))
+# The bad one is older than the newest, which apt takes where nobody asks for a version.
+DRIVERS = (Driver("570.172.08", 12080), Driver("575.57.08", 12090), Driver("575.51.03", 12090, lost_gpus=1))
 NCCL_VERSIONS = ("2.26.5", "2.27.7")
 # DCGM has its diagnostics built for these major versions of CUDA.
 DCGM_VERSIONS = {"4.2.3": (11, 12), "4.4.1": (11, 12, 13)}
@@ -98,6 +103,7 @@ def packages(work: Path) -> Iterator[Package]:
 def compile_driver(driver: Driver, out: Path) -> dict[str, Path]:
     """Libraries and programs of a driver, by file name. Raises BuildError."""
     defines = [f'-DDRIVER_VERSION="{driver.version}"', f"-DCUDA_VERSION={driver.cuda}"]
+    defines += [f"-DLOST_GPUS={driver.lost_gpus}"]
     nvml = sorted(path.name for path in SRC.glob("nvml_*.c"))
     library = _compile(out, "libnvidia-ml.so.1", [*_SHARED, *defines], ["state.c", *nvml])
     smi = ["nvidia_smi.c", "nvidia_smi_fields.c", str(library)]

@@ -43,6 +43,7 @@ def main() -> int:
         try:
             session.lab("up")
             site.second_run(LabSession(NAME, session.artifacts), for_site, report)
+            site.configure_again(LabSession(NAME, session.artifacts), for_site, report)
             report.add(health.over_replayed(session, for_replayed))
             report.add(health.over_nodes(session, for_nodes))
             for figure in inventory.of_many_machines(session, for_inventory):

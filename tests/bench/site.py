@@ -1,7 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs of site.yml: the second to the first, and how many tasks each phase costs a host."""
+"""Runs of site.yml and configure.yml that find all done, and how many tasks each phase costs a host."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench.figures import Cost, Figure, Report, cost_of
+from tests.bench.figures import Cost, Figure, Report, cost_of, in_turns
 from tests.e2e.session import LabSession, PlaybookRun
 
 AIM = 0.25
 SECOND_RUNS = 2
+CONFIGURE_ROUNDS = 3
+# What every playbook pays that decides by facts: a connection and one module for each node.
+FACTS = "- hosts: gpu_nodes\n  gather_facts: true\n  tasks: []\n"
 
 Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
 
@@ -30,6 +33,21 @@ class SiteRuns:
             ANSIBLE_CALLBACKS_ENABLED="firstlight.cluster.progress,task_counts",
             TASK_COUNTS=str(self._counts),
         )
+
+    def configure(self) -> dict[str, Any]:
+        """configure.yml alone, which must have nothing to do: what it did by phase."""
+        run = self._session.playbook("playbooks/configure.yml", timeout=3600)
+        nodes = {host: changed for host, changed in run.changed.items() if host.startswith("node")}
+        if run.returncode or not nodes or any(nodes.values()):
+            raise RuntimeError(f"configure.yml changed something on nodes in service:\n{run.output[-4000:]}")
+        return by_phase(json.loads(self._counts.read_text(encoding="utf-8")), {})
+
+    def gather_facts(self) -> None:
+        playbook = self._counts.with_name("facts.yml")
+        playbook.write_text(FACTS, encoding="utf-8")
+        run = self._session.playbook(str(playbook))
+        if run.returncode:
+            raise RuntimeError(f"facts could not be gathered:\n{run.output[-4000:]}")
 
     def run(self) -> tuple[Cost, dict[str, Any]]:
         """One run that admits every node: its cost, and what it did by phase."""
@@ -85,3 +103,12 @@ def second_run(session: LabSession, folder: Path, report: Report) -> None:
     )
     report.add_counts("first", of_first, table("first run", of_first))
     report.add_counts("second", again[0][1], table("second run", again[0][1]))
+
+
+def configure_again(session: LabSession, folder: Path, report: Report) -> None:
+    """Expects a lab whose nodes are in service."""
+    site = SiteRuns(session, folder)
+    phases: list[dict[str, Any]] = []
+    facts, configured = in_turns(site.gather_facts, lambda: phases.append(site.configure()), rounds=CONFIGURE_ROUNDS)
+    report.add(Figure("configure.yml again over 4 nodes", "gathering their facts", configured, facts))
+    report.add_counts("configure", phases[-1], table("configure.yml again", phases[-1]))

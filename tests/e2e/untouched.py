@@ -45,6 +45,7 @@ CASES: dict[str, Case] = {
     "bmc_acknowledge": Case(("--limit", "node02"), in_gate=True),
     "bmc_password": Case(("--limit", "node02", "-e", "bmc_new_password=Tried-1n-check-mode"), in_gate=True),
     "configure": Case(says="phase configure"),
+    "drift": Case(says="phase drift", in_gate=True),
     "fabric": Case(says="phase fabric"),
     "firmware": Case(
         (
@@ -71,6 +72,14 @@ CASES: dict[str, Case] = {
     ),
     "services": Case(says="phase services"),
     "site": Case(says="phase admit"),
+    "upgrade": Case(
+        # Nothing is due on a cluster that has its class's versions; test_13_upgrade.py tries it where something is.
+        ("--limit", "gpu_nodes", "-e", "upgrade_in_service=true", "-e", HOOK),
+        says="4 of 4 nodes are as their class says",
+        in_gate=True,
+    ),
+    # Alone it has no nodes; upgrade.yml says whose turn it is.
+    "upgrade_batch": Case(),
     "validate": Case(says="phase validate"),
 }
 

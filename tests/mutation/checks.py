@@ -24,6 +24,7 @@ BMC = ("tests/unit/run/test_bmc.py", "-k", "event_log")
 GATE = ("tests/unit/run/test_gate.py",)
 PHASES = ("tests/unit/run/test_phases.py",)
 ENROLMENT = ("tests/unit/run/test_enrolment.py",)
+SOFTWARE = ("tests/unit/software/test_matrix.py",)
 LOCKS = ("tests/unit/lifecycle/test_run_lock.py", "-k", "leaves_out")
 QUARANTINE = ("tests/unit/lifecycle/test_quarantine.py", "-k", "given_back or scheduler")
 REPAIR = ("tests/unit/lifecycle/test_reprovision.py",)
@@ -55,6 +56,7 @@ JUDGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "phase.complete": ("unknown", GATE),
     "lifecycle.quarantined": ("fail", PHASES),
     "lifecycle.reboot_due": ("warn", PHASES),
+    "software.drift": ("fail warn unknown", SOFTWARE),
     "lifecycle.held": ("fail", LOCKS),
     "lifecycle.released": ("unknown", QUARANTINE),
     "lifecycle.drained": ("fail", QUARANTINE),

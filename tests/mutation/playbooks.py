@@ -13,6 +13,8 @@ ALL = ("tests/unit/run/test_phases.py",)
 REPAIR = "tests/unit/lifecycle/test_reprovision.py"
 ENROLMENT = "tests/unit/run/test_enrolment.py"
 BMC = "tests/unit/run/test_bmc.py"
+UPGRADE = "tests/unit/lifecycle/test_upgrade.py"
+DRIFT = "tests/unit/software/test_drift.py"
 FIRMWARE = "tests/unit/lifecycle/test_firmware.py"
 
 
@@ -293,8 +295,8 @@ MUTANTS = [
         "reprovision: everybody",
         "begin.yml",
         "who was not named is provisioned anew, too",
-        "hosts: gpu_nodes:!left_out",
-        "hosts: gpu_nodes",
+        "| default('gpu_nodes') }}:!left_out",
+        "| default('gpu_nodes') }}",
         (REPAIR, "-k", "still_bad_is"),
     ),
     _mutant(
@@ -427,15 +429,15 @@ MUTANTS = [
     ),
     _mutant(
         "firmware: all of them",
-        "tasks/firmware_due.yml",
+        "tasks/leave_out.yml",
         "nodes are drained that are as their class says",
-        "    - not bmc_is_due | default(false)\n",
+        "    - not node_is_due\n",
         "    - false\n",
         (FIRMWARE, "-k", "differ_are_drained"),
     ),
     _mutant(
         "firmware: unproved left out",
-        "tasks/firmware_due.yml",
+        "tasks/leave_out.yml",
         "a node stays drained that a killed run had taken",
         "    - __state != 'deployed'\n",
         "",
@@ -443,11 +445,91 @@ MUTANTS = [
     ),
     _mutant(
         "firmware: failed left out",
-        "tasks/firmware_due.yml",
+        "tasks/leave_out.yml",
         "a node stays drained that a failed run had taken",
         "    - __state != 'set_aside' or not __taken\n",
         "",
         (FIRMWARE, "-k", "whose_bmc_fails"),
+    ),
+    _mutant(
+        "upgrade: unasked",
+        "upgrade.yml",
+        "who has users is taken from them unasked",
+        'withdraw_in_service: "{{ upgrade_in_service }}"',
+        "withdraw_in_service: true",
+        (UPGRADE, "-k", "cannot_be_meant"),
+    ),
+    _mutant(
+        "upgrade: goes on",
+        "tasks/upgrade_take.yml",
+        "a canary that failed does not stop the run",
+        "failed=groups['set_aside'] | intersect(groups['taken'])",
+        "failed=[]",
+        (UPGRADE, "-k", "canary_that_fails"),
+    ),
+    _mutant(
+        "upgrade: no canary",
+        "tasks/upgrade_take.yml",
+        "nobody goes first",
+        "first=__canaries",
+        "first=[]",
+        (UPGRADE, "-k", "canary_first"),
+    ),
+    _mutant(
+        "upgrade: no ceiling",
+        "tasks/upgrade_take.yml",
+        "nodes that are out of service do not count",
+        "out=__roster | difference(__serving)",
+        "out=[]",
+        (UPGRADE, "-k", "cannot_be_meant"),
+    ),
+    _mutant(
+        "upgrade: unproved",
+        "upgrade_batch.yml",
+        "a node that does not have its versions after all is admitted",
+        "    software_against: fail\n",
+        "    software_against: warn\n",
+        (UPGRADE, "-k", "canary_that_fails"),
+    ),
+    _mutant(
+        "upgrade: a canary each time",
+        "tasks/upgrade_due.yml",
+        "what an earlier run proved counts for nothing",
+        "selectattr('inventory_hostname', 'in', __serving)",
+        "selectattr('inventory_hostname', 'in', [])",
+        (UPGRADE, "-k", "goes_on_where"),
+    ),
+    _mutant(
+        "upgrade: batches together",
+        "upgrade_batch.yml",
+        "a batch is taken through again with the next",
+        "    - name: Leave them alone from here on\n      ansible.builtin.group_by:\n        key: finished\n",
+        "    - name: Leave them alone from here on\n      ansible.builtin.group_by:\n        key: candidates\n",
+        (UPGRADE, "-k", "canary_first"),
+    ),
+    _mutant(
+        "upgrade: left over unseen",
+        "tasks/upgrade_conclude.yml",
+        "nodes that the run did not come to make no difference",
+        "that: __left | length == 0 and",
+        "that: true or",
+        (UPGRADE, "-k", "does_not_fit"),
+    ),
+    _mutant(
+        "upgrade: not put off",
+        "upgrade_batch.yml",
+        "check mode judges the versions that are to go",
+        "'deferred' if ansible_check_mode else",
+        "'deferred' if false else",
+        (UPGRADE, "-k", "check_mode"),
+    ),
+    _mutant(
+        "drift: uncompared passes",
+        "drift.yml",
+        "a node that could not be compared is taken for the same",
+        "{{ ansible_play_hosts_all | difference(__same) }}",
+        "{{ [] }}",
+        (DRIFT, "-k", "cannot_be_compared"),
     ),
     _mutant(
         "untouchable: locked let in",

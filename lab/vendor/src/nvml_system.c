@@ -186,7 +186,7 @@ API nvmlReturn_t nvmlDeviceGetCount_v2(unsigned *count)
     const struct state *state;
     nvmlReturn_t entered = enter_system("nvmlDeviceGetCount", &state);
     if (entered == NVML_SUCCESS)
-        *count = (unsigned)gpus_on_bus(state);
+        *count = (unsigned)(gpus_on_bus(state) > LOST_GPUS ? gpus_on_bus(state) - LOST_GPUS : 0);
     return entered;
 }
 

@@ -248,6 +248,14 @@ _OTHER = (
         "configure",
     ),
     Check(
+        "software.drift",
+        "The node has the versions of its class's matrix",
+        (),
+        "software",
+        "Run upgrade.yml on the node, or correct software in its node class; drift.yml shows what differs.",
+        "any",
+    ),
+    Check(
         "lifecycle.held",
         "No other run works on the node",
         (),

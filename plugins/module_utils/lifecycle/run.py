@@ -162,7 +162,13 @@ class RunDirectory:
         return self._recorded(self.path / "site", None)
 
     def record_gate(self, gate: Gate) -> None:
-        write_json(self.path / "gates" / f"{gate.phase}.json", gate.to_dict())
+        """Store a decision. A run may take its nodes in batches: what the gate decided of earlier ones stays."""
+        decision = gate.to_dict()
+        judged = {*gate.passed, *gate.set_aside, *gate.deferred}
+        earlier = self.gates().get(gate.phase, {})
+        for key in ("passed", "set_aside", "deferred"):
+            decision[key] = sorted({*decision[key], *(set(earlier.get(key, ())) - judged)})
+        write_json(self.path / "gates" / f"{gate.phase}.json", decision)
 
     def conclude(self, phase: str) -> dict[str, Any]:
         """Make the decision of `phase`'s gate final and return it. Raises KeyError where there is none."""

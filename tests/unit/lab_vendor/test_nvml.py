@@ -16,6 +16,7 @@ import pytest
 from vendor_machine import DRIVER, Machine
 
 from lab.vendor import gpus
+from lab.vendor.packages import DRIVERS, compile_driver
 
 Ask = Callable[..., Any]
 
@@ -282,3 +283,11 @@ def test_what_cannot_be_set_is_refused(machine: Machine, call: str, key: str, co
     before = (machine.folder / gpus.FILE_NAME).read_text()
     assert machine.ask(call)["error"] == code
     assert (machine.folder / gpus.FILE_NAME).read_text() == before
+
+
+def test_the_release_that_an_upgrade_must_not_spread_counts_a_gpu_less(tmp_path: Path, built: dict[str, Path]) -> None:
+    [bad] = [driver for driver in DRIVERS if driver.lost_gpus]
+    machine = Machine(tmp_path, {**built, **compile_driver(bad, tmp_path / "bad")})
+    machine.system["driver_loaded"] = bad.version
+    machine.write()
+    assert machine.ask("n.nvmlDeviceGetCount()", None) == {"value": 7}

@@ -29,9 +29,9 @@ def test_what_the_lab_cannot_play_is_tried_elsewhere() -> None:
 
 
 def test_what_is_not_tried_alone_in_the_gate_is_part_of_what_is() -> None:
-    """site.yml (test_01, test_02) and reprovision.yml (test_06) are tried there, with all that they import."""
+    """site.yml (test_01, 02), reprovision.yml (test_06) and upgrade.yml are tried there, with all that they import."""
     parts = {"site", "reprovision"}
-    for name in ("site", "reprovision", "provision"):
+    for name in ("site", "reprovision", "provision", "upgrade"):
         text = (ROOT / "playbooks" / f"{name}.yml").read_text(encoding="utf-8")
         parts |= {each for each in CASES if f"import_playbook: {each}.yml" in text}
     assert {name for name, case in CASES.items() if not case.in_gate} <= parts

@@ -61,6 +61,25 @@ answer(**({"failed": True, "msg": "MAAS is away"} if SCENARIO["no_evidence"] els
     "ib_netdiscover": """
 failed = SCENARIO["no_discovery"]
 answer(**({"failed": True, "msg": "no active port"} if failed else {"netlist": SCENARIO["netlist"]}))""",
+    "software_info": """
+node = ARGUMENTS["node"]
+done = FOLDER / "configured" / node
+has = dict(SCENARIO["has"].get(node, {}))
+if done.exists() and node not in SCENARIO["stuck"]:
+    has.update(ARGUMENTS["software"])
+differ = [
+    {"item": item, "has": has[item], "wants": wanted, "summary": f"{item} is {has[item]}, the class has {wanted}"}
+    for item, wanted in ARGUMENTS["software"].items() if has.get(item, wanted) != wanted
+]
+found = [
+    {"check": "software.drift", "component": "software:" + each["item"], "verdict": ARGUMENTS["against"],
+     "summary": each["summary"]} for each in differ
+] or [{"check": "software.drift", "component": "host", "verdict": "pass", "summary": "as the class says"}]
+if node in SCENARIO["unlooked"]:
+    answer(failed=True, msg="no module named json")
+else:
+    answer(differences=differ, due=bool(differ), findings={node: found})
+""",
     "node_observation": 'answer(observation=SCENARIO["observations"][ARGUMENTS["nvml_path"][0]])',
     "all_reduce": """
 check = "collective.intra" if ARGUMENTS.get("scope") == "intra" else "collective.inter"
@@ -267,6 +286,9 @@ def _inventory(folder: Path) -> dict[str, Any]:
         "collective.inter": ["together"],
         "no_launch": False,
         "no_evidence": False,
+        "has": {},
+        "unlooked": [],
+        "stuck": [],
     }
 
 

@@ -1,0 +1,182 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare the versions that were read with a node class's version matrix. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..catalog.checks import finding
+from ..compatibility.versions import numbers
+from ..due.packages import fits
+from ..findings import Finding, Verdict
+
+CHECK = "software.drift"
+Read = Mapping[str, Any]
+
+
+class _Unread(Exception):
+    """It could not be read which version there is."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One item of the matrix on one node: what it `has`, what the class `wants`, and whether that is the same.
+
+    `has` is empty where there is none, and None where that could not be read; `why` then says why. Of firmware,
+    `hca` is the device.
+    """
+
+    @property
+    def name(self) -> str:
+        return f"{self.item} of {self.hca}" if self.hca else self.item
+
+    @property
+    def component(self) -> str:
+        return f"hca:{self.hca}" if self.hca else f"software:{self.item}"
+
+    item: str
+    has: str | None
+    wants: str
+    same: bool
+    why: str = ""
+    hca: str = ""
+
+    @property
+    def managed(self) -> bool:
+        """Whether a role brings the node to what the class wants, so that configuring it ends the difference."""
+        return self.item in MANAGED
+
+    def __str__(self) -> str:
+        if self.has is None:
+            return f"{self.name} cannot be told ({self.why}), the class has {self.wants}"
+        return f"{self.name} is {self.has or 'not installed'}" + ("" if self.same else f", the class has {self.wants}")
+
+
+def compare(read: Mapping[str, Read], software: Mapping[str, Any], hcas: Mapping[str, Any]) -> list[Version]:
+    """Every item that the class names, in the order of the matrix.
+
+    `read` is what read_versions returns, `software` and `hcas` are those of the class. Firmware of HCAs is a floor,
+    as it is for the check hca.firmware: newer is no difference.
+    """
+    found = [_compare(item, read, str(software[item])) for item in ITEMS if software.get(item)]
+    if hcas.get("firmware"):
+        found += _firmware(read, hcas.get("devices") or (), str(hcas["firmware"]))
+    return found
+
+
+def is_due(versions: Sequence[Version]) -> bool:
+    """Whether the node is to be configured: something that a role brings about differs, or cannot be told."""
+    return any(version.managed and not version.same for version in versions)
+
+
+def findings(versions: Sequence[Version], against: Verdict) -> list[Finding]:
+    """A finding for each item; one that differs has the verdict `against`, one that was not read is unknown."""
+    if not versions:
+        return [finding(CHECK, "host", Verdict.PASS, "the class names no version")]
+    return [
+        finding(
+            CHECK,
+            version.component,
+            Verdict.PASS if version.same else Verdict.UNKNOWN if version.has is None else against,
+            str(version),
+            observed=version.has,
+            expected=version.wants,
+        )
+        for version in versions
+    ]
+
+
+def _compare(item: str, read: Mapping[str, Read], wants: str) -> Version:
+    try:
+        versions = list(ITEMS[item](read))
+    except _Unread as reason:
+        return Version(item, None, wants, same=False, why=str(reason))
+    has = next((version for version in versions if _same(item, wants, version)), "")
+    # Toolkits of several releases may lie side by side: one of them has to be the wanted one.
+    return Version(item, has or ", ".join(dict.fromkeys(versions)), wants, same=bool(has))
+
+
+def _same(item: str, wants: str, has: str) -> bool:
+    if item in ("kernel", "gpu_driver", "fabric_manager"):
+        return has == wants
+    # 20.10 and 12.8 stand for every version that begins so; a package adds its revision to what the class writes.
+    return fits(wants, has) or fits(f"{wants}.*", has)
+
+
+def _firmware(read: Mapping[str, Read], devices: Sequence[str], wants: str) -> Iterator[Version]:
+    for device in devices:
+        try:
+            shown = _value(_data(read, "infiniband"), "devices", device, "firmware")
+        except _Unread as reason:
+            yield Version("hca_firmware", None, wants, same=False, why=str(reason), hca=device)
+            continue
+        yield Version("hca_firmware", shown, wants, same=numbers(shown) >= numbers(wants), hca=device)
+
+
+def _data(read: Mapping[str, Read], reader: str) -> Read:
+    """What a reader returned."""
+    result = read.get(reader) or {}
+    data = result.get("data")
+    if result.get("status") != "ok" or not isinstance(data, Mapping):
+        raise _Unread(str(result.get("error") or f"{reader} was not read"))
+    return data
+
+
+def _value(data: Read, *keys: str) -> str:
+    """A text of `data`, with its reader's reason where there is none."""
+    value: Any = data
+    for key in keys:
+        if not isinstance(value, Mapping) or key not in value:
+            break
+        value = value[key]
+    if isinstance(value, Mapping):
+        raise _Unread(str(value.get("error") or value.get("reason") or f"there is no {keys[-1]}"))
+    return str(value)
+
+
+def _of(reader: str, key: str) -> Callable[[Mapping[str, Read]], Iterator[str]]:
+    """One value of one reader."""
+
+    def versions(read: Mapping[str, Read]) -> Iterator[str]:
+        yield _value(_data(read, reader), key)
+
+    return versions
+
+
+def _fabric_manager(read: Mapping[str, Read]) -> Iterator[str]:
+    """Nothing where there is no such program: unlike the driver's library, which NVML's bindings have to find, too."""
+    if (read.get("fabric_manager") or {}).get("status") != "missing":
+        yield _value(_data(read, "fabric_manager"), "version")
+
+
+def _packages(pattern: str) -> Callable[[Mapping[str, Read]], Iterator[str]]:
+    """The versions of installed packages with such names, without epoch."""
+
+    def versions(read: Mapping[str, Read]) -> Iterator[str]:
+        for name, version in sorted(_data(read, "packages").items()):
+            if re.fullmatch(pattern, name):
+                yield re.sub("^[0-9]+:", "", str(version))
+
+    return versions
+
+
+# The driver, the fabric manager and Docker tell their version themselves, as for the checks of node_health: what is
+# loaded or runs counts, not what waits for a restart. Names of packages are those of NVIDIA's installation guides.
+ITEMS: dict[str, Callable[[Mapping[str, Read]], Iterator[str]]] = {
+    "kernel": _of("host", "kernel"),
+    "gpu_driver": _of("nvml", "driver_version"),
+    "fabric_manager": _fabric_manager,
+    "dcgm": _packages(r"datacenter-gpu-manager(-4-core)?"),
+    "doca_ofed": _packages("doca-ofed"),
+    "cuda": _packages(r"cuda-(toolkit|libraries|cudart)-\d+-\d+"),
+    "nccl": _packages("libnccl2"),
+    "container_toolkit": _packages("nvidia-container-toolkit"),
+    "docker": _of("docker", "version"),
+}
+# Those that the roles of configure.yml bring to what the class wants.
+MANAGED = frozenset({"kernel", "gpu_driver", "fabric_manager", "doca_ofed", "nccl", "container_toolkit", "docker"})
