@@ -179,4 +179,6 @@ ITEMS: dict[str, Callable[[Mapping[str, Read]], Iterator[str]]] = {
     "docker": _of("docker", "version"),
 }
 # Those that the roles of configure.yml bring to what the class wants.
-MANAGED = frozenset({"kernel", "gpu_driver", "fabric_manager", "doca_ofed", "nccl", "container_toolkit", "docker"})
+MANAGED = frozenset(
+    {"kernel", "gpu_driver", "fabric_manager", "dcgm", "doca_ofed", "nccl", "container_toolkit", "docker"}
+)
