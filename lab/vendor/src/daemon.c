@@ -47,8 +47,21 @@ char *make_run_file(const char *name)
     return path;
 }
 
+/* The signals that end a daemon, from now on for wait_for_end alone. */
+static sigset_t hold_ends(void)
+{
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    sigprocmask(SIG_BLOCK, &ends, NULL);
+    return ends;
+}
+
 void go_to_background(const char *pid_path)
 {
+    /* Before there is a child: one that is ended at once takes its pid file away, too. */
+    hold_ends();
     pid_t child = fork();
     if (child < 0) {
         complain("cannot start in the background: %m");
@@ -78,11 +91,7 @@ void go_to_background(const char *pid_path)
 
 void wait_for_end(void)
 {
-    sigset_t ends;
+    sigset_t ends = hold_ends();
     int signal_number;
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGTERM);
-    sigaddset(&ends, SIGINT);
-    sigprocmask(SIG_BLOCK, &ends, NULL);
     sigwait(&ends, &signal_number);
 }

@@ -14,6 +14,7 @@ import pytest
 
 from lab import machine_view
 from lab.machines import Site
+from lab.vendor import gpus
 
 from .conftest import NETWORK
 
@@ -56,7 +57,8 @@ def test_settings_are_copies_and_the_network_s_stay_the_kernel_s(directory: Path
 def test_every_boot_is_new_and_hardware_is_not(directory: Path, site: Site, host: Path) -> None:
     (directory / "proc_sys/vm/swappiness").write_text("1\n")
     (directory / "sysfs/class/infiniband/mlx5_0").mkdir(parents=True)
-    (directory / "gpus.state").write_text("x")
+    gpus.write(directory, gpus.healthy(8, "1654"))
+    parts = gpus.read(directory)
     machine_view.log_kernel(directory, "something of the last boot")
     before = (directory / "boot_id").read_text()
     boot_id = machine_view.prepare(directory, site.machines["node01"], NETWORK, host)
@@ -65,7 +67,7 @@ def test_every_boot_is_new_and_hardware_is_not(directory: Path, site: Site, host
     assert (directory / "proc_sys/vm/swappiness").read_text() == "60\n"
     assert "last boot" not in (directory / "kmsg").read_text()
     assert (directory / "sysfs/class/infiniband/mlx5_0").is_dir()
-    assert (directory / "gpus.state").exists()
+    assert gpus.read(directory) == parts
 
 
 def test_memory_is_the_machine_s(directory: Path) -> None:
