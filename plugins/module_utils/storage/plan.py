@@ -93,7 +93,7 @@ def _judge(machine: Machine, volume: Volume, disks: Sequence[Device], erase: Col
     # Nothing of it is left, or of what is left nobody needs anything.
     state = State()
     for disk in disks:
-        use = _use(machine, disk)
+        use = _use(machine, disk) or (_shared(machine, disk, named) if disk in named else None)
         if use:
             message, remedy = use
             state.refuse(volume, f"{disk} {message}", remedy)
@@ -132,6 +132,20 @@ def _use(machine: Machine, disk: Device) -> tuple[str, str] | None:
             "is in use by another program",
             "see `lsblk`, `zpool list` and what else may hold it open; then run again",
         )
+    return None
+
+
+def _shared(machine: Machine, disk: Device, named: Sequence[Device]) -> tuple[str, str] | None:
+    """How a volume group of LVM has the disk together with one that is not given up, such as the system's."""
+    groups = {row["pv_name"]: row["vg_name"] for row in machine.physical_volumes if row["vg_name"]}
+    own, given_up = (
+        {device.path for each in disks for device in (each, *machine.partitions(each))} for disks in ([disk], named)
+    )
+    for group in sorted({group for path, group in groups.items() if path in own}):
+        others = sorted(path for path, its in groups.items() if its == group and path not in own | given_up)
+        if others:
+            remedy = f"if nothing of the group lies on it, take it out with `vgreduce {group}`; then run again"
+            return f"is of the volume group {group}, as is {', '.join(others)}", remedy
     return None
 
 

@@ -9,6 +9,9 @@ import configparser
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from role_files import ROLES, load
+
 VERSION = "3.1.0-091000"
 HCAS = {"doca_ofed_hca_names": ["rail0", "rail1"], "doca_ofed_hca_pci_addresses": ["0000:18:00.0", "0000:40:00.0"]}
 GPUS = {"doca_ofed_gpu_pci_addresses": ["0000:1b:00.0", "0000:43:00.0"]}
@@ -89,3 +92,19 @@ def test_ip_over_infiniband(render: Callable[..., str]) -> None:
         "Address=fd00::21/64\n\n[IPoIB]\nMode=connected\n"
     )
     assert "[Link]" not in render("doca_ofed", "ipoib.network.j2", item={**item, "mtu": 0})
+
+
+@pytest.mark.parametrize("file", ["pci.yml", "write_ordering.yml"])
+def test_check_mode_tells_what_its_commands_would_change(file: str) -> None:
+    """Ansible skips them there, and counts no change."""
+    tasks = load(ROLES / "doca_ofed" / "tasks" / file)
+    changes = [
+        at for at, task in enumerate(tasks) if "ansible.builtin.command" in task and task["changed_when"] is True
+    ]
+    assert changes
+    for at in changes:
+        told, condition = tasks[at - 1], tasks[at]["when"]
+        assert told["changed_when"] is True and told["ansible.builtin.debug"]["msg"].startswith("would ")
+        assert "ansible_check_mode" in told["when"]
+        # Of the same devices, by the same condition.
+        assert condition in told["when"] or condition == told["loop"].strip("{} ") + " | length > 0"

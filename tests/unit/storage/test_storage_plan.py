@@ -454,6 +454,20 @@ def test_a_disk_that_is_held(host: Host, erase: list[str]) -> None:
 # -- arrays that are not whole, or not of these disks
 
 
+def test_a_disk_of_the_group_that_the_system_lies_in(host: Host, kinds: Kinds) -> None:
+    """No logical volume lies on it, so nothing holds it; without it the system's group is not whole."""
+    part = host.put([host.devices[1]], "nvme0n1p1", "part")
+    host.mark(part, "LVM2_member", "pv-uuid")
+    host.lvm({"/dev/nvme0n1p1": "ubuntu-vg", "/dev/nvme8n1p1": "ubuntu-vg"})
+    words = ["nvme0n1 (", "is of the volume group ubuntu-vg, as is /dev/nvme8n1p1", "`vgreduce ubuntu-vg`"]
+    refused(host.plan(SINGLE, erase=["S1"]), *words)
+    # An old group of disks that are all given up is none.
+    host.mark(host.devices[2], "LVM2_member", "pv-uuid")
+    host.lvm({"/dev/nvme0n1p1": "vg_old", "/dev/nvme1n1": "vg_old"})
+    refused(host.plan(erase=["S1"]), "is of the volume group vg_old, as is /dev/nvme1n1")
+    assert kinds(host.plan(erase=["S1", "S2"])) == ["erase", "erase", "array", "filesystem", "mount"]
+
+
 def test_an_array_of_other_disks_too(host: Host) -> None:
     host.array([*host.devices[1:], host.disk("nvme2n1", "S3", "Micron")])
     refused(host.plan(), "its disks are held by md127, which is of nvme0n1, nvme1n1, nvme2n1, not of nvme0n1")
