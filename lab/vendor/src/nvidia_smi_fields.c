@@ -116,21 +116,19 @@ static nvmlReturn_t q_bus(nvmlDevice_t device, char *text)
     return result;
 }
 
-static nvmlReturn_t q_ecc_mode(nvmlDevice_t device, char *text)
-{
-    unsigned current = 0, pending;
-    nvmlReturn_t result = nvmlDeviceGetEccMode(device, &current, &pending);
-    snprintf(text, TEXT, "%s", current ? "Enabled" : "Disabled");
-    return result;
-}
-
-static nvmlReturn_t q_mig_mode(nvmlDevice_t device, char *text)
-{
-    unsigned current = 0, pending;
-    nvmlReturn_t result = nvmlDeviceGetMigMode(device, &current, &pending);
-    snprintf(text, TEXT, "%s", current ? "Enabled" : "Disabled");
-    return result;
-}
+/* Getters of a mode give the one in force and the one to come. */
+#define MODE(name, getter, which)                                           \
+    static nvmlReturn_t name(nvmlDevice_t device, char *text)               \
+    {                                                                       \
+        unsigned current = 0, pending = 0;                                  \
+        nvmlReturn_t result = getter(device, &current, &pending);           \
+        snprintf(text, TEXT, "%s", which ? "Enabled" : "Disabled");         \
+        return result;                                                      \
+    }
+MODE(q_ecc_mode, nvmlDeviceGetEccMode, current)
+MODE(q_ecc_pending, nvmlDeviceGetEccMode, pending)
+MODE(q_mig_mode, nvmlDeviceGetMigMode, current)
+MODE(q_mig_pending, nvmlDeviceGetMigMode, pending)
 
 static nvmlReturn_t q_pstate(nvmlDevice_t device, char *text)
 {
@@ -195,7 +193,9 @@ static const struct query_field fields[] = {
     {"inforom.img", NULL, q_inforom},
     {"persistence_mode", NULL, q_persistence},
     {"mig.mode.current", NULL, q_mig_mode},
+    {"mig.mode.pending", NULL, q_mig_pending},
     {"ecc.mode.current", NULL, q_ecc_mode},
+    {"ecc.mode.pending", NULL, q_ecc_pending},
     {"ecc.errors.corrected.volatile.total", NULL, q_ecc_corrected_volatile},
     {"ecc.errors.uncorrected.volatile.total", NULL, q_ecc_uncorrected_volatile},
     {"ecc.errors.corrected.aggregate.total", NULL, q_ecc_corrected_aggregate},

@@ -175,20 +175,6 @@ def holder(machine: Machine) -> Iterator[str]:
     machine.run("systemctl stop holder; rm /dev/nvidia0")
 
 
-def test_the_driver_is_not_changed_under_who_uses_it(machine: Machine, scenario: Scenario, holder: str) -> None:
-    before = machine.state()
-
-    run = scenario.converge(variables={"gpu_driver_version": OTHER, "gpu_driver_fabric_manager_version": OTHER})
-
-    assert run.returncode != 0
-    assert f"needs a change of the GPU driver ({OTHER})" in run.messages, run.tail
-    assert f"held by process {holder} (sleep)" in run.messages and "Drain the node" in run.messages
-    assert machine.state().touched_since(before) == set()
-    # Where nothing is to be changed, nobody is disturbed.
-    unchanged = scenario.converge()
-    assert (unchanged.returncode, unchanged.changes) == (0, []), unchanged.tail
-
-
 @pytest.mark.usefixtures("as_delivered")
 def test_mig_is_not_switched_under_who_uses_a_gpu(machine: Machine, scenario: Scenario, holder: str) -> None:
     set_gpu(machine, 1, mig_mode=1)
@@ -203,6 +189,20 @@ def test_mig_is_not_switched_under_who_uses_a_gpu(machine: Machine, scenario: Sc
     assert scenario.converge().returncode == 0
     assert [gpu[2] for gpu in modes(machine)] == ["Disabled"] * 8
     assert not machine.host.file(f"{REQUESTS}/gpu_modes").exists
+
+
+def test_the_driver_is_not_changed_under_who_uses_it(machine: Machine, scenario: Scenario, holder: str) -> None:
+    before = machine.state()
+
+    run = scenario.converge(variables={"gpu_driver_version": OTHER, "gpu_driver_fabric_manager_version": OTHER})
+
+    assert run.returncode != 0
+    assert f"needs a change of the GPU driver ({OTHER})" in run.messages, run.tail
+    assert f"held by process {holder} (sleep)" in run.messages and "Drain the node" in run.messages
+    assert machine.state().touched_since(before) == set()
+    # Where nothing is to be changed, nobody is disturbed.
+    unchanged = scenario.converge()
+    assert (unchanged.returncode, unchanged.changes) == (0, []), unchanged.tail
 
 
 def test_a_missing_hold_is_put_back_under_who_uses_the_driver(

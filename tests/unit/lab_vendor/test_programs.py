@@ -155,6 +155,13 @@ def test_nvidia_smi_sets_what_a_driver_forgets(machine: Machine) -> None:
     assert "Unable to set power management limit for GPU 00000000:18:00.0: Invalid Argument" in text
 
 
+def test_nvidia_smi_tells_the_mode_in_force_and_the_one_to_come(machine: Machine) -> None:
+    machine.gpus[5] |= {"ecc_pending": 0, "mig_pending": 1}
+    machine.write()
+    query = "--query-gpu=ecc.mode.current,ecc.mode.pending,mig.mode.current,mig.mode.pending"
+    assert smi(machine, query, "--format=csv,noheader", "-i", "5") == (0, "Enabled, Disabled, Disabled, Enabled\n")
+
+
 def test_the_host_engine_of_dcgm_runs_until_it_is_ended(machine: Machine) -> None:
     assert machine.run(machine.built["nv-hostengine"], "--version").stdout == "Version : 4.2.3\n"
     assert machine.run(machine.built["nv-hostengine"]).returncode == 0
