@@ -313,6 +313,11 @@ def test_quarantine_health_and_release(racks: Racks) -> None:
     racks.goes_well(racks.playbook("playbooks/release.yml", "--limit", "node02", "-e", "release_reason=exchanged"))
 
 
+def test_a_comparison_and_an_upgrade_that_has_nothing_to_do(racks: Racks) -> None:
+    racks.goes_well(racks.playbook("playbooks/drift.yml"))
+    racks.goes_well(racks.playbook("playbooks/upgrade.yml", "--limit", "gpu_nodes", "-e", hook(0)))
+
+
 @pytest.mark.parametrize("wrong", ["password", "attribute"])
 def test_a_bmc_that_refuses_before_a_node_is_provisioned_anew(racks: Racks, wrong: str) -> None:
     attributes = {"SysProfile": "NoSuchProfile" if wrong == "attribute" else "PerfOptimized"}

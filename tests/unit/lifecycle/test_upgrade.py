@@ -22,7 +22,8 @@ from tests.unit.lifecycle.test_reprovision import stand
 from tests.unit.run.test_phases import Played, Run, played
 
 __all__ = ["played"]
-NODES = ["fit1", "fit2", "alone", "together"]
+# In the order of the roster.
+NODES = ["alone", "fit1", "fit2", "together"]
 ALL = ("--limit", ",".join(NODES))
 TAKE = ("-e", "upgrade_in_service=true")
 # The roster has eight other nodes, none of which is in service.
@@ -93,7 +94,7 @@ def in_service(site: Site) -> dict[str, str]:
     [
         ((), "--limit: is missing, and all nodes cannot be meant"),
         ((*ALL, "--tags", "nccl"), "--tags, --skip-tags: nodes with new versions are proved with every role"),
-        (ALL, "fit1 is in service since"),
+        (ALL, "alone is in service since"),
         ((*ALL, *TAKE, "-e", "upgrade_canary=fti1"), "upgrade_canary: fti1: no GPU node of the inventory"),
         ((*ALL, *TAKE, "-e", "upgrade_batch=some"), "upgrade_batch: 'some' is no number of nodes"),
         ((*ALL, *TAKE), "nodes are out of service, and upgrade_most_out is 2: no room for the canaries"),
@@ -112,20 +113,20 @@ def test_what_cannot_be_meant_is_refused_before_anything_changes(
 
 def test_a_canary_first_then_batches_and_nobody_who_is_as_the_class_says(site: Site) -> None:
     in_service(site)
-    run = upgrade(site, *ALL, *TAKE, *ROOM, "-e", "upgrade_canary=alone")
+    run = upgrade(site, *ALL, *TAKE, *ROOM, "-e", "upgrade_canary=fit2")
     assert run.status == 0, run.output
     assert orders(site) == [
-        ("drain", ["alone"]),
-        ("undrain", ["alone"]),
-        ("drain", ["fit1", "fit2"]),
-        ("undrain", ["fit1", "fit2"]),
+        ("drain", ["fit2"]),
+        ("undrain", ["fit2"]),
+        ("drain", ["alone", "fit1"]),
+        ("undrain", ["alone", "fit1"]),
         ("drain", ["together"]),
         ("undrain", ["together"]),
     ]
     assert site.states() == dict.fromkeys(NODES, "in_service")
     assert (configured(site), site.locks()) == (set(NODES), {})
     assert {node: entry["state"] for node, entry in run.report["nodes"].items()} == dict.fromkeys(NODES, "admitted")
-    assert "gpu_driver is 560.35.03, the class has 570.172.08: fit1, fit2, alone, together" in run.output
+    assert "gpu_driver is 560.35.03, the class has 570.172.08: alone, fit1, fit2, together" in run.output
     # Again: there is nothing to do, and nobody is drained for it.
     again = upgrade(site, *ALL, *TAKE, *ROOM)
     assert again.status == 0, again.output
@@ -134,45 +135,46 @@ def test_a_canary_first_then_batches_and_nobody_who_is_as_the_class_says(site: S
     assert "changed=0" in again.output and "changed=1" not in again.output
 
 
-@pytest.mark.parametrize("bad", [{"collective.intra": ["fit1"]}, {"stuck": ["fit1"]}])
+@pytest.mark.parametrize("bad", [{"collective.intra": ["alone"]}, {"stuck": ["alone"]}])
 def test_a_canary_that_fails_is_set_aside_and_the_others_stay_as_they_are(site: Site, bad: dict[str, Any]) -> None:
     before = in_service(site)
     run = upgrade(site, *ALL, *TAKE, *ROOM, **bad)
     assert run.status == 2, run.output
     said = " ".join(run.output.split())
-    assert "canary fit1 was set aside. 3 nodes were left as they were: fit2, alone, together." in said
-    assert site.states() == before | {"fit1": "set_aside"}
-    assert (orders(site), configured(site), site.locks()) == ([("drain", ["fit1"])], {"fit1"}, {})
+    assert "canary alone was set aside. 3 nodes were left as they were: fit1, fit2, together." in said
+    assert site.states() == before | {"alone": "set_aside"}
+    assert (orders(site), configured(site), site.locks()) == ([("drain", ["alone"])], {"alone"}, {})
     check = "software.drift" if "stuck" in bad else "collective.intra"
-    assert findings(run.report, "fit1")[check]["verdict"] == "fail"
+    assert findings(run.report, "alone")[check]["verdict"] == "fail"
     assert {node: entry["state"] for node, entry in run.report["nodes"].items()} == dict.fromkeys(NODES, "unjudged") | {
-        "fit1": "set_aside"
+        "alone": "set_aside"
     }
     # The way back: the class has its old versions again, which all others have; no canary is needed to prove them.
-    back = upgrade(site, *ALL, *ROOM, has={"fit1": {"gpu_driver": "575.57.08"}})
+    (site.played.folder / "configured/alone").unlink()
+    back = upgrade(site, *ALL, *ROOM, has={"alone": {"gpu_driver": "575.57.08"}})
     assert back.status == 0, back.output
     assert "No canary: nodes in service have these versions" in back.output
     assert site.states() == before
-    assert orders(site)[1:] == [("drain", ["fit1"]), ("undrain", ["fit1"])]
-    assert back.report["nodes"].keys() == {"fit1"}
+    assert orders(site)[1:] == [("drain", ["alone"]), ("undrain", ["alone"])]
+    assert back.report["nodes"].keys() == {"alone"}
 
 
 def test_too_many_failures_stop_it_and_the_next_run_goes_on_where_it_stopped(site: Site) -> None:
     in_service(site)
     one = (*ROOM, "-e", "upgrade_batch=1")
-    run = upgrade(site, *ALL, *TAKE, *one, **{"collective.intra": ["fit2"]})
+    run = upgrade(site, *ALL, *TAKE, *one, **{"collective.intra": ["fit1"]})
     assert run.status == 2, run.output
     said = " ".join(run.output.split())
     assert "1 of 2 nodes were set aside, more than upgrade_max_failed (0.1) allows. 2 nodes were left" in said
-    assert configured(site) == {"fit1", "fit2"}
-    assert (site.states()["fit1"], site.states()["fit2"]) == ("in_service", "set_aside")
+    assert configured(site) == {"alone", "fit1"}
+    assert (site.states()["alone"], site.states()["fit1"]) == ("in_service", "set_aside")
     again = upgrade(site, *ALL, *TAKE, *one)
     assert again.status == 0, again.output
     assert "No canary" in again.output
-    assert again.report["nodes"].keys() == set(NODES) - {"fit1"}
+    assert again.report["nodes"].keys() == set(NODES) - {"alone"}
     assert site.states() == dict.fromkeys(NODES, "in_service")
     drained = [nodes for action, nodes in orders(site) if action == "drain"]
-    assert drained == [["fit1"], ["fit2"], ["fit2"], ["alone"], ["together"]], "who is out already goes first"
+    assert drained == [["alone"], ["fit1"], ["fit1"], ["fit2"], ["together"]], "who is out already goes first"
 
 
 def test_what_does_not_fit_into_one_run_is_left_for_the_next(site: Site) -> None:
@@ -187,7 +189,7 @@ def test_what_does_not_fit_into_one_run_is_left_for_the_next(site: Site) -> None
         place.write_text(text, encoding="utf-8")
     assert run.status == 2, run.output
     assert "one run takes at most its canaries and ten batches. 3 nodes were left as they were" in run.output
-    assert configured(site) == {"fit1"}
+    assert configured(site) == {"alone"}
 
 
 def test_a_node_that_cannot_be_compared_is_no_success(site: Site) -> None:

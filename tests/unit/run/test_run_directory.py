@@ -98,3 +98,10 @@ def test_a_finding_without_a_key_or_with_a_foreign_verdict_is_refused() -> None:
         Finding.from_dict({key: value for key, value in good.items() if key != "component"})
     with pytest.raises(ValueError, match="fine"):
         Finding.from_dict(good | {"verdict": "fine"})
+
+
+def test_a_gate_that_judges_in_batches_keeps_what_it_decided_of_others(run: RunDirectory) -> None:
+    run.record_gate(Gate("admit", passed=["n1"], set_aside=["n2", "n4"]))
+    run.record_gate(Gate("admit", passed=["n2"], deferred=["n3"]))
+    decided = run.gates()["admit"]
+    assert (decided["passed"], decided["set_aside"], decided["deferred"]) == (["n1", "n2"], ["n4"], ["n3"])
