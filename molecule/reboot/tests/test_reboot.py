@@ -47,7 +47,7 @@ def test_what_another_role_asks_for_happens_in_the_same_run(machine: Machine, sc
 
     run = scenario.converge()
 
-    assert (run.returncode, tasks(run)[0], tasks(run)[-1]) == (0, "Change a setting", RESTART), run.tail
+    assert (run.returncode, tasks(run)[0], tasks(run)[-1]) == (0, "Change the setting", RESTART), run.tail
     assert machine.read(BOOT_ID) != before
 
 
