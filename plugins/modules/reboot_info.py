@@ -43,6 +43,10 @@ options:
     description: Directory with a file for each who asks for a restart, which holds the reason. It does not outlive one.
     type: path
     default: /run/firstlight/reboot
+  vain_mark:
+    description:
+      - File that holds the RV(wanted) of a restart that did not bring it. It does not outlive a restart.
+    type: path
   before:
     description: The C(parts) that this module returned before the restart. With it the host's parts are compared.
     type: dict
@@ -76,6 +80,14 @@ reasons:
   type: list
   elements: str
   sample: ["kernel 6.8.0-71-generic runs, 6.8.0-79-generic is pinned"]
+wanted:
+  description: The O(kernel), O(command_line) and O(hugepages) that were asked for.
+  returned: success
+  type: dict
+in_vain:
+  description: Whether O(vain_mark) has the same RV(wanted), and the boot menu is as it was.
+  returned: success
+  type: bool
 worse:
   description: A sentence for each kind of part that there is less of than in O(before).
   returned: success
@@ -124,6 +136,7 @@ _OPTIONS = {
         },
     },
     "requests": {"type": "path", "default": "/run/firstlight/reboot"},
+    "vain_mark": {"type": "path"},
     "before": {"type": "dict"},
 }
 
@@ -143,6 +156,8 @@ def main() -> None:
     module.exit_json(
         changed=False,
         reasons=reasons.why(running, **wanted),
+        wanted=wanted,
+        in_vain=reasons.in_vain(wanted, module.params["vain_mark"] or ""),
         worse=worse,
         parts=has,
         boot_id=running.boot_id,

@@ -237,6 +237,14 @@ MUTANTS = [
     ),
     _mutant(
         "reboot",
+        "in vain",
+        "reboot/tasks/restart.yml",
+        "a host is restarted again and again",
+        "that: not reboot_due.in_vain",
+        "that: true",
+    ),
+    _mutant(
+        "reboot",
         "leave",
         "reboot/tasks/restart.yml",
         "a host is restarted without leave",

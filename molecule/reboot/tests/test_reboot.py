@@ -89,16 +89,27 @@ def test_what_came_back_worse_is_named(machine: Machine, scenario: Scenario) -> 
     parts = {"devices": {"0000:18:00.0": "GPU or display 10de:2330"}, "memory_kib": 0, "processors": 1, "disks": 1}
     before = machine.read(BOOT_ID)
 
-    run = scenario.converge(variables={"reboot_due": {"reasons": ["a test"], "parts": parts}})
+    due = {"reasons": ["a test"], "parts": parts, "in_vain": False}
+
+    run = scenario.converge(variables={"reboot_due": due})
 
     assert run.returncode != 0
     assert "0 of 1 are left of GPU or display 10de:2330, gone: 0000:18:00.0" in run.messages, run.tail
     assert machine.read(BOOT_ID) != before
 
 
-def test_a_restart_that_changed_nothing_is_told(machine: Machine, scenario: Scenario) -> None:
-    run = scenario.converge(variables={"reboot_kernel": "6.1.0-0-pinned", "reboot_settle_timeout": 5})
+def test_a_restart_that_changed_nothing_is_told_and_not_done_again(machine: Machine, scenario: Scenario) -> None:
+    wanted = {"reboot_kernel": "6.1.0-0-pinned", "reboot_settle_timeout": 5}
+
+    run = scenario.converge(variables=wanted)
 
     assert run.returncode != 0
     assert "as if it had not been: " in run.messages and "6.1.0-0-pinned" in run.messages, run.tail
     assert "/boot/grub/grub.cfg" in run.messages
+
+    before = machine.read(BOOT_ID)
+    again = scenario.converge(variables=wanted)
+
+    assert again.returncode != 0
+    assert "but it was already" in again.messages and "restart the host yourself" in again.messages, again.tail
+    assert machine.read(BOOT_ID) == before

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,29 @@ def _text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+
+
+def in_vain(wanted: Mapping[str, Any], mark: str, root: str = "/") -> bool:
+    """Whether this boot came of a restart for the same `wanted`, and it changed nothing.
+
+    The file `mark`, if any, has what was wanted then, and does not outlive a restart. A boot menu that is newer is
+    another chance.
+    """
+    place = Path(root)
+    text = _text(place / mark.lstrip("/"))
+    try:
+        if text is None or json.loads(text) != wanted:
+            return False
+    except ValueError:
+        return False
+    return _written(place / "boot/grub/grub.cfg") <= _written(place / mark.lstrip("/"))
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def why(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -138,11 +139,29 @@ def run(capfd: pytest.CaptureFixture[str], **arguments: Any) -> dict[str, Any]:
     return told
 
 
+def test_a_restart_in_vain_is_known_until_something_has_changed(tmp_path: Path) -> None:
+    wanted = {"kernel": "6.1.0-38-amd64", "command_line": ["iommu=pt"], "hugepages": [PAGES]}
+    mark = "run/firstlight/restarted_in_vain"
+    assert not reasons.in_vain(wanted, f"/{mark}", str(tmp_path))
+    write(tmp_path, "boot/grub/grub.cfg", "menu")
+    write(tmp_path, mark, json.dumps(wanted))
+    os.utime(tmp_path / "boot/grub/grub.cfg", (1, 1))
+    assert reasons.in_vain(wanted, f"/{mark}", str(tmp_path))
+    assert not reasons.in_vain(wanted, "", str(tmp_path))
+    assert not reasons.in_vain({**wanted, "hugepages": []}, f"/{mark}", str(tmp_path))
+    os.utime(tmp_path / mark, (0, 0))
+    assert not reasons.in_vain(wanted, f"/{mark}", str(tmp_path))
+    write(tmp_path, mark, "{")
+    assert not reasons.in_vain(wanted, f"/{mark}", str(tmp_path))
+
+
 def test_the_module_compares_with_before(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    first = run(capfd, requests=str(tmp_path))
+    first = run(capfd, requests=str(tmp_path / "none"))
     assert (first["reasons"], first["worse"], first["changed"]) == ([], [], False)
+    write(tmp_path / "vain", "mark", json.dumps(first["wanted"]))
+    assert run(capfd, requests=str(tmp_path / "none"), vain_mark=str(tmp_path / "vain/mark"))["in_vain"]
     more = {**first["parts"], "processors": 4096}
-    second = run(capfd, kernel="9.9", requests=str(tmp_path), before=more)
+    second = run(capfd, kernel="9.9", requests=str(tmp_path / "none"), before=more)
     assert second["reasons"] == [f"kernel {second['kernel']} runs, 9.9 is pinned"]
     assert second["worse"] == [f"{first['parts']['processors']} of 4096 processors are left"]
     assert "before: has no devices" in run(capfd, before={})["msg"]
