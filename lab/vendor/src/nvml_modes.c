@@ -4,7 +4,7 @@
  *
  * libnvidia-ml.so.1 of the lab: the modes that a GPU can be put into. What is set stands in the state file.
  */
-#include "nvml.h"
+#include "nvml_client.h"
 
 /* Begins a call that changes a GPU: the key must be there, and only root may. */
 static nvmlReturn_t may_set(const struct section *gpu, const char *key)
@@ -16,7 +16,9 @@ static nvmlReturn_t may_set(const struct section *gpu, const char *key)
 
 static nvmlReturn_t set(const struct section *gpu, const char *key, unsigned value)
 {
-    return state_set(gpu, key, value) ? NVML_SUCCESS : NVML_ERROR_UNKNOWN;
+    unsigned found;
+    bool is_so = get_uint(gpu, key, &found) == NVML_SUCCESS && found == value;
+    return is_so || state_set(gpu, key, value) ? NVML_SUCCESS : NVML_ERROR_UNKNOWN;
 }
 
 /* In force after the next start of the machine. */
@@ -47,8 +49,12 @@ API nvmlReturn_t nvmlDeviceSetPersistenceMode(nvmlDevice_t device, unsigned mode
 {
     NEED(mode <= 1);
     ENTER(nvmlDeviceSetPersistenceMode);
+    unsigned found;
     nvmlReturn_t allowed = may_set(gpu, "persistence");
-    return allowed == NVML_SUCCESS ? set(gpu, "persistence", mode) : allowed;
+    /* What the daemon does already stays the daemon's. */
+    if (allowed != NVML_SUCCESS || (nvmlDeviceGetPersistenceMode(device, &found) == NVML_SUCCESS && found == mode))
+        return allowed;
+    return set(gpu, "persistence", mode);
 }
 
 /* Likewise. */

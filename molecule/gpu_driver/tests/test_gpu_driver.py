@@ -25,6 +25,7 @@ DCGM_VERSION, OTHER_DCGM = "4.2.3", "4.4.1"
 DEPENDENCIES = ["libcuda1", "libnvidia-ml1", "nvidia-kernel-support"]
 SERVICES = ["nvidia-persistenced", "nvidia-fabricmanager", "nvidia-dcgm", "firstlight-gpu-modes"]
 REQUESTS = "/run/firstlight/reboot"
+FILES = ("/etc/modprobe.d/firstlight-nvidia.conf", "/etc/modules-load.d/firstlight-nvidia.conf")
 VENV = "/opt/firstlight/venv"
 WITHOUT = [*PACKAGE_MANAGERS, "file /usr/", f"file {VENV}", "file /root/.cache"]
 
@@ -242,13 +243,12 @@ def test_another_driver_that_is_loaded_and_new_parameters_ask_for_a_restart(
 
     assert run.returncode == 0, run.tail
     assert machine.read(f"{REQUESTS}/gpu_driver") == f"the driver that is loaded is not {VERSION}\n"
-    assert machine.read(f"{REQUESTS}/gpu_driver_parameters") == "the nvidia module was loaded with other parameters\n"
+    asked = "the modules were loaded before a change of {} and {}\n".format(*FILES)
+    assert machine.read(f"{REQUESTS}/gpu_driver_modules") == asked
     assert "options nvidia NVreg_EnableStreamMemOPs=1" in machine.run("modprobe --showconfig").splitlines()
     assert machine.state().touched_since(before) == {
-        "file /etc/modprobe.d/firstlight-nvidia.conf",
-        "file /etc/modules-load.d/firstlight-nvidia.conf",
+        *(f"file {path}" for path in FILES),
         "file /var/lib/firstlight/applied/nvidia-fabricmanager",
-        "file /var/lib/firstlight/applied/systemd-modules-load",
     }
     again = scenario.converge(variables=variables)
     assert (again.returncode, again.changes) == (0, []), again.tail

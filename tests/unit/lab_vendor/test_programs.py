@@ -132,6 +132,7 @@ def test_persistence_mode_lasts_as_long_as_its_daemon(machine: Machine) -> None:
     assert smi(machine, *query) == (0, "Disabled\n")
     assert machine.run(machine.built["nvidia-persistenced"]).returncode == 0
     assert smi(machine, *query) == (0, "Enabled\n")
+    assert smi(machine, "--persistence-mode=1") == (0, "All done.\n")
     end(machine.folder / "run/nvidia-persistenced/nvidia-persistenced.pid")
     assert smi(machine, *query) == (0, "Disabled\n")
 

@@ -176,13 +176,41 @@ def test_parameters_of_the_module(evaluate: Callable[..., Any]) -> None:
     assert evaluate("gpu_driver", "__gpu_driver_files")[0] == {"path": path, "state": "absent"}
 
 
+def due(*paths: str, packages: int = 0, sysfs: int = 0) -> dict[str, Any]:
+    """What the look at a host said."""
+    return {"files": [{"path": path} for path in paths], "packages": [{}] * packages, "sysfs": [""] * sysfs}
+
+
+def test_files_of_modules_that_are_due(evaluate: Callable[..., Any]) -> None:
+    paths = ["/etc/modprobe.d/firstlight-nvidia.conf", "/etc/modules-load.d/firstlight-nvidia.conf"]
+    found = due("/etc/systemd/system/firstlight-gpu-modes.service", *paths)
+    assert evaluate("gpu_driver", "__gpu_driver_module_files_due", common_due=found) == paths
+    assert evaluate("gpu_driver", "__gpu_driver_module_files_due", common_due=due(paths[1])) == paths[1:]
+
+
+@pytest.mark.parametrize(
+    ("found", "check_mode", "bindings", "unknown"),
+    [
+        (due(), False, "13.615.71", False),
+        (due(packages=1), False, "13.615.71", False),
+        (due(sysfs=1), False, "13.615.71", True),
+        (due(), True, "13.615.71", False),
+        (due(packages=1), True, "13.615.71", True),
+        (due(), True, "", True),
+    ],
+)
+def test_modes_are_unknown_before_a_driver_is_there_and_loaded(
+    evaluate: Callable[..., Any], found: dict[str, Any], check_mode: bool, bindings: str, unknown: bool
+) -> None:
+    variables = {"common_due": found, "ansible_check_mode": check_mode, "__gpu_driver_nvml": {"stdout": bindings}}
+    assert evaluate("gpu_driver", "__gpu_driver_modes_unknown", **variables) is unknown
+
+
 @pytest.mark.parametrize(("way", "loaded"), [("dmabuf", False), ("peermem", True)])
 def test_peermem_is_loaded_where_it_is_asked_for(evaluate: Callable[..., Any], way: str, loaded: bool) -> None:
     variables = {"gpu_driver_version": "570.172.08", "gpu_driver_peermem": way}
     file = evaluate("gpu_driver", "__gpu_driver_files", **variables)[1]
     assert (file.get("content"), file.get("state")) == (("nvidia-peermem\n", None) if loaded else (None, "absent"))
-    names = [item["name"] for item in evaluate("gpu_driver", "__gpu_driver_services", **variables)]
-    assert ("systemd-modules-load" in names) is loaded
 
 
 @pytest.mark.parametrize(
