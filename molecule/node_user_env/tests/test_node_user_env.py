@@ -31,7 +31,7 @@ def session(machine: Machine, command: str) -> str:
 def test_sessions_begin_with_the_environment(machine: Machine) -> None:
     assert session(machine, "echo $OMP_NUM_THREADS") == "12"
     # To the letter, and to programs.
-    assert session(machine, "env | grep ^FIRSTLIGHT_NOTE=") == 'FIRSTLIGHT_NOTE=it\'s "so" $HOME'
+    assert session(machine, "env | grep ^FIRSTLIGHT_NOTE=") == 'FIRSTLIGHT_NOTE=it\'s "so" `id` \\'
     assert machine.host.file(PROFILE).mode == 0o644
 
 
