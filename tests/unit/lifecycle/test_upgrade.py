@@ -135,7 +135,9 @@ def test_a_canary_first_then_batches_and_nobody_who_is_as_the_class_says(site: S
     assert "changed=0" in again.output and "changed=1" not in again.output
 
 
-@pytest.mark.parametrize("bad", [{"collective.intra": ["alone"]}, {"stuck": ["alone"]}])
+@pytest.mark.parametrize(
+    "bad", [pytest.param({"collective.intra": ["alone"]}, marks=pytest.mark.long), {"stuck": ["alone"]}]
+)
 def test_a_canary_that_fails_is_set_aside_and_the_others_stay_as_they_are(site: Site, bad: dict[str, Any]) -> None:
     before = in_service(site)
     run = upgrade(site, *ALL, *TAKE, *ROOM, **bad)
@@ -159,6 +161,7 @@ def test_a_canary_that_fails_is_set_aside_and_the_others_stay_as_they_are(site: 
     assert back.report["nodes"].keys() == {"alone"}
 
 
+@pytest.mark.long
 def test_too_many_failures_stop_it_and_the_next_run_goes_on_where_it_stopped(site: Site) -> None:
     in_service(site)
     one = (*ROOM, "-e", "upgrade_batch=1")
@@ -177,6 +180,7 @@ def test_too_many_failures_stop_it_and_the_next_run_goes_on_where_it_stopped(sit
     assert drained == [["alone"], ["fit1"], ["fit1"], ["fit2"], ["together"]], "who is out already goes first"
 
 
+@pytest.mark.long
 def test_what_does_not_fit_into_one_run_is_left_for_the_next(site: Site) -> None:
     in_service(site)
     place = site.played.folder / "collections/ansible_collections/firstlight/cluster/playbooks/upgrade.yml"

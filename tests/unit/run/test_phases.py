@@ -156,7 +156,7 @@ class Played:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         return Run(self.folder, done.returncode, done.stdout + done.stderr)
