@@ -13,6 +13,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ _COLUMNS = "KNAME,PATH,TYPE,SIZE,MODEL,SERIAL,MAJ:MIN,MOUNTPOINTS"
 _PASSED_OVER = ("loop", "rom")
 # By which the role storage makes a unit depend on mounts.
 _DROP_IN = "50-firstlight-storage.conf"
+# In the path of a disk in sysfs: iSCSI, Fibre Channel, USB.
+_OUTSIDE = re.compile(r"/(session\d+|rport-[^/]+|usb\d+)/")
 # Enough of a folder's content to know whose it is.
 _ENTRIES = 3
 
@@ -50,7 +53,7 @@ def read_block_devices(
         device["links"] = links.get(device["name"], [])
         device["holders"] = _names(folder / "holders")
         disk, removable = device["type"] == "disk", attempt(read_text, folder / "removable") == "1"
-        device["physical"] = disk and (folder / "device").exists() and not removable
+        device["physical"] = disk and not removable and _built_in(folder / "device")
         device["claimed"] = device["physical"] and (claimed or _claimed)(device["path"])
         device["signatures"] = _signatures(run, device) if device["size"] and not removable else []
     conf = root / "etc/mdadm/mdadm.conf"
@@ -142,6 +145,13 @@ def _devices(text: str) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceError(f"lsblk cannot be understood: {describe(error)}") from error
     return list(found.values())
+
+
+def _built_in(device: Path) -> bool:
+    """Whether a disk is in the machine: one over a network or at a USB port may be another's, or gone tomorrow."""
+    # A disk with several paths has them one level deeper.
+    transports = [_or_empty(path) for path in (device / "transport", *device.glob("nvme*/transport"))]
+    return device.exists() and {*transports} <= {"", "pcie"} and not _OUTSIDE.search(str(device.resolve()))
 
 
 def _signatures(run: Run, device: dict[str, Any]) -> list[dict[str, str]]:

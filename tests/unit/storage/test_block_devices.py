@@ -71,6 +71,36 @@ def test_devices_as_lsblk_lists_them(tmp_path: Path) -> None:
     assert str(sda) == "sda (FL-SSD-2G, 2 GB, serial FLSSD0003)"
 
 
+@pytest.mark.parametrize(
+    ("place", "transport", "built_in"),
+    [
+        ("pci0000:00/0000:00:1d.0/0000:18:00.0/nvme/nvme0", "transport pcie", True),
+        ("pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0", "", True),
+        ("virtual/nvme-subsystem/nvme-subsys0", "nvme0/transport pcie", True),
+        ("virtual/nvme-fabrics/ctl/nvme0", "transport rdma", False),
+        ("virtual/nvme-subsystem/nvme-subsys0", "nvme0/transport tcp", False),
+        ("platform/host3/session1/target3:0:0/3:0:0:0", "", False),
+        ("pci0000:00/0000:3b:00.0/host1/rport-1:0-2/target1:0:0/1:0:0:0", "", False),
+        ("pci0000:00/0000:00:14.0/usb2/2-1/2-1:1.0/host4/target4:0:0/4:0:0:0", "", False),
+    ],
+)
+def test_a_disk_of_another_machine_is_none_of_this_one(
+    tmp_path: Path, place: str, transport: str, built_in: bool
+) -> None:
+    device = tmp_path / "sys/devices" / place
+    device.mkdir(parents=True)
+    if transport:
+        file, kind = transport.split()
+        (device / file).parent.mkdir(exist_ok=True)
+        (device / file).write_text(f"{kind}\n")
+    folder = tmp_path / "sys/class/block/sda"
+    folder.mkdir(parents=True)
+    (folder / "device").symlink_to(device)
+    observed = read(tmp_path, {"lsblk": LSBLK, "wipefs": "", "wipefs /dev/nvme0n1": WIPEFS})
+    [sda] = [each for each in observed["devices"] if each["name"] == "sda"]
+    assert sda["physical"] is built_in
+
+
 @pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"blockdevices": [{}]}', '{"blockdevices": [{"kname": 1}]}'])
 def test_half_a_list_of_disks_is_none(tmp_path: Path, text: str) -> None:
     with pytest.raises(SourceError, match="lsblk cannot be understood"):
