@@ -61,6 +61,7 @@ attributes:
     description: Says what is due, and starts nothing.
   diff_mode:
     support: none
+    description: RV(why) says what is due.
 author:
   - The firstlight.cluster authors (@firstlight-cluster)
 """

@@ -36,7 +36,7 @@ def parse_gpus(text: str) -> Gpus:
     rows = [[part.strip() for part in line.split(",")] for line in text.splitlines() if line.strip()]
     if not rows or any(len(row) != 3 for row in rows):
         raise ValueError(f"nvidia-smi lists no GPUs: {text.strip()[:200]!r}")
-    return Gpus(rows[0][0], {index: identity for _, index, identity in rows})
+    return Gpus(rows[0][0], {index: identity for _driver, index, identity in rows})
 
 
 def parse_toolkit(text: str) -> str:
