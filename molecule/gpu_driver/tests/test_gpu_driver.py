@@ -274,7 +274,8 @@ def test_what_is_not_asked_for_any_more_goes(machine: Machine, scenario: Scenari
             {"gpu_driver_version": "570.999.99", "gpu_driver_fabric_manager_version": "570.999.99"},
             [
                 "nvidia-driver-cuda 570.999.99 is not in http://",
-                f"which offers {OTHER}-1, {VERSION}-1",
+                f"which offers {OTHER}-1, ",
+                f", {VERSION}-1",
                 "Correct the version",
             ],
         ),
