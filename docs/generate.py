@@ -297,7 +297,9 @@ def role_pages() -> None:
     folder.mkdir()
     names = sorted(path.parent.name for path in (ROOT / "roles").glob("*/README.md"))
     for name in names:
-        shutil.copy(ROOT / "roles" / name / "README.md", folder / f"{name}.md")
+        text = (ROOT / "roles" / name / "README.md").read_text(encoding="utf-8")
+        # Links to the handbook lead from the role in the clone; from here it is as far, without the folder's name.
+        (folder / f"{name}.md").write_text(text.replace("](../../docs/", "](../../"), encoding="utf-8")
     entries = "\n".join(names)
     index = (
         f"# Roles in use\n\nWhat each role is for, with an example.\n\n```{{toctree}}\n:maxdepth: 1\n\n{entries}\n```\n"
