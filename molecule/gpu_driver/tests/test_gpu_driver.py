@@ -133,9 +133,9 @@ def set_gpu(machine: Machine, index: int, **values: int) -> None:
 @pytest.fixture
 def as_delivered(machine: Machine) -> Iterator[None]:
     """What a test makes of the GPUs is taken back, as is what was asked for."""
-    machine.run("cp /lab/gpus.state /root/gpus.state")
+    machine.run("cp /lab/gpus.state /var/tmp/gpus.state")
     yield
-    machine.run(f"cat /root/gpus.state > /lab/gpus.state && rm -rf /root/gpus.state {REQUESTS}")
+    machine.run(f"cat /var/tmp/gpus.state > /lab/gpus.state && rm -rf /var/tmp/gpus.state {REQUESTS}")
 
 
 @pytest.mark.usefixtures("as_delivered")
