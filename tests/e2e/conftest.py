@@ -39,6 +39,16 @@ def lab(host_before: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
         session.lab("down")
 
 
+@pytest.fixture(scope="module")
+def in_service(lab: LabSession) -> None:
+    """Every node, as the tests before have left them, or as one run of site.yml does."""
+    for playbook in ("playbooks/health.yml", "site.yml"):
+        run = lab.playbook(playbook)
+        if run.report.get("summary", {}).get("admitted") == len(NODES):
+            return
+    raise AssertionError(run.output[-8000:])
+
+
 @pytest.fixture(scope="session")
 def valid_report() -> jsonschema.protocols.Validator:
     schema = ROOT / "plugins" / "module_utils" / "schemas" / "report.schema.json"

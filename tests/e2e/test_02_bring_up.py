@@ -1,7 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring-up: at once; run again it changes nothing; killed twice on the way it converges."""
+"""Bring-up: at once; run again it changes nothing."""
 
 from __future__ import annotations
 
@@ -88,26 +88,3 @@ def test_admission_alone_judges_nobody(lab: LabSession) -> None:
     health = lab.playbook("playbooks/health.yml")
     assert health.report["summary"]["admitted"] == 4
     assert set(health.changed.values()) == {0}, "admission alone took nodes out of service"
-
-
-def test_killed_while_provisioning(lab: LabSession) -> None:
-    lab.release()
-    before = lab.deployments().total()
-    lab.kill_playbook_when(lambda: len(lab.deployments(before)) >= 2, "site.yml")
-
-
-def test_killed_while_configuring(lab: LabSession) -> None:
-    def installing() -> bool:
-        return "dpkg" in lab.ssh("node03", "pgrep -a dpkg || true", check=False)
-
-    lab.kill_playbook_when(installing, "site.yml")
-
-
-def test_the_next_run_admits_every_node(lab: LabSession) -> None:
-    run = lab.playbook("site.yml")
-    assert run.returncode == 0, run.output[-8000:]
-    assert run.report["summary"]["admitted"] == 4
-    # Each was deployed at the first bring-up, and once more in spite of two kills.
-    assert sorted(lab.deployments().values()) == [2, 2, 2, 2]
-    for node in NODES:
-        assert lab.ssh(node, "dpkg --audit") == ""

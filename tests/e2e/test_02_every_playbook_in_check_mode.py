@@ -5,24 +5,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from tests.e2e.conftest import NODES
 from tests.e2e.session import LabSession
 from tests.e2e.untouched import CASES, HEAD, try_playbook
-
-
-@pytest.fixture(scope="module")
-def in_service(lab: LabSession) -> None:
-    """Every node, as the tests before have left them, or as one run of site.yml does."""
-    newest = lab.artifacts / "latest" / "report.json"
-    known = json.loads(newest.read_text(encoding="utf-8")) if newest.exists() else {"playbook": ""}
-    if known["playbook"] == "site" and not known["check_mode"] and known["summary"]["admitted"] == len(NODES):
-        return
-    run = lab.playbook("site.yml")
-    assert [run.state(node) for node in NODES] == ["admitted"] * 4, run.output[-8000:]
 
 
 @pytest.mark.usefixtures("in_service")

@@ -15,6 +15,8 @@ import pytest
 from tests.e2e.conftest import NODES
 from tests.e2e.session import ROOT, LabSession
 
+pytestmark = pytest.mark.usefixtures("in_service")
+
 PLAYBOOK = "playbooks/reprovision.yml"
 OTHERS = [node for node in NODES if node != "node02"]
 
@@ -48,14 +50,6 @@ def told(found: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     return [(item["check"], item["component"], item["verdict"]) for item in found]
 
 
-@pytest.fixture(scope="module")
-def in_service(lab: LabSession) -> None:
-    """Every node, whatever the tests before have left."""
-    run = lab.playbook("site.yml")
-    assert [run.state(node) for node in NODES] == ["admitted"] * 4, run.output[-8000:]
-
-
-@pytest.mark.usefixtures("in_service")
 def test_a_node_in_service_is_refused(lab: LabSession) -> None:
     before = writing(lab)
     run = lab.playbook(PLAYBOOK, "--limit", "node02")
@@ -66,7 +60,6 @@ def test_a_node_in_service_is_refused(lab: LabSession) -> None:
     assert ledger(lab)["locks"] == {}
 
 
-@pytest.mark.usefixtures("in_service")
 def test_check_mode_sends_no_writing_request(lab: LabSession) -> None:
     before = writing(lab)
     arguments = ("-e", "repaired=node02,node03", "-e", "reprovision_in_service=true")
@@ -77,7 +70,6 @@ def test_check_mode_sends_no_writing_request(lab: LabSession) -> None:
     assert {node["state"] for node in ledger(lab)["nodes"].values()} == {"in_service"}
 
 
-@pytest.mark.usefixtures("in_service")
 def test_a_node_with_an_exchanged_gpu_is_proved_and_the_ledger_shows_the_exchange(lab: LabSession) -> None:
     lab.lab("fault", "node02", "gpu-missing", "--gpu", "3")
     run = lab.playbook("playbooks/health.yml")
@@ -104,7 +96,7 @@ def test_a_node_with_an_exchanged_gpu_is_proved_and_the_ledger_shows_the_exchang
     assert done == ["part_swapped", "released", "commissioned", "deployed"]
 
 
-@pytest.mark.usefixtures("in_service")
+@pytest.mark.long
 def test_a_node_that_is_still_bad_is_not_admitted(lab: LabSession) -> None:
     lab.lab("fault", "node02", "ecc-uncorrected", "--gpu", "5")
     try:
@@ -120,7 +112,6 @@ def test_a_node_that_is_still_bad_is_not_admitted(lab: LabSession) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("in_service")
 def test_a_node_that_does_not_answer_is_provisioned_anew_and_a_killed_run_converges(lab: LabSession) -> None:
     """node02 hangs: its sshd is gone. The first run is killed as soon as MAAS was asked to deploy it."""
     lab.ssh("node02", "sudo systemctl mask --now ssh.service ssh.socket", check=False)
@@ -134,7 +125,6 @@ def test_a_node_that_does_not_answer_is_provisioned_anew_and_a_killed_run_conver
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("in_service")
 def test_several_at_once_are_one_release_and_one_deployment_each(lab: LabSession) -> None:
     releases, deployments = asked(lab, "release"), asked(lab, "deploy")
     run = lab.playbook(PLAYBOOK, "-e", "repaired=node02,node03", "-e", "reprovision_in_service=true")

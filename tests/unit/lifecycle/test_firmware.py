@@ -62,20 +62,34 @@ def steps(site: Site, node: str) -> list[tuple[str, str]]:
     ("arguments", "words"),
     [
         ((), "--limit: is missing, and all nodes cannot be meant"),
-        (("-e", "firmware_nodes=fit1,fti2"), "firmware_nodes: fti2: no GPU node of the inventory, or left out by"),
-        ((*FIT1, "--tags", "nccl"), "--tags, --skip-tags: nodes that were restarted are proved with every role"),
         (("--limit", "fit1,fit2"), "fit2 is in service since"),
-        (("--limit", "fit1,held"), "held is quarantined by alice@ctl: by the test"),
-        (("--limit", "fit1,later"), "later is planned, so there is nothing to work on"),
-        (("--limit", "fit1,undeployed"), "undeployed is not deployed, and provision.yml brings BIOS and firmware"),
-        (
-            ("--limit", "fit1,sick"),
-            "sick its BMC could not be compared with the class: this BIOS has no such attribute",
-        ),
-        (("--limit", "fit1", "-e", '{"maas": {"locked": true}}'), "fit1 is locked in MAAS"),
         (
             ("--limit", "fit1,alone", "-e", "bmc_firmware_most=1"),
             "Firmware is due on 2 nodes, more than bmc_firmware_most (1)",
+        ),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in [
+                (
+                    ("-e", "firmware_nodes=fit1,fti2"),
+                    "firmware_nodes: fti2: no GPU node of the inventory, or left out by",
+                ),
+                (
+                    (*FIT1, "--tags", "nccl"),
+                    "--tags, --skip-tags: nodes that were restarted are proved with every role",
+                ),
+                (("--limit", "fit1,held"), "held is quarantined by alice@ctl: by the test"),
+                (("--limit", "fit1,later"), "later is planned, so there is nothing to work on"),
+                (
+                    ("--limit", "fit1,undeployed"),
+                    "undeployed is not deployed, and provision.yml brings BIOS and firmware",
+                ),
+                (
+                    ("--limit", "fit1,sick"),
+                    "sick its BMC could not be compared with the class: this BIOS has no such attribute",
+                ),
+                (("--limit", "fit1", "-e", '{"maas": {"locked": true}}'), "fit1 is locked in MAAS"),
+            ]
         ),
     ],
 )
@@ -220,6 +234,7 @@ def test_each_bmc_fails_for_itself_and_maas_is_told_of_no_password_that_does_not
     assert site.locks() == {}
 
 
+@pytest.mark.long
 def test_where_maas_has_an_account_of_its_own_only_the_bmc_is_told(site: Site, racks: Racks) -> None:
     run = rotate(racks, "--limit", "fit1,fit2", own_account=["fit2"], shared_account=["fit1"])
     assert run.status == 0, run.output

@@ -104,10 +104,15 @@ def test_a_node_is_held_released_proved_and_given_back(site: Site) -> None:
     ("arguments", "words"),
     [
         ((*FIT1, *because("  ")), "quarantine_reason: is missing"),
-        ((*FIT1, *because("x"), "-e", "quarantine_until=2020-01-01"), "2020-01-01 is no coming day"),
-        (("--limit", "fit1,fti2", *because("x")), "--limit: the inventory has no fti2"),
-        (because("x"), "--limit: is missing, and all nodes cannot be meant"),
         (("--limit", "fit1,later", *because("x")), "later: is planned"),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in [
+                ((*FIT1, *because("x"), "-e", "quarantine_until=2020-01-01"), "2020-01-01 is no coming day"),
+                (("--limit", "fit1,fti2", *because("x")), "--limit: the inventory has no fti2"),
+                (because("x"), "--limit: is missing, and all nodes cannot be meant"),
+            ]
+        ),
     ],
 )
 def test_what_is_not_clear_is_refused_before_anything_changes(site: Site, arguments: Sequence[str], words: str) -> None:

@@ -126,19 +126,33 @@ def observed(site: Site, **changed: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "--limit: is missing, and all nodes cannot be meant"),
-        (("--limit", "fit1,fti2"), "--limit: the inventory has no fti2"),
         (("-e", "repaired=fit1,fti2"), "repaired: fti2: no GPU node of the inventory, or left out by --limit"),
-        (("-e", "repaired=fit1,head"), "repaired: head: no GPU node of the inventory"),
-        (("--limit", "fit2", "-e", "repaired=fit1"), "repaired: fit1: no GPU node of the inventory, or left out by"),
-        ((*FIT1, "-e", "reprovision_erase=all"), "reprovision_erase: there is no all. Remedy: choose from none, quick"),
-        ((*FIT1, "--tags", "nccl"), "--tags, --skip-tags: a new system needs every role"),
         (("--limit", "fit1,fit2"), "fit2 is in service since"),
-        (("-e", "repaired=fit1,fit2"), "(-e reprovision_in_service=true takes it from its users). Nothing was changed"),
-        (("--limit", "fit1,held"), "held is quarantined by alice@ctl: by the test (release.yml ends it)"),
-        (("--limit", "fit1,later"), "later is planned, so there is nothing to work on"),
         (("--limit", "fit1,alone"), "alone is held by bob@elsewhere in run 20260101T000000Z-abcdef until"),
-        (("--limit", "later"), "none of these nodes takes part: 1 planned"),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in [
+                ((), "--limit: is missing, and all nodes cannot be meant"),
+                (("--limit", "fit1,fti2"), "--limit: the inventory has no fti2"),
+                (("-e", "repaired=fit1,head"), "repaired: head: no GPU node of the inventory"),
+                (
+                    ("--limit", "fit2", "-e", "repaired=fit1"),
+                    "repaired: fit1: no GPU node of the inventory, or left out by",
+                ),
+                (
+                    (*FIT1, "-e", "reprovision_erase=all"),
+                    "reprovision_erase: there is no all. Remedy: choose from none, quick",
+                ),
+                ((*FIT1, "--tags", "nccl"), "--tags, --skip-tags: a new system needs every role"),
+                (
+                    ("-e", "repaired=fit1,fit2"),
+                    "(-e reprovision_in_service=true takes it from its users). Nothing was changed",
+                ),
+                (("--limit", "fit1,held"), "held is quarantined by alice@ctl: by the test (release.yml ends it)"),
+                (("--limit", "fit1,later"), "later is planned, so there is nothing to work on"),
+                (("--limit", "later"), "none of these nodes takes part: 1 planned"),
+            ]
+        ),
     ],
 )
 def test_what_must_not_be_touched_is_refused_before_anything_changes(

@@ -92,12 +92,17 @@ def in_service(site: Site) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "--limit: is missing, and all nodes cannot be meant"),
-        ((*ALL, "--tags", "nccl"), "--tags, --skip-tags: nodes with new versions are proved with every role"),
         (ALL, "alone is in service since"),
-        ((*ALL, *TAKE, "-e", "upgrade_canary=fti1"), "upgrade_canary: fti1: no GPU node of the inventory"),
-        ((*ALL, *TAKE, "-e", "upgrade_batch=some"), "upgrade_batch: 'some' is no number of nodes"),
         ((*ALL, *TAKE), "nodes are out of service, and upgrade_most_out is 2: no room for the canaries"),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in [
+                ((), "--limit: is missing, and all nodes cannot be meant"),
+                ((*ALL, "--tags", "nccl"), "--tags, --skip-tags: nodes with new versions are proved with every role"),
+                ((*ALL, *TAKE, "-e", "upgrade_canary=fti1"), "upgrade_canary: fti1: no GPU node of the inventory"),
+                ((*ALL, *TAKE, "-e", "upgrade_batch=some"), "upgrade_batch: 'some' is no number of nodes"),
+            ]
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_changes(

@@ -422,7 +422,7 @@ def test_the_key_is_written_only_where_somebody_asked(installed: Played) -> None
     assert list((installed.folder / "secrets").iterdir()) == []
 
 
-@pytest.mark.parametrize("what", ["url", "secret"])
+@pytest.mark.parametrize("what", [pytest.param("url", marks=pytest.mark.long), "secret"])
 def test_a_rack_whose_region_was_renamed_or_installed_anew_is_registered_anew(installed: Played, what: str) -> None:
     if what == "url":
         (installed.kept / "maas02/rackd.conf").write_text("maas_url: http://old:5240/MAAS\n")
@@ -449,7 +449,7 @@ def test_a_rack_of_another_region_is_left_there(installed: Played) -> None:
     assert installed.writes() == [f"maas-rack register --url={URL}"]
 
 
-@pytest.mark.parametrize("mode", [(), ("--check",)])
+@pytest.mark.parametrize("mode", [(), pytest.param(("--check",), marks=pytest.mark.long)])
 def test_no_second_region_is_made_at_a_site_that_has_one(installed: Played, mode: tuple[str, ...]) -> None:
     """Somebody put another host in front of the region: a new one first, then one of the rack controllers."""
     hosts = {"maas00": {}, "maas01": {}, "maas02": {}}
@@ -476,7 +476,9 @@ def test_no_second_region_is_made_at_a_site_that_has_one(installed: Played, mode
         assert installed.calls() == []
 
 
-@pytest.mark.parametrize("keys", ["first:of:admin\n", "", None])
+@pytest.mark.parametrize(
+    "keys", ["first:of:admin\n", pytest.param("", marks=pytest.mark.long), pytest.param(None, marks=pytest.mark.long)]
+)
 def test_a_key_that_the_region_does_not_know_is_not_written_over(installed: Played, keys: str | None) -> None:
     key = installed.folder / "secrets/maas.key"
     key.write_text("of:another:region\n")
@@ -541,11 +543,16 @@ def test_a_command_that_fails_stops_the_run_with_what_to_look_at(
 @pytest.mark.parametrize(
     ("late", "message"),
     [
-        ("runuser --user=postgres", "did not make the database maasdb and its user maas within 7 s."),
         ("maas-region dbupgrade", "`maas-region dbupgrade` on maas01 did not end within 9 s. Run it there with sudo"),
-        ("maas-region apikey", "maas01 cannot say which API keys admin has within 7 s. Run"),
-        ("maas-region createadmin", "--ssh-import=` on maas01 did not end within 7 s."),
         ("maas-rack register", f"`maas-rack register --url={URL}` on maas02 did not end within 7 s."),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in [
+                ("runuser --user=postgres", "did not make the database maasdb and its user maas within 7 s."),
+                ("maas-region apikey", "maas01 cannot say which API keys admin has within 7 s. Run"),
+                ("maas-region createadmin", "--ssh-import=` on maas01 did not end within 7 s."),
+            ]
+        ),
     ],
 )
 def test_a_command_that_does_not_end_is_ended_and_named(started: Played, late: str, message: str) -> None:
