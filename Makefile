@@ -79,7 +79,7 @@ test-all: test mutation ## the gate, bring-ups with a MAAS that fails and by the
 	@$(PYTEST) tests/collection -m lab
 	@HYPOTHESIS_PROFILE=thorough $(PYTEST) tests/unit/properties -n 2
 
-mutation: $(VENV) ## break one thing at a time: some test must notice (artifacts/mutation.txt)
+mutation: $(VENV) ## break one thing at a time: some test must notice (artifacts/mutation/*.txt)
 	@.venv/bin/python -m tests.mutation
 
 bench: host-packages ## every figure as a ratio measured in one run

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,8 @@ KILLED, SURVIVED, NOT_APPLICABLE, BROKEN = "killed", "SURVIVED", "NOT APPLICABLE
 SECONDS = 600.0
 # The same in the frame that Molecule draws around what it runs.
 _FAILED_INSIDE = re.compile(r"(?:FAILED|ERROR) (\S+::\S+)")
+# Pytest fails where nothing is left of what it collected, and nothing was tested.
+_NONE_CHOSEN = re.compile(r"/ 0 selected\b|(?<!, )\b\d+ deselected in ")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # A lab that comes up, a role, and all that its scenario asks of it.
 ROLE_SECONDS = 1800.0
@@ -36,7 +39,8 @@ _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 class Mutant:
     """One thing broken: in `file` the text `old`, which is there once, becomes `new`.
 
-    `tests` (arguments of pytest) should notice, or where `role` is given the Molecule scenario of that role.
+    `tests` (arguments of pytest) should notice. Where `role` is given, they choose among the tests of its Molecule
+    scenario, which can notice by its converge already.
     """
 
     name: str
@@ -60,8 +64,8 @@ class Outcome:
     seconds: float
 
 
-class LabError(Exception):
-    """The lab did not come up: nothing is known of the mutant."""
+class UnjudgedError(Exception):
+    """Nothing is known of the mutant: its lab did not come up, or no test was chosen."""
 
 
 def copy_tree(root: Path, target: Path) -> Path:
@@ -110,15 +114,18 @@ def run_tests(tree: Path, tests: Sequence[str]) -> tuple[bool, str]:
     return done.returncode == 0, failed[1] if failed else done.stdout.strip()[-200:]
 
 
-def run_scenario(tree: Path, role: str) -> tuple[bool, str]:
-    """Whether converge and verify of the role's scenario succeed on a new lab; if not, what failed first."""
+def run_scenario(tree: Path, role: str, tests: Sequence[str] = ()) -> tuple[bool, str]:
+    """Whether converge and verify of the role's scenario succeed on a new lab; if not, what failed first.
+
+    Of its tests those that `tests` choose: they are what takes minutes.
+    """
     if not (tree / "molecule" / role / "molecule.yml").is_file():
         return False, f"there is no scenario {role}"
     # Molecule keeps its state in the home directory, under the name of the scenario alone.
     home = tree.parent / "home"
     home.mkdir(exist_ok=True)
     # In a narrow frame the name of the test that failed would be broken.
-    environment = {**os.environ, "HOME": str(home), "COLUMNS": "300", "PYTEST_ADDOPTS": "-x"}
+    environment = {**os.environ, "HOME": str(home), "COLUMNS": "300", "PYTEST_ADDOPTS": shlex.join(["-x", *tests])}
     environment["LAB_NAME"] = f"{LAB_NAME}{tree.parent.name}"
     molecule = str(Path(sys.executable).with_name("molecule"))
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
@@ -134,13 +141,15 @@ def run_scenario(tree: Path, role: str) -> tuple[bool, str]:
             timeout=ROLE_SECONDS,
             check=False,
         )
+        if step == "verify" and _NONE_CHOSEN.search(_COLOUR.sub("", done.stdout)):
+            raise UnjudgedError(f"no test of the scenario {role} is chosen by {shlex.join(tests)}")
         return done.returncode == 0, f"molecule {step}: {_first_failure(done.stdout)}"
 
     try:
         for step in ("destroy", "create", "prepare"):
             passed, by = run(step)
             if not passed:
-                raise LabError(by)
+                raise UnjudgedError(by)
         for step in ("converge", "verify"):
             passed, by = run(step)
             if not passed:
@@ -161,6 +170,10 @@ def _first_failure(printed: str) -> str:
     return task[-1] if task else printed.strip()[-200:]
 
 
+def _run(tree: Path, mutant: Mutant) -> tuple[bool, str]:
+    return run_scenario(tree, mutant.role, mutant.tests) if mutant.role else run_tests(tree, mutant.tests)
+
+
 def try_mutant(mutant: Mutant, tree: Path) -> Outcome:
     """Break, test, mend."""
     path = tree / mutant.file
@@ -175,12 +188,20 @@ def try_mutant(mutant: Mutant, tree: Path) -> Outcome:
     written = path.stat().st_mtime
     try:
         _put(path, text.replace(mutant.old, mutant.new), written + 2 + next(_NUMBERS))
-        passed, by = run_scenario(tree, mutant.role) if mutant.role else run_tests(tree, mutant.tests)
-    except LabError as error:
+        passed, by = _run(tree, mutant)
+    except UnjudgedError as error:
         return outcome(BROKEN, str(error))
     finally:
         _put(path, text, written)
     return outcome(SURVIVED, "") if passed else outcome(KILLED, by)
+
+
+Selection = tuple[str, tuple[str, ...]]
+
+
+def _selection(mutant: Mutant) -> Selection:
+    """What must pass without it: of a role the whole scenario, once for all its mutants."""
+    return (mutant.role, ()) if mutant.role else ("", mutant.tests)
 
 
 def try_all(root: Path, mutants: Sequence[Mutant], work: Path, trees: int | None = None) -> list[Outcome]:
@@ -193,17 +214,18 @@ def try_all(root: Path, mutants: Sequence[Mutant], work: Path, trees: int | None
     for number in range(count):
         free.put(copy_tree(root, work / f"{number}" / "tree"))
 
-    def sound(mutant: Mutant) -> tuple[bool, str]:
+    def sound(selection: Selection) -> tuple[bool, str]:
+        role, tests = selection
         tree = free.get()
         try:
-            return run_scenario(tree, mutant.role) if mutant.role else run_tests(tree, mutant.tests)
-        except LabError as error:
+            return run_scenario(tree, role) if role else run_tests(tree, tests)
+        except UnjudgedError as error:
             return False, str(error)
         finally:
             free.put(tree)
 
     def one(mutant: Mutant) -> Outcome:
-        passed, by = baseline[mutant.tests, mutant.role]
+        passed, by = baseline[_selection(mutant)]
         if not passed:
             return Outcome(mutant.name, mutant.file, mutant.what, BROKEN, by, 0.0)
         tree = free.get()
@@ -214,10 +236,9 @@ def try_all(root: Path, mutants: Sequence[Mutant], work: Path, trees: int | None
         print(f"{outcome.outcome:14} {outcome.name} ({outcome.seconds:.0f} s) {outcome.by}", flush=True)
         return outcome
 
-    # By what tests them.
-    selections = {(mutant.tests, mutant.role): mutant for mutant in mutants}
+    selections = list(dict.fromkeys(map(_selection, mutants)))
     with ThreadPoolExecutor(count) as pool:
-        baseline = dict(zip(selections, pool.map(sound, selections.values()), strict=True))
+        baseline = dict(zip(selections, pool.map(sound, selections), strict=True))
         return list(pool.map(one, mutants))
 
 
@@ -233,10 +254,10 @@ def table(outcomes: Iterable[Outcome]) -> str:
     return "\n".join([*lines, "", f"{killed} of {len(rows)} mutants were noticed"]) + "\n"
 
 
-def write(outcomes: Sequence[Outcome], folder: Path) -> None:
+def write(outcomes: Sequence[Outcome], folder: Path, kind: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "mutation.txt").write_text(table(outcomes), encoding="utf-8")
-    (folder / "mutation.json").write_text(
-        json.dumps({"schema": 1, "mutants": [asdict(outcome) for outcome in outcomes]}, indent=1) + "\n",
+    (folder / f"{kind}.txt").write_text(table(outcomes), encoding="utf-8")
+    (folder / f"{kind}.json").write_text(
+        json.dumps({"schema": 1, "kind": kind, "mutants": [asdict(outcome) for outcome in outcomes]}, indent=1) + "\n",
         encoding="utf-8",
     )

@@ -201,6 +201,7 @@ def test_swap_in_use_is_turned_off(machine: Machine, scenario: Scenario) -> None
             ["no-such-package is not in http://", "offers no version of it", "bring it into the repository"],
         ),
     ],
+    ids=["timezone", "kernel", "huge_pages", "sysctl", "package"],
 )
 def test_what_cannot_be_is_refused(
     machine: Machine, scenario: Scenario, variables: dict[str, object], words: list[str]

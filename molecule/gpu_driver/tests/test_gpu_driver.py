@@ -299,6 +299,7 @@ def test_what_is_not_asked_for_any_more_goes(machine: Machine, scenario: Scenari
             ["and 6.1.0-1-amd64 is pinned", "would be built for the wrong one", "Nothing was changed"],
         ),
     ],
+    ids=["fabric_manager", "driver", "dcgm", "power_limit", "another_kernel"],
 )
 def test_what_cannot_be_is_refused(
     machine: Machine, scenario: Scenario, variables: dict[str, object], words: list[str]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from role_files import ROLES, load, role_names
 
-from tests.mutation.roles import without_scenario
+from tests.mutation.simulated import without_scenario
 from tests.unit.conftest import ROOT
 
 PUBLIC = [name for name in role_names() if name != "common"]

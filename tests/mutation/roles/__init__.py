@@ -1,0 +1,11 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""For every role with a Molecule scenario a broken task, that the scenario must notice. Each needs a lab of its own, as
+what one has left on a machine could hide what the next one does."""
+
+from __future__ import annotations
+
+from . import gpu, head, machine
+
+MUTANTS = [*machine.MUTANTS, *gpu.MUTANTS, *head.MUTANTS]
