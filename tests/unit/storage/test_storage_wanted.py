@@ -55,6 +55,20 @@ def test_what_cannot_be(changes: dict[str, Any], words: str) -> None:
     assert len(found) == 1 and f"0 {words}" in found[0], found
 
 
+@pytest.mark.parametrize(
+    "name", ["mirror", "mirror-a", "raidz", "raidz2", "draid", "draid1", "spare", "spares", "log", "c0", "c9d"]
+)
+def test_a_name_that_zfs_keeps_for_itself_is_of_no_pool(name: str) -> None:
+    zfs = {"layout": "zfs", "filesystem": None, "options": None}
+    assert told(volume(name=name, **zfs)) == [f"0 name is {name}, which ZFS keeps for itself and takes for no pool"]
+    assert told(volume(name=name)) == []
+
+
+@pytest.mark.parametrize("name", ["logs", "cache", "c", "tank", "data-mirror"])
+def test_other_names_are_of_pools(name: str) -> None:
+    assert told(volume(name=name, layout="zfs", filesystem=None, options=None)) == []
+
+
 @pytest.mark.parametrize("name", ["a-long-name-x"])
 def test_a_label_of_its_own_may_be_short(name: str) -> None:
     assert told(volume(name=name, label="x")) == []
