@@ -159,6 +159,15 @@ def test_what_gpus_forget_is_set_by_every_start(
     assert service.get("state", "started") == ("started" if commands else "stopped")
 
 
+def test_a_limit_that_is_not_asked_for_any_more_is_lifted(evaluate: Callable[..., Any]) -> None:
+    """What GPUs do not take is refused before; that there is no limit, never."""
+    for file, expected in (("modes.yml", 0), ("before_files.yml", evaluate("gpu_driver", "omit", omit="omitted"))):
+        task = load(ROLES / "gpu_driver" / "tasks" / file)[0]
+        given = task["firstlight.cluster.gpu_modes"]["power_limit"].strip("{} ")
+        assert evaluate("gpu_driver", given, omit="omitted") == expected
+        assert evaluate("gpu_driver", given, omit="omitted", gpu_driver_power_limit=650) == 650
+
+
 def test_parameters_of_the_module(evaluate: Callable[..., Any]) -> None:
     given = {
         "NVreg_EnableStreamMemOPs": 1,
