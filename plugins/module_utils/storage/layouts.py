@@ -16,6 +16,7 @@ from .machine import LVM_MEMBER, MD_MEMBER, TABLES, ZFS_MEMBER, Array, Device, M
 from .wanted import RAID, Volume
 
 LOGICAL_VOLUME = "data"
+_MIB = 1 << 20
 _AT_WORK = ("clean", "active", "active-idle", "write-pending", "read-auto")
 
 
@@ -86,6 +87,7 @@ def make(volume: Volume, disks: Sequence[Device]) -> list[Step]:
             "level": volume.layout,
             "name": volume.name,
             "disks": paths,
+            "clear": [extent for disk in disks for extent in _ends(disk, max(each.size for each in disks))],
         }
         text = (
             f"make the {volume.layout} array {volume.name} of {names(disks)}, and record it in mdadm.conf and initramfs"
@@ -101,6 +103,19 @@ def make(volume: Volume, disks: Sequence[Device]) -> list[Step]:
         text = f"make the pool {volume.name} ({volume.vdev}) of {names(disks)}, mounted at {volume.mount}"
         return [Step("pool", volume.name, text, arguments)]
     return []
+
+
+def _ends(disk: Device, largest: int) -> list[dict[str, Any]]:
+    """Where an array begins and ends on the disk, and a file system of an earlier one would show: for `dd`.
+
+    Before the data mdadm leaves 128 MiB and a little, of a small disk one part in 1024; at the end less than a chunk.
+    """
+    first = min(256, max(8, largest // 512 // _MIB))
+    last = 8 * _MIB // 512
+    return [
+        {"path": disk.stable_path, "block": _MIB, "seek": 0, "count": first},
+        {"path": disk.stable_path, "block": 512, "seek": disk.size // 512 - last, "count": last},
+    ]
 
 
 def _logical_volume(volume: Volume) -> Step:

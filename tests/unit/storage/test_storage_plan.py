@@ -11,8 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
+from ansible_collections.firstlight.cluster.plugins.module_utils.storage.layouts import make
+from ansible_collections.firstlight.cluster.plugins.module_utils.storage.machine import Device
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.plan import Plan
+from ansible_collections.firstlight.cluster.plugins.module_utils.storage.wanted import Volume
 from made_up_host import ARRAY, ARRAY_UUID, FSTAB, RECORD, UUID, VOLUME, Host
+
+from tests.unit.conftest import ROOT
 
 Kinds = Callable[[Plan], list[str]]
 SINGLE = {**VOLUME, "layout": "single", "disks": {"serial": "S1", "count": 1}}
@@ -53,6 +59,11 @@ def test_bare_disks_become_an_array(host: Host, kinds: Kinds) -> None:
         "level": "raid1",
         "name": "scratch",
         "disks": [f"{LINK}S1", f"{LINK}S2"],
+        "clear": [
+            {"path": f"{LINK}{serial}", "block": block, "seek": seek, "count": count}
+            for serial in ("S1", "S2")
+            for block, seek, count in ((1 << 20, 0, 256), (512, 3840755982336 // 512 - 16384, 16384))
+        ],
     }
     assert "nvme0n1 (Dell Ent NVMe PM1743, 3841 GB, serial S1), nvme1n1 (" in array.text
     assert filesystem.arguments == {"path": "/dev/md/scratch", "type": "xfs", "options": "-L scratch"}
@@ -108,6 +119,32 @@ def test_disks_are_found_by_their_link(host: Host, kinds: Kinds) -> None:
     found = host.plan({**SINGLE, "disks": {"id": "nvme-eui.001n*", "count": 1}})
     assert kinds(found) == ["filesystem", "mount"]
     assert found.steps[0].arguments["path"] == "/dev/nvme1n1"
+
+
+@pytest.mark.parametrize("size", [1 << 30, 2 * 10**9 // 512 * 512, 26 << 30, 300 << 30, 3840755982336, 30 * 10**12])
+def test_what_an_earlier_array_left_is_cleared_where_a_new_one_shows_it(size: int) -> None:
+    """mdadm 4: data begin after 128 MiB, halved while that is more than one part in 1024, and some for the bitmap."""
+    disk = Device("sda", "/dev/sda", "disk", size)
+    head, tail = make(Volume.from_dict({**VOLUME, "layout": "raid0"}), [disk])[0].arguments["clear"]
+    headroom = 128 << 20
+    while headroom << 10 > size:
+        headroom >>= 1
+    assert head["seek"] == 0
+    # A label of LVM or ZFS, or a superblock of any file system, is in the first 512 KiB.
+    assert headroom + (1 << 20) + (512 << 10) <= head["count"] * head["block"] < size // 64
+    assert (tail["seek"] + tail["count"]) * tail["block"] == size
+    assert tail["count"] * tail["block"] == 8 << 20
+
+
+def test_nothing_is_left_to_show_before_there_is_an_array_to_show_it() -> None:
+    """A run that is killed between any two of these tasks leaves what the next one completes."""
+    names = [task["name"] for task in yaml.safe_load((ROOT / "roles/storage/tasks/devices.yml").read_text())]
+    order = ["Erase disks that were named for it", "Clear where the arrays will begin and end", "Make arrays"]
+    at = [names.index(f"devices | {name}") for name in order]
+    assert at == sorted(at)
+    # Once there is one, what shows on it is somebody's.
+    later = (ROOT / "roles/storage/tasks/devices.yml").read_text().partition("name: devices | Make arrays")[2]
+    assert "wipefs" not in later.split() and "dd" not in later.split()
 
 
 # -- what a killed run left
