@@ -105,6 +105,12 @@ options:
           properties:
             description: Properties of the file system.
             type: dict
+          take_over:
+            description:
+              - Whether a pool that is on exactly these disks is imported although another system used it last, as after
+                a new deployment. Never where that system uses it now.
+            type: bool
+            default: false
   erase_serials:
     description:
       - Serial numbers of disks of which whatever is on them may be destroyed. A disk that is in use, and one of the
@@ -252,6 +258,7 @@ _VOLUME: dict[str, t.Any] = {
                 "default": "stripe",
             },
             "properties": {"type": "dict"},
+            "take_over": {"type": "bool", "default": False},
         },
     },
 }

@@ -49,6 +49,7 @@ class Volume:
     mode: str = "0755"
     required_by: Sequence[str] = ()
     vdev: str = "stripe"
+    take_over: bool = False
     properties: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -72,6 +73,7 @@ class Volume:
             mode=given.get("mode", "0755"),
             required_by=tuple(given.get("required_by") or ()),
             vdev=zfs.get("vdev") or "stripe",
+            take_over=bool(zfs.get("take_over")),
             properties={key: str(value) for key, value in (zfs.get("properties") or {}).items()},
         )
 
@@ -138,7 +140,7 @@ def _faults_of(volume: Volume) -> Iterator[tuple[str, str, str]]:
         )
     if volume.layout == "zfs" and volume.filesystem:
         yield "filesystem", "is given, but ZFS brings its own", "take it out"
-    if volume.layout != "zfs" and (volume.vdev != "stripe" or volume.properties):
+    if volume.layout != "zfs" and (volume.vdev != "stripe" or volume.properties or volume.take_over):
         yield "zfs", f"is given, but the layout is {volume.layout}", "take it out, or choose the layout zfs"
     if volume.layout == "zfs" and volume.options:
         yield "options", "are given, but ZFS has properties in their place", "use zfs.properties"

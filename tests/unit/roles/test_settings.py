@@ -159,6 +159,16 @@ def test_what_gpus_forget_is_set_by_every_start(
     assert service.get("state", "started") == ("started" if commands else "stopped")
 
 
+@pytest.mark.parametrize(("force", "command"), [(True, "zpool import -f 1234"), (False, "zpool import 1234")])
+def test_a_pool_is_imported_by_force_where_the_plan_says_so(
+    evaluate: Callable[..., Any], force: bool, command: str
+) -> None:
+    tasks = load(ROLES / "storage" / "tasks" / "pools.yml")
+    (task,) = [task for task in tasks if "import" in task.get("ansible.builtin.command", {}).get("argv", "")]
+    given = task["ansible.builtin.command"]["argv"].strip("{} ")
+    assert evaluate("storage", given, item={"arguments": {"id": "1234", "force": force}}) == command.split()
+
+
 def test_a_limit_that_is_not_asked_for_any_more_is_lifted(evaluate: Callable[..., Any]) -> None:
     """What GPUs do not take is refused before; that there is no limit, never."""
     for file, expected in (("modes.yml", 0), ("before_files.yml", evaluate("gpu_driver", "omit", omit="omitted"))):
@@ -442,11 +452,16 @@ def test_a_new_array_shows_nothing_of_an_earlier_one() -> None:
     """Its file system would be taken for the volume's own, though one of the disks is another."""
     names = [task["name"] for task in STEPS]
     made = names.index("devices | Make arrays")
-    assert "udev" in names[made + 1]
-    cleared = STEPS[made + 2]
-    assert cleared["ansible.builtin.command"]["argv"] == ["wipefs", "--all", "{{ item.arguments.path }}"]
-    # Of those alone that were made of bare disks just now: a started one holds what is wanted.
-    assert cleared["loop"] == STEPS[made]["loop"] and "'array'" in cleared["loop"] and "when" not in cleared
+    # Between erasing and making: a run that is killed leaves bare disks, or an array that shows nothing.
+    assert names.index("devices | Erase disks that were named for it") < made - 1
+    cleared = STEPS[made - 1]
+    command = [re.sub(r"\{\{ item\.1\.(\w+) }}", r"<\1>", word) for word in cleared["ansible.builtin.command"]["argv"]]
+    extent = ["of=<path>", "bs=<block>", "seek=<seek>", "count=<count>"]
+    assert command == ["dd", "if=/dev/zero", *extent, "conv=notrunc,fsync", "status=none"]
+    # Of bare disks alone: a started array holds what is wanted, and from then on what shows on one is somebody's.
+    assert "'equalto', 'array')" in cleared["loop"] and "when" not in cleared
+    later = [task["ansible.builtin.command"]["argv"][0] for task in STEPS[made:] if "ansible.builtin.command" in task]
+    assert not {"dd", "wipefs"} & {*later}
 
 
 def test_systemd_knows_of_fstab_before_anything_is_mounted() -> None:

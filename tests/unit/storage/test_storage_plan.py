@@ -11,14 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.layouts import make
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.machine import Device
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.plan import Plan
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.wanted import Volume
 from made_up_host import ARRAY, ARRAY_UUID, FSTAB, RECORD, UUID, VOLUME, Host
-
-from tests.unit.conftest import ROOT
 
 Kinds = Callable[[Plan], list[str]]
 SINGLE = {**VOLUME, "layout": "single", "disks": {"serial": "S1", "count": 1}}
@@ -136,17 +133,6 @@ def test_what_an_earlier_array_left_is_cleared_where_a_new_one_shows_it(size: in
     assert tail["count"] * tail["block"] == 8 << 20
 
 
-def test_nothing_is_left_to_show_before_there_is_an_array_to_show_it() -> None:
-    """A run that is killed between any two of these tasks leaves what the next one completes."""
-    names = [task["name"] for task in yaml.safe_load((ROOT / "roles/storage/tasks/devices.yml").read_text())]
-    order = ["Erase disks that were named for it", "Clear where the arrays will begin and end", "Make arrays"]
-    at = [names.index(f"devices | {name}") for name in order]
-    assert at == sorted(at)
-    # Once there is one, what shows on it is somebody's.
-    later = (ROOT / "roles/storage/tasks/devices.yml").read_text().partition("name: devices | Make arrays")[2]
-    assert "wipefs" not in later.split() and "dd" not in later.split()
-
-
 # -- what a killed run left
 
 
@@ -261,6 +247,81 @@ def test_a_pool_that_is_not_imported(host: Host, kinds: Kinds) -> None:
     zfs(host, host.devices[1:], None)
     found = host.plan(ZFS)
     assert (kinds(found), found.refusals) == (["import", "pool_mount"], [])
+    assert found.steps[0].arguments == {"id": "1234", "force": False}
+    # One that was exported is nobody's.
+    host.tools["zpool import"] = importable()
+    assert host.plan({**ZFS, "zfs": {"take_over": True}}).steps[0].arguments == {"id": "1234", "force": False}
+
+
+def importable(status: str = "", state: str = "ONLINE", pool: str = "1234") -> str:
+    """As `zpool import` lists a pool; lines of `action` and `config` go on indented, as do long ones of `status`."""
+    told = f"status: {status}\n" if status else ""
+    return (
+        f"   pool: scratch\n     id: {pool}\n  state: {state}\n{told}"
+        " action: The pool can be imported using its name or\n\tnumeric identifier and the '-f' flag.\n   see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-EY\n"
+        f" config:\n\n\tscratch      {state}\n\t  mirror-0   ONLINE\n\t    nvme0n1  ONLINE\n\t    nvme1n1  ONLINE\n"
+    )
+
+
+OF_ANOTHER = "The pool was last accessed by another system."
+IN_USE = "The pool is currently imported by another system."
+
+
+def test_a_pool_of_another_system_is_taken_over_where_the_class_allows_it(host: Host, kinds: Kinds) -> None:
+    zfs(host, host.devices[1:], None)
+    host.tools["zpool import"] = importable(OF_ANOTHER)
+    allowed = {**ZFS, "zfs": {"take_over": True}}
+    found = host.plan(allowed)
+    assert (kinds(found), found.refusals) == (["import", "pool_mount"], [])
+    assert found.steps[0].arguments == {"id": "1234", "force": True}
+    assert found.steps[0].text.endswith(", which another system used last")
+    refused(host.plan(ZFS), "another system used the pool scratch last", "zfs.take_over", "`zpool import -f 1234`")
+    # What is said of another pool of that name is of no meaning.
+    host.tools["zpool import"] = importable(OF_ANOTHER, pool="99") + "\n" + importable()
+    assert host.plan(ZFS).steps[0].arguments == {"id": "1234", "force": False}
+
+
+@pytest.mark.parametrize("take_over", [True, False])
+def test_a_pool_is_never_taken_from_who_uses_it(host: Host, take_over: bool) -> None:
+    zfs(host, host.devices[1:], None)
+    host.tools["zpool import"] = importable(IN_USE, "UNAVAIL")
+    refused(host.plan({**ZFS, "zfs": {"take_over": take_over}}), "is imported by another system now", "zpool export")
+
+
+@pytest.mark.parametrize("state", ["DEGRADED", "UNAVAIL"])
+def test_a_pool_of_another_system_that_is_not_whole_is_a_persons_work(host: Host, state: str) -> None:
+    zfs(host, host.devices[1:], None)
+    host.tools["zpool import"] = importable(OF_ANOTHER, state)
+    refused(host.plan({**ZFS, "zfs": {"take_over": True}}), f"of another system is {state}", "zpool import -f 1234")
+
+
+def test_a_pool_that_is_of_other_disks_too_is_not_imported(host: Host) -> None:
+    zfs(host, host.devices[1:], None)
+    host.tools["zpool import"] = importable(OF_ANOTHER)
+    host.mark(host.disk("sdz", "S9", model="Other"), "zfs_member", "1234", "scratch")
+    allowed = {**ZFS, "zfs": {"take_over": True}}
+    refused(host.plan(allowed), "not on nvme0n1", "alone: /dev/sdz is of it, too", "describe exactly its disks")
+    # Another pool of that name is in nobody's way.
+    host.signatures["/dev/sdz"][0]["uuid"] = "99"
+    assert host.plan(allowed).steps[0].arguments == {"id": "1234", "force": True}
+
+
+def test_disks_of_two_pools_of_one_name_are_not_imported(host: Host) -> None:
+    zfs(host, host.devices[1:], None)
+    host.signatures["/dev/nvme0n1p1"][0]["uuid"] = "99"
+    refused(host.plan(ZFS), "they are of several of that name", "zpool import")
+
+
+def test_pools_are_looked_for_where_a_device_has_the_mark_of_one(host: Host) -> None:
+    host.tools["zpool import"] = importable(OF_ANOTHER)
+    assert host.read()["importable"] == {}
+    assert ["zpool", "import"] not in host.calls
+    zfs(host, host.devices[1:], None)
+    assert host.read()["importable"] == {"1234": {"name": "scratch", "state": "ONLINE", "status": OF_ANOTHER}}
+    long = "The pool has the multihost property on.  It cannot\n\tbe safely imported when the system hostid is not set."
+    host.tools["zpool import"] = importable(long) + "\n" + importable(pool="99")
+    read = host.read()["importable"]
+    assert {pool: each["status"] for pool, each in read.items()} == {"1234": long.replace("\n\t", " "), "99": ""}
 
 
 def test_a_pool_that_is_mounted_elsewhere_and_one_that_is_not_mounted(host: Host, kinds: Kinds) -> None:

@@ -43,6 +43,7 @@ def test_each_layout_has_a_least_number_of_disks(layout: str) -> None:
         ({"layout": "zfs", "filesystem": None}, "options are given, but ZFS has properties"),
         ({"zfs": {"vdev": "mirror"}}, "zfs is given, but the layout is raid1"),
         ({"zfs": {"properties": {"atime": "off"}}}, "zfs is given, but the layout is raid1"),
+        ({"zfs": {"take_over": True}}, "zfs is given, but the layout is raid1"),
         ({"name": "a-long-name-x"}, "label is 'a-long-name-x', but xfs takes 12 characters"),
         ({"mount": "/"}, "mount is /, which the system needs"),
         ({"mount": "/var"}, "mount is /var, which the system needs"),
