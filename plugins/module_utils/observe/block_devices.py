@@ -27,6 +27,7 @@ _COLUMNS = "KNAME,PATH,TYPE,SIZE,MODEL,SERIAL,MAJ:MIN,MOUNTPOINTS"
 _PASSED_OVER = ("loop", "rom")
 # By which the role storage makes a unit depend on mounts.
 _DROP_IN = "50-firstlight-storage.conf"
+_NOTE = "var/lib/firstlight/storage/fstab"
 # In the path of a disk in sysfs: iSCSI, Fibre Channel, USB.
 _OUTSIDE = re.compile(r"/(session\d+|rport-[^/]+|usb\d+)/")
 _ZFS_MEMBER = "zfs_member"
@@ -45,7 +46,7 @@ def read_block_devices(
     Returns `devices` (of each: `name`, `path`, `type`, `size`, `model`, `serial`, `number`, `mounted`, `parents`,
     `holders`, `links`, `physical`, `claimed`, `signatures`), `arrays`, `volumes` and `physical_volumes` of LVM, whether
     there is `lvm` at all, `pools` of ZFS, those that are `importable` by their ids, `mounts`, `points`, the texts
-    `fstab` and `mdadm_conf`, `initramfs` (of that of each kernel whether it is older than the latter) and
+    `fstab`, `noted` and `mdadm_conf`, `initramfs` (of that of each kernel whether it is older than the latter) and
     `dependent_units` (which the role storage has made depend on mounts).
     Raises OSError, SourceError, SourceMissing: half a picture is no ground to write on.
     """
@@ -69,14 +70,25 @@ def read_block_devices(
         "volumes": _lvm(run, "lvs", "lv", "vg_name,lv_name,lv_path,lv_active") or [],
         "pools": _pools(run),
         "importable": _importable(run, devices),
-        "mounts": parse_mounts((root / "proc/self/mountinfo").read_text(errors="replace")),
-        "fstab": _text(root / "etc/fstab"),
+        **read_left(root),
         "mdadm_conf": _text(conf),
         "initramfs": _initramfs(root / "boot", conf),
+        "points": {point: read_point(root / point.lstrip("/")) for point in points},
+    }
+
+
+def read_left(root: Path = Path("/")) -> dict[str, Any]:
+    """What tells of volumes also where there are none any more: `mounts`, `fstab`, `noted`, `dependent_units`.
+
+    `noted` are the lines of fstab that the role storage has written. Raises OSError.
+    """
+    return {
+        "mounts": parse_mounts((root / "proc/self/mountinfo").read_text(errors="replace")),
+        "fstab": _text(root / "etc/fstab"),
+        "noted": _text(root / _NOTE),
         "dependent_units": sorted(
             path.parent.name.removesuffix(".d") for path in (root / "etc/systemd/system").glob(f"*.d/{_DROP_IN}")
         ),
-        "points": {point: read_point(root / point.lstrip("/")) for point in points},
     }
 
 

@@ -103,6 +103,7 @@ class Machine:
     mounts: Sequence[Mount] = ()
     points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fstab: str = ""
+    noted: str = ""
     mdadm_conf: str = ""
     initramfs: Mapping[str, bool] = field(default_factory=dict)
     dependent_units: Sequence[str] = ()

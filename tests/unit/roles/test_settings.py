@@ -464,6 +464,43 @@ def test_a_new_array_shows_nothing_of_an_earlier_one() -> None:
     assert not {"dd", "wipefs"} & {*later}
 
 
+@pytest.mark.parametrize(
+    ("fstab", "note"), [(["UUID=1 /a xfs", "UUID=2 /b ext4"], "UUID=1 /a xfs\nUUID=2 /b ext4\n"), ([], None)]
+)
+def test_the_role_notes_which_lines_of_fstab_are_its_own(
+    evaluate: Callable[..., Any], fstab: list[str], note: str | None
+) -> None:
+    look = {"units": {}, "former_units": ["docker.service"], "fstab": fstab}
+    files = {item["path"]: item for item in evaluate("storage", "__storage_files", __storage_look=look)}
+    assert files["/var/lib/firstlight/storage/fstab"].get("content") == note
+    assert ("state" in files["/var/lib/firstlight/storage/fstab"]) is (note is None)
+    assert files["/etc/systemd/system/docker.service.d/50-firstlight-storage.conf"]["state"] == "absent"
+
+
+@pytest.mark.parametrize(
+    ("volumes", "look", "acts"),
+    [
+        ([], {}, False),
+        ([], {"steps": [1]}, True),
+        ([], {"former_units": ["docker.service"]}, True),
+        ([], {"noted": True}, True),
+        ([{}], {}, True),
+    ],
+)
+def test_without_volumes_what_is_left_of_former_ones_is_taken_back(
+    evaluate: Callable[..., Any], volumes: list[Any], look: dict[str, Any], acts: bool
+) -> None:
+    block = load(ROLES / "storage" / "tasks" / "main.yml")[1]["block"]
+    known = {"steps": [], "former_units": [], "noted": False} | look
+    assert evaluate("storage", block[1]["when"], storage_volumes=volumes, __storage_look=known) is acts
+
+
+def test_a_former_mount_is_known_until_it_is_gone() -> None:
+    """The line of fstab tells that there is one: whenever a run is killed, the next goes on."""
+    states = [task.get("ansible.posix.mount", {}).get("state") for task in load(ROLES / "storage/tasks/former.yml")]
+    assert [state for state in states if state] == ["unmounted", "absent_from_fstab"]
+
+
 def test_systemd_knows_of_fstab_before_anything_is_mounted() -> None:
     """Else it has the unit of a file system that is gone, and unmounts at once what is mounted in its place."""
     tasks = load(ROLES / "storage" / "tasks" / "mounts.yml")

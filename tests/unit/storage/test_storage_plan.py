@@ -15,7 +15,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.storage.layouts
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.machine import Device
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.plan import Plan
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.wanted import Volume
-from made_up_host import ARRAY, ARRAY_UUID, FSTAB, RECORD, UUID, VOLUME, Host
+from made_up_host import ARRAY, ARRAY_UUID, FSTAB, NOTE, RECORD, UUID, VOLUME, Host
 
 Kinds = Callable[[Plan], list[str]]
 SINGLE = {**VOLUME, "layout": "single", "disks": {"serial": "S1", "count": 1}}
@@ -711,3 +711,37 @@ def test_lines_of_fstab_that_are_somebody_elses(host: Host, fstab: str, words: s
 def test_fstab_is_asked_before_anything_is_made(host: Host) -> None:
     host.write("etc/fstab", "filer:/scratch /scratch nfs4 defaults 0 0\n")
     refused(host.plan(), "fstab gives /scratch to filer:/scratch")
+
+
+# -- volumes that are named no more
+
+
+OTHER = {**VOLUME, "name": "other", "mount": "/other", "disks": {"serial": "S9", "count": 1}, "layout": "single"}
+
+
+@pytest.mark.parametrize("mounted", [True, False])
+def test_a_volume_that_is_named_no_more_loses_what_mounts_it(host: Host, kinds: Kinds, mounted: bool) -> None:
+    host.whole()
+    host.write(NOTE, FSTAB)
+    host.disk("sdz", "S9", model="Other")
+    if not mounted:
+        host.mounts.clear()
+    found = host.plan(OTHER)
+    assert (kinds(found), found.refusals) == (["former_mount", "filesystem", "mount"], [])
+    assert found.steps[0].arguments == {"point": "/scratch", "mounted": mounted}
+    assert f"/scratch (UUID={UUID}) out of fstab" in found.steps[0].text
+    assert found.steps[0].text.endswith("what it holds stays")
+    assert kinds(host.plan()) == ([] if mounted else ["mount"])
+
+
+def test_lines_of_fstab_that_others_wrote_stay(host: Host, kinds: Kinds) -> None:
+    host.whole()
+    host.disk("sdz", "S9", model="Other")
+    assert kinds(host.plan(OTHER)) == ["filesystem", "mount"]
+    # Of the place that the role had, somebody else has made his own.
+    host.write(NOTE, FSTAB.replace(UUID, "of-a-former-file-system"))
+    assert kinds(host.plan(OTHER)) == ["filesystem", "mount"]
+    # What is mounted there by other means is not the role's to unmount.
+    host.write(NOTE, FSTAB)
+    host.mounts.append("41 25 0:99 / /scratch rw - nfs4 server:/scratch rw")
+    assert host.plan(OTHER).steps[0].arguments == {"point": "/scratch", "mounted": False}
