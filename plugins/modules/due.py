@@ -383,7 +383,7 @@ class _Look:
         broken = self._run(["dpkg", "--audit"], codes=(0, 1)) if due or self.params["audit"] else ""
         if broken:
             self._say("dpkg", ["was interrupted"])
-        replaced = packages.held_by_former_names(wanted, found) if due else []
+        replaced = packages.held_by_former_names(wanted, found)
         return {"packages": due, "unheld": unheld, "broken": broken, "replaced": replaced}
 
     def users(self) -> dict[str, t.Any]:

@@ -31,7 +31,8 @@ options:
     choices: [enabled, disabled]
   power_limit:
     description:
-      - Watts that a GPU may draw, within what it takes; without it, as it is. A start of the machine forgets it.
+      - Watts that a GPU may draw, within what it takes; V(0) for as many as it may by default; without it, as it is. A
+        start of the machine forgets it.
     type: int
   own:
     description: Commands that may hold a GPU while MIG changes, because they belong to the driver.

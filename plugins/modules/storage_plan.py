@@ -17,7 +17,9 @@ description:
   - What a killed run left half made is completed; nothing in it is made a second time.
 options:
   volumes:
-    description: The volumes, as C(storage.volumes) of a node class says them.
+    description:
+      - The volumes, as C(storage.volumes) of a node class says them. Where one is named no more, what the role wrote to
+        mount it is due to go; what it holds is not.
     type: list
     elements: dict
     required: true
@@ -105,6 +107,12 @@ options:
           properties:
             description: Properties of the file system.
             type: dict
+          take_over:
+            description:
+              - Whether a pool that is on exactly these disks is imported although another system used it last, as after
+                a new deployment. Never where that system uses it now.
+            type: bool
+            default: false
   erase_serials:
     description:
       - Serial numbers of disks of which whatever is on them may be destroyed. A disk that is in use, and one of the
@@ -206,13 +214,17 @@ former_units:
   returned: success
   type: list
   elements: str
+noted:
+  description: Whether the host has a note of the lines of fstab that the role has written.
+  returned: success
+  type: bool
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.observe.block_devices import read_block_devices
+from ..module_utils.observe.block_devices import read_block_devices, read_left
 from ..module_utils.observe.runner import run_readers
 from ..module_utils.storage.description import DiskDescription
 from ..module_utils.storage.machine import Machine
@@ -252,6 +264,7 @@ _VOLUME: dict[str, t.Any] = {
                 "default": "stripe",
             },
             "properties": {"type": "dict"},
+            "take_over": {"type": "bool", "default": False},
         },
     },
 }
@@ -287,7 +300,12 @@ def main() -> None:
     if wrong:
         module.fail_json(msg="\n".join(wrong), steps=[], why=[], refusals=wrong)
     points = [volume.mount for volume in volumes]
-    read = run_readers({"disks": lambda: read_block_devices(points)}, module.params["deadline"])["disks"]
+
+    def look() -> dict[str, t.Any]:
+        # Without volumes no disk is of interest.
+        return read_block_devices(points) if points else {"devices": [], "arrays": {}, **read_left()}
+
+    read = run_readers({"disks": look}, module.params["deadline"])["disks"]
     if read["status"] != "ok":
         message = f"the disks cannot be read: {read['error']}. Nothing was changed. Remedy: see `dmesg` and `lsblk`."
         module.fail_json(msg=message, steps=[], why=[], refusals=[message])
@@ -301,7 +319,8 @@ def main() -> None:
         module.fail_json(msg=message, steps=steps, why=why, refusals=found.refusals)
     needed = units(volumes, module.params["docker_data_root"])
     former = [unit for unit in read["data"]["dependent_units"] if unit not in needed]
-    module.exit_json(changed=False, steps=steps, why=why, fstab=found.fstab, units=needed, former_units=former)
+    result = {"fstab": found.fstab, "units": needed, "former_units": former, "noted": bool(read["data"]["noted"])}
+    module.exit_json(changed=False, steps=steps, why=why, **result)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,10 @@ def test_modes_that_differ_are_set_and_ecc_asks_for_a_restart(machine: Machine, 
     # As the start of a machine does.
     machine.run("nvidia-smi --power-limit=700 && systemctl restart firstlight-gpu-modes")
     assert {gpu[-1] for gpu in modes(machine)} == {"650.00"}
+    # A limit that is not asked for any more is lifted.
+    lifted = scenario.converge()
+    assert lifted.returncode == 0, lifted.tail
+    assert {gpu[-1] for gpu in modes(machine)} == {"700.00"}
 
 
 @pytest.fixture

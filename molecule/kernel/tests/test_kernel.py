@@ -16,7 +16,7 @@ RESTART = "Restart and wait until it answers"
 
 def start(kernel: str, *words: str) -> dict[str, Any]:
     """What the machine is to start with."""
-    packages = [f"linux-image-{kernel}"]
+    packages = [f"linux-image-{kernel}"] if kernel else []
     return {"start": {"kernel": kernel, "packages": packages, "command_line": words, "hugepages": [], "mounts": []}}
 
 
@@ -89,3 +89,21 @@ def test_a_menu_that_was_changed_by_hand_is_mended_without_a_restart(machine: Ma
     assert (run.returncode, tasks(run)) == (0, ["Make the boot menu anew"]), run.tail
     assert " iommu=pt" in machine.read("/boot/grub/grub.cfg")
     assert machine.read(BOOT_ID) == before
+
+
+def test_what_is_not_asked_for_any_more_goes(machine: Machine, scenario: Scenario) -> None:
+    before = machine.read(BOOT_ID)
+
+    run = scenario.converge(variables=start(""))
+
+    assert run.returncode == 0, run.tail
+    assert tasks(run).count(RESTART) == 1
+    assert machine.read(BOOT_ID) != before
+    assert "iommu=pt" not in machine.read("/proc/cmdline").split()
+    assert machine.run("apt-mark showhold") == ""
+    for path in ("/etc/apt/preferences.d/firstlight-kernel", "/etc/default/grub.d/90-firstlight.cfg"):
+        assert not machine.host.file(path).exists
+    for kernel in scenario.vm["kernels"].values():
+        assert machine.host.package(f"linux-image-{kernel}").is_installed
+    again = scenario.converge(variables=start(""))
+    assert (again.returncode, again.changes) == (0, []), again.tail

@@ -200,6 +200,25 @@ def test_a_reboot_finds_all_of_it(machine: Machine, scenario: Scenario) -> None:
     assert (run.returncode, run.changes) == (0, []), run.tail
 
 
+def test_a_volume_that_is_named_no_more_keeps_what_it_holds(
+    machine: Machine, scenario: Scenario, volumes: list[dict[str, Any]]
+) -> None:
+    machine.run("echo kept > /keep/file && sync")
+    without = {"storage_volumes": volumes[:1]}
+
+    run = scenario.converge(variables=without)
+
+    assert run.returncode == 0, run.tail
+    assert "/keep" not in machine.read("/etc/fstab")
+    assert machine.host.run("mountpoint --quiet /keep").rc != 0
+    assert not machine.host.file("/etc/systemd/system/needs-keep.service.d/50-firstlight-storage.conf").exists
+    again = scenario.converge(variables=without)
+    assert (again.returncode, again.changes) == (0, []), again.tail
+    back = scenario.converge()
+    assert back.returncode == 0, back.tail
+    assert machine.read("/keep/file") == "kept\n"
+
+
 def test_a_mount_hides_no_files(machine: Machine, scenario: Scenario, volumes: list[dict[str, Any]]) -> None:
     machine.run("umount /keep && touch /keep/of-somebody")
     before = machine.state()

@@ -22,7 +22,8 @@ _SETTERS = {
 
 def read_modes(nvml: Any) -> list[dict[str, Any]]:
     """Of every GPU `index`, `pci` and its modes: `ecc`, `mig` and `persistence` (0 or 1, current and pending), and
-    `power_limit` (milliwatts: limit, least, most). Any of them may be `{"error", "code"}`, as may be a whole GPU.
+    `power_limit` (milliwatts: limit, least, most) with its `power_default`. Any of them may be `{"error", "code"}`, as
+    may be a whole GPU.
 
     Raises SourceMissing without the library, SourceError where NVML cannot be initialised.
     """
@@ -48,6 +49,7 @@ def _read(nvml: Any, index: int) -> dict[str, Any]:
                 *map(int, ask("nvmlDeviceGetPowerManagementLimitConstraints", handle)),
             ]
         ),
+        "power_default": attempt(lambda: int(ask("nvmlDeviceGetPowerManagementDefaultLimit", handle))),
     }
 
 

@@ -18,7 +18,7 @@ _SWITCHED = ("mig", "persistence", "ecc")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What every GPU is to be in; None leaves a mode as it is. `power_limit` is in watts."""
+    """What every GPU is to be in; None leaves a mode as it is. `power_limit` is in watts, 0 for the GPU's own."""
 
     mig: bool | None = None
     persistence: bool | None = None
@@ -82,18 +82,21 @@ def plan(wanted: Wanted, gpus: Iterable[Mapping[str, Any]]) -> Plan:
 
 def _plan_mode(found: Plan, gpu: Mapping[str, Any], mode: str, want: int) -> None:
     name, value = _gpu(gpu["index"], gpu["pci"]), gpu[mode]
-    if isinstance(value, dict):
-        if value.get("code") != _NOT_SUPPORTED:
-            found.unread.append(f"{name}: {NAMES[mode]}: {value['error']}")
+    own = gpu["power_default"] if mode == "power_limit" and not want else None
+    error = next((read for read in (value, own) if isinstance(read, dict)), None)
+    if error is not None:
+        if error.get("code") != _NOT_SUPPORTED:
+            found.unread.append(f"{name}: {NAMES[mode]}: {error['error']}")
         elif want:
             found.problems.append(f"{name} has no {NAMES[mode]} to set")
         return
     if mode == "power_limit":
         limit, least, most = value
-        if not least <= want * MILLI <= most:
+        wanted = want * MILLI if own is None else own
+        if own is None and not least <= wanted <= most:
             found.problems.append(f"{name} takes a power limit of {least // MILLI} to {most // MILLI} W, not {want} W")
-        elif limit != want * MILLI:
-            found.changes.append(Change(gpu["index"], gpu["pci"], mode, want * MILLI, limit))
+        elif limit != wanted:
+            found.changes.append(Change(gpu["index"], gpu["pci"], mode, wanted, limit))
         return
     current, pending = value
     if pending != want:

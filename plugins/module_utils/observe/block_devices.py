@@ -27,8 +27,11 @@ _COLUMNS = "KNAME,PATH,TYPE,SIZE,MODEL,SERIAL,MAJ:MIN,MOUNTPOINTS"
 _PASSED_OVER = ("loop", "rom")
 # By which the role storage makes a unit depend on mounts.
 _DROP_IN = "50-firstlight-storage.conf"
+_NOTE = "var/lib/firstlight/storage/fstab"
 # In the path of a disk in sysfs: iSCSI, Fibre Channel, USB.
 _OUTSIDE = re.compile(r"/(session\d+|rport-[^/]+|usb\d+)/")
+_ZFS_MEMBER = "zfs_member"
+_POOL_LINE = re.compile(r"\s*(?P<key>pool|id|state|status|action|see|config|comment):\s*(?P<text>.*?)\s*$")
 # Enough of a folder's content to know whose it is.
 _ENTRIES = 3
 
@@ -42,9 +45,10 @@ def read_block_devices(
 
     Returns `devices` (of each: `name`, `path`, `type`, `size`, `model`, `serial`, `number`, `mounted`, `parents`,
     `holders`, `links`, `physical`, `claimed`, `signatures`), `arrays`, `volumes` and `physical_volumes` of LVM, whether
-    there is `lvm` at all, `pools` of ZFS, `mounts`, `points`, the texts `fstab` and `mdadm_conf`, `initramfs` (of that
-    of each kernel whether it is older than the latter) and `dependent_units` (which the role storage has made depend
-    on mounts). Raises OSError, SourceError, SourceMissing: half a picture is no ground to write on.
+    there is `lvm` at all, `pools` of ZFS, those that are `importable` by their ids, `mounts`, `points`, the texts
+    `fstab`, `noted` and `mdadm_conf`, `initramfs` (of that of each kernel whether it is older than the latter) and
+    `dependent_units` (which the role storage has made depend on mounts).
+    Raises OSError, SourceError, SourceMissing: half a picture is no ground to write on.
     """
     devices = _devices(run(["lsblk", "--json", "--bytes", "--output", _COLUMNS]))
     links = _links(root / "dev/disk/by-id")
@@ -65,14 +69,26 @@ def read_block_devices(
         "physical_volumes": physical or [],
         "volumes": _lvm(run, "lvs", "lv", "vg_name,lv_name,lv_path,lv_active") or [],
         "pools": _pools(run),
-        "mounts": parse_mounts((root / "proc/self/mountinfo").read_text(errors="replace")),
-        "fstab": _text(root / "etc/fstab"),
+        "importable": _importable(run, devices),
+        **read_left(root),
         "mdadm_conf": _text(conf),
         "initramfs": _initramfs(root / "boot", conf),
+        "points": {point: read_point(root / point.lstrip("/")) for point in points},
+    }
+
+
+def read_left(root: Path = Path("/")) -> dict[str, Any]:
+    """What tells of volumes also where there are none any more: `mounts`, `fstab`, `noted`, `dependent_units`.
+
+    `noted` are the lines of fstab that the role storage has written. Raises OSError.
+    """
+    return {
+        "mounts": parse_mounts((root / "proc/self/mountinfo").read_text(errors="replace")),
+        "fstab": _text(root / "etc/fstab"),
+        "noted": _text(root / _NOTE),
         "dependent_units": sorted(
             path.parent.name.removesuffix(".d") for path in (root / "etc/systemd/system").glob(f"*.d/{_DROP_IN}")
         ),
-        "points": {point: read_point(root / point.lstrip("/")) for point in points},
     }
 
 
@@ -206,6 +222,38 @@ def _pools(run: Run) -> dict[str, dict[str, str]]:
     points = dict(line.split("\t") for line in mounts.splitlines() if line.count("\t") == 1)
     rows = (line.split("\t") for line in listed.splitlines() if line.count("\t") == 1)
     return {name: {"health": health, "mountpoint": points.get(name, "")} for name, health in rows}
+
+
+def _importable(run: Run, devices: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """By their ids the pools of ZFS that could be imported: `name`, `state` and what `status` says of them.
+
+    Nothing is looked for where no device has the mark of one, or where ZFS is not installed.
+    """
+    if not any(mark["type"] == _ZFS_MEMBER for device in devices for mark in device["signatures"]):
+        return {}
+    try:
+        return parse_importable(run(["zpool", "import"]))
+    except (SourceMissing, SourceError):
+        return {}
+
+
+def parse_importable(text: str) -> dict[str, dict[str, str]]:
+    """What `zpool import` lists: a paragraph for each pool, of lines `key: text`, which go on in indented ones."""
+    found: dict[str, dict[str, str]] = {}
+    pool, key = {"name": "", "state": "", "status": ""}, ""
+    for line in text.splitlines():
+        match = _POOL_LINE.match(line)
+        if match is not None:
+            key = match["key"]
+            if key == "pool":
+                pool = {"name": match["text"], "state": "", "status": ""}
+            elif key == "id":
+                found[match["text"]] = pool
+            elif key in pool:
+                pool[key] = match["text"]
+        elif key == "status" and line.strip():
+            pool[key] += f" {line.strip()}"
+    return found
 
 
 def _links(folder: Path) -> dict[str, list[str]]:

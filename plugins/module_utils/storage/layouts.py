@@ -16,6 +16,10 @@ from .machine import LVM_MEMBER, MD_MEMBER, TABLES, ZFS_MEMBER, Array, Device, M
 from .wanted import RAID, Volume
 
 LOGICAL_VOLUME = "data"
+_MIB = 1 << 20
+# What `zpool import` says of a pool (zpool-import(8), message ZFS-8000-EY): `-f` is for the first alone.
+_OF_ANOTHER = "was last accessed by another system"
+_IN_USE = "is currently imported by another system"
 _AT_WORK = ("clean", "active", "active-idle", "write-pending", "read-auto")
 
 
@@ -86,6 +90,7 @@ def make(volume: Volume, disks: Sequence[Device]) -> list[Step]:
             "level": volume.layout,
             "name": volume.name,
             "disks": paths,
+            "clear": [extent for disk in disks for extent in _ends(disk, max(each.size for each in disks))],
         }
         text = (
             f"make the {volume.layout} array {volume.name} of {names(disks)}, and record it in mdadm.conf and initramfs"
@@ -101,6 +106,19 @@ def make(volume: Volume, disks: Sequence[Device]) -> list[Step]:
         text = f"make the pool {volume.name} ({volume.vdev}) of {names(disks)}, mounted at {volume.mount}"
         return [Step("pool", volume.name, text, arguments)]
     return []
+
+
+def _ends(disk: Device, largest: int) -> list[dict[str, Any]]:
+    """Where an array begins and ends on the disk, and a file system of an earlier one would show: for `dd`.
+
+    Before the data mdadm leaves 128 MiB and a little, of a small disk one part in 1024; at the end less than a chunk.
+    """
+    first = min(256, max(8, largest // 512 // _MIB))
+    last = 8 * _MIB // 512
+    return [
+        {"path": disk.stable_path, "block": _MIB, "seek": 0, "count": first},
+        {"path": disk.stable_path, "block": 512, "seek": disk.size // 512 - last, "count": last},
+    ]
 
 
 def _logical_volume(volume: Volume) -> Step:
@@ -231,8 +249,7 @@ def _pool(machine: Machine, volume: Volume, disks: Sequence[Device]) -> State | 
         return _broken(volume, message, "mend it with `zpool replace`, or let the node class describe its disks")
     pool = machine.pools.get(volume.name)
     if pool is None:
-        text = f"import the pool {volume.name} of {names(disks)}"
-        return State([Step("import", volume.name, text, {"name": volume.name})])
+        return _import(machine, volume, disks)
     if pool["health"] != "ONLINE":
         remedy = "look at `zpool status`, exchange the disk with `zpool replace`, then run again"
         return _broken(volume, f"the pool {volume.name} is {pool['health']}", remedy)
@@ -240,6 +257,46 @@ def _pool(machine: Machine, volume: Volume, disks: Sequence[Device]) -> State | 
         text = f"mount the pool {volume.name} at {volume.mount} in place of {pool['mountpoint']}"
         return State([Step("pool_mountpoint", volume.name, text, {"name": volume.name, "path": volume.mount})])
     return State()
+
+
+def _import(machine: Machine, volume: Volume, disks: Sequence[Device]) -> State:
+    """By its id, as another may have its name; by force where it is on these disks alone and the class allows it."""
+    identity = {mark.uuid for disk in disks for mark in _zfs_marks(machine, disk)}
+    own = {each.name for disk in disks for each in (disk, *machine.partitions(disk))}
+    others = [
+        device
+        for device in machine.devices.values()
+        if device.name not in own
+        and any(mark.type == ZFS_MEMBER and mark.uuid in identity for mark in device.signatures)
+    ]
+    if len(identity) > 1 or others:
+        where = (
+            f"{', '.join(device.path for device in others)} is of it, too"
+            if others
+            else "they are of several of that name"
+        )
+        message = f"the pool {volume.name} is not on {names(disks)} alone: {where}"
+        return _broken(volume, message, "let the node class describe exactly its disks, or look at `zpool import`")
+    pool = identity.pop() or volume.name
+    known = machine.importable.get(pool, {"state": "ONLINE", "status": ""})
+    if _IN_USE in known["status"]:
+        remedy = f"export it there with `zpool export {volume.name}`; it is never taken by force"
+        return _broken(volume, f"the pool {volume.name} is imported by another system now", remedy)
+    force = _OF_ANOTHER in known["status"]
+    if force and not volume.take_over:
+        message = f"another system used the pool {volume.name} last, if only this machine's before it was deployed anew"
+        remedy = "if no other machine can reach its disks, allow it with zfs.take_over in the node class, or once with "
+        return _broken(volume, message, f"{remedy}`zpool import -f {pool}`")
+    if force and known["state"] != "ONLINE":
+        remedy = f"look at `zpool import`; mend it, or import it yourself with `zpool import -f {pool}`"
+        return _broken(volume, f"the pool {volume.name} of another system is {known['state']}", remedy)
+    text = f"import the pool {volume.name} of {names(disks)}" + (", which another system used last" if force else "")
+    return State([Step("import", volume.name, text, {"id": pool, "force": force})])
+
+
+def _zfs_marks(machine: Machine, disk: Device) -> list[Signature]:
+    marks = [mark for device in (disk, *machine.partitions(disk)) for mark in device.signatures]
+    return [mark for mark in marks if mark.type == ZFS_MEMBER]
 
 
 def _is_of_pool(machine: Machine, disk: Device, pool: str) -> bool:

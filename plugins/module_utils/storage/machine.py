@@ -99,9 +99,11 @@ class Machine:
     physical_volumes: Sequence[Mapping[str, str]] = ()
     volumes: Sequence[Mapping[str, str]] = ()
     pools: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    importable: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     mounts: Sequence[Mount] = ()
     points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fstab: str = ""
+    noted: str = ""
     mdadm_conf: str = ""
     initramfs: Mapping[str, bool] = field(default_factory=dict)
     dependent_units: Sequence[str] = ()

@@ -119,6 +119,20 @@ def judge_mount(machine: Machine, volume: Volume, state: State, mark: Signature 
     return entry
 
 
+def former_mounts(machine: Machine, volumes: Sequence[Volume]) -> Iterator[Step]:
+    """Lines of fstab that the role wrote for volumes that are named no more. What they hold stays where it is."""
+    points = {volume.mount for volume in volumes}
+    lines = {(each.source, each.point) for each in parse_fstab(machine.fstab)}
+    for entry in parse_fstab(machine.noted):
+        if entry.point in points or (entry.source, entry.point) not in lines:
+            continue
+        mount = machine.mounted_at(entry.point)
+        mounted = mount is not None and mount.type == entry.type
+        text = f"take {entry.point} ({entry.source}) out of fstab{' and unmount it' if mounted else ''}"
+        text += ": no volume is mounted there any more; what it holds stays"
+        yield Step("former_mount", entry.point, text, {"point": entry.point, "mounted": mounted})
+
+
 def _is_mount_of(mount: Mount, volume: Volume, device: Device | None) -> bool:
     if volume.layout == "zfs":
         return mount.type == "zfs" and mount.source == volume.name

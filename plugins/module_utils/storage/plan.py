@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from .description import DiskDescription
 from .layouts import State, Step, make, names, recognise
 from .machine import Device, Machine
-from .mounting import judge_filesystem, judge_mount, judge_record
+from .mounting import former_mounts, judge_filesystem, judge_mount, judge_record
 from .wanted import Volume
 
 # Where it is mounted, the system lives on it.
@@ -36,7 +36,7 @@ def plan(
     `erase`: serial numbers of disks of which whatever they hold may be destroyed. It opens neither a disk that is in
     use nor one of the system (that `os_disk` describes, or it runs from), and a volume that is whole is left alone.
     """
-    found = Plan()
+    found = Plan([*former_mounts(machine, volumes)])
     taken: dict[str, str] = {}
     for volume in volumes:
         state = _choose(machine, volume, os_disk, taken)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ RAID = ("raid0", "raid1", "raid5", "raid10")
 LEAST = {"single": 1, "raid0": 2, "raid1": 2, "raid5": 3, "raid10": 2, "lvm": 1, "zfs": 1}
 # As mkfs of each takes it.
 LABEL_LENGTH = {"ext4": 16, "xfs": 12}
+# Pools that `zpool create` refuses: zpool-create(8), and names such as illumos gives disks (zfs_namecheck.c).
+_NO_POOL = re.compile("(mirror|raidz|draid|spare).*|log|c[0-9].*")
 # Mounting over one of these would hide the system from itself.
 _SYSTEM = ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var")
 
@@ -46,6 +49,7 @@ class Volume:
     mode: str = "0755"
     required_by: Sequence[str] = ()
     vdev: str = "stripe"
+    take_over: bool = False
     properties: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -69,6 +73,7 @@ class Volume:
             mode=given.get("mode", "0755"),
             required_by=tuple(given.get("required_by") or ()),
             vdev=zfs.get("vdev") or "stripe",
+            take_over=bool(zfs.get("take_over")),
             properties={key: str(value) for key, value in (zfs.get("properties") or {}).items()},
         )
 
@@ -126,9 +131,16 @@ def _faults_of(volume: Volume) -> Iterator[tuple[str, str, str]]:
     if least_gb is not None and most_gb is not None and least_gb > most_gb:
         message = f"have a min of {least_gb:g} and a max of {most_gb:g} GB: no disk is so"
         yield "disks", message, "make min the smaller of the two"
+    if volume.layout == "zfs" and _NO_POOL.fullmatch(volume.name):
+        message = f"is {volume.name}, which ZFS keeps for itself and takes for no pool"
+        yield (
+            "name",
+            message,
+            "choose one that is not log and does not begin with mirror, raidz, draid, spare or c0 to c9",
+        )
     if volume.layout == "zfs" and volume.filesystem:
         yield "filesystem", "is given, but ZFS brings its own", "take it out"
-    if volume.layout != "zfs" and (volume.vdev != "stripe" or volume.properties):
+    if volume.layout != "zfs" and (volume.vdev != "stripe" or volume.properties or volume.take_over):
         yield "zfs", f"is given, but the layout is {volume.layout}", "take it out, or choose the layout zfs"
     if volume.layout == "zfs" and volume.options:
         yield "options", "are given, but ZFS has properties in their place", "use zfs.properties"

@@ -140,6 +140,9 @@ def test_a_host_on_which_everything_is_due(call: Call, tool: Callable[..., Path]
     assert "package held-later: is not held" in found["why"]
     assert "half configured" in found["broken"]
     assert found["replaced"] == ["ntp-old"]
+    # Also where nothing takes its place: what held it may be gone.
+    tool("dpkg-query", "chrony ii  1\nntp-old hi  1\n")
+    assert call(due, packages=[{"name": "chrony"}], replaced=["ntp*"])["replaced"] == ["ntp-old"]
     assert found["users"] == ["nobody-knows-it"]
     assert found["files"] == [
         {"path": str(settings), "strangers": []},

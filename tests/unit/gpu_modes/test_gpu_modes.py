@@ -39,7 +39,7 @@ class Nvml:
 
     @staticmethod
     def healthy() -> dict[str, Any]:
-        return {"ecc": [1, 1], "mig": [0, 0], "persistence": [1], "power_limit": [650000, 200000, 700000]}
+        return {"ecc": [1, 1], "mig": [0, 0], "persistence": [1], "power_limit": [650000, 200000, 700000, 700000]}
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if not name.startswith("nvml"):
@@ -61,7 +61,8 @@ class Nvml:
             "nvmlDeviceGetMigMode": lambda index: self.gpus[index]["mig"],
             "nvmlDeviceGetPersistenceMode": lambda index: self.gpus[index]["persistence"][0],
             "nvmlDeviceGetPowerManagementLimit": lambda index: self.gpus[index]["power_limit"][0],
-            "nvmlDeviceGetPowerManagementLimitConstraints": lambda index: self.gpus[index]["power_limit"][1:],
+            "nvmlDeviceGetPowerManagementLimitConstraints": lambda index: self.gpus[index]["power_limit"][1:3],
+            "nvmlDeviceGetPowerManagementDefaultLimit": lambda index: self.gpus[index]["power_limit"][3],
         }
         return answers[name](*arguments)
 
@@ -76,13 +77,23 @@ def test_gpus_that_are_as_wanted_are_left_alone() -> None:
 
 def test_a_mode_that_is_not_asked_for_is_not_looked_at() -> None:
     library = Nvml()
-    library.gpus[0] = {"ecc": [0, 0], "mig": [1, 1], "persistence": [0], "power_limit": [300000, 200000, 700000]}
+    library.gpus[0] = {
+        "ecc": [0, 0],
+        "mig": [1, 1],
+        "persistence": [0],
+        "power_limit": [300000, 200000, 700000, 700000],
+    }
     assert planned(library, Wanted()) == plan.Plan()
 
 
 def test_what_differs_is_set_and_nothing_else_and_mig_comes_first() -> None:
     library = Nvml()
-    library.gpus[1] = {"ecc": [0, 0], "mig": [1, 1], "persistence": [0], "power_limit": [700000, 200000, 700000]}
+    library.gpus[1] = {
+        "ecc": [0, 0],
+        "mig": [1, 1],
+        "persistence": [0],
+        "power_limit": [700000, 200000, 700000, 700000],
+    }
     found = planned(library)
     assert [change.shown(change.value) for change in found.changes] == [
         "GPU 1 (0000:19:00.0): MIG disabled",
@@ -206,12 +217,38 @@ def call(capfd: pytest.CaptureFixture[str]) -> Call:
     return run
 
 
+@pytest.mark.parametrize(
+    ("limit", "default", "set_to"),
+    [(500000, 700000, [700000]), (700000, 600000, [600000]), (700000, 700000, []), (600000, 600000, [])],
+)
+def test_without_a_limit_a_gpu_has_its_own(limit: int, default: int, set_to: list[int]) -> None:
+    library = Nvml(2)
+    library.gpus[0]["power_limit"] = [limit, 200000, 700000, default]
+    library.gpus[1]["power_limit"] = [700000, 200000, 700000, 700000]
+    found = planned(library, Wanted(power_limit=0))
+    assert [(change.index, change.value, change.before) for change in found.changes] == [
+        (0, value, limit) for value in set_to
+    ]
+    assert nvml.set_modes(library, found.changes) == [{}] * len(set_to)
+    assert library.calls == [("PowerManagementLimit", 0, value) for value in set_to]
+
+
+@pytest.mark.parametrize(("code", "unread"), [(3, []), (999, ["power limit: unknown error"])])
+def test_a_gpu_without_a_limit_to_set_has_none_to_take_back(code: int, unread: list[str]) -> None:
+    found = planned(Nvml(1, nvmlDeviceGetPowerManagementDefaultLimit=code), Wanted(power_limit=0))
+    assert (found.changes, found.problems) == ([], [])
+    assert [line.split("): ")[1] for line in found.unread] == unread
+    # One that is asked for does not need it.
+    library = Nvml(1, nvmlDeviceGetPowerManagementDefaultLimit=code)
+    assert [change.value for change in planned(library, Wanted(power_limit=600)).changes] == [600000]
+
+
 MODES = {"ecc": "enabled", "mig": "disabled", "persistence": "enabled", "power_limit": 650}
 
 
 def test_the_module_sets_and_says_what(library: Nvml, call: Call) -> None:
     assert call(**MODES)["changed"] is False
-    library.gpus[1] |= {"ecc": [0, 0], "power_limit": [700000, 200000, 700000]}
+    library.gpus[1] |= {"ecc": [0, 0], "power_limit": [700000, 200000, 700000, 700000]}
     would = call(**MODES, _ansible_check_mode=True, _ansible_diff=True)
     assert library.calls == []
     done = call(**MODES, _ansible_diff=True)

@@ -86,12 +86,52 @@ def test_a_subnet_manager_is_stopped_and_the_driver_never_restarted(evaluate: Ca
 
 def test_ip_over_infiniband(render: Callable[..., str]) -> None:
     item = {"interface": "ib0", "addresses": ["10.30.0.21/22", "fd00::21/64"], "mode": "connected", "mtu": 65520}
-    text = render("doca_ofed", "ipoib.network.j2", item=item)
+    facts = {"distribution": "Debian", "distribution_version": "12.11"}
+    text = render("doca_ofed", "ipoib.network.j2", item=item, ansible_facts=facts)
     assert text.split("\n", 1)[1] == (
         "[Match]\nName=ib0\nType=infiniband\n\n[Link]\nMTUBytes=65520\n\n[Network]\nAddress=10.30.0.21/22\n"
         "Address=fd00::21/64\n\n[IPoIB]\nMode=connected\n"
     )
-    assert "[Link]" not in render("doca_ofed", "ipoib.network.j2", item={**item, "mtu": 0})
+    assert "[Link]" not in render("doca_ofed", "ipoib.network.j2", item={**item, "mtu": 0}, ansible_facts=facts)
+    bare = render(
+        "doca_ofed", "ipoib.network.j2", item={"interface": "ib0", "addresses": ["10.30.0.21/22"]}, ansible_facts=facts
+    )
+    assert bare.endswith("[IPoIB]\nMode=datagram\n") and "[Link]" not in bare
+
+
+@pytest.mark.parametrize(
+    ("distribution", "version", "known"),
+    [
+        ("Ubuntu", "22.04", False),
+        ("Ubuntu", "24.04", True),
+        ("Debian", "12.11", True),
+        ("Debian", "13.1", True),
+    ],
+)
+def test_a_mode_of_ipoib_that_systemd_would_pass_over_is_refused(
+    evaluate: Callable[..., Any], render: Callable[..., str], distribution: str, version: str, known: bool
+) -> None:
+    facts = {"distribution": distribution, "distribution_version": version}
+    item = {"interface": "ib0", "addresses": ["10.30.0.21/22"], "mode": "connected", "mtu": 0}
+    text = render("doca_ofed", "ipoib.network.j2", item=item, ansible_facts=facts)
+    assert ("[IPoIB]\nMode=connected\n" in text) is known
+    assert text.endswith("Mode=connected\n" if known else "Address=10.30.0.21/22\n")
+    (refuse,) = load(ROLES / "doca_ofed" / "tasks" / "refuse.yml")
+    repository = {"name": "d", "uris": [], "suites": [], "signed_by": "k"}
+    for mode, refused in (("connected", not known), ("datagram", False)):
+        told = evaluate(
+            "doca_ofed",
+            refuse["vars"]["__doca_ofed_wrong"].strip().removeprefix("{{").removesuffix("}}"),
+            ansible_facts=facts,
+            doca_ofed_ipoib=[{**item, "mode": mode}],
+            doca_ofed_repository=repository,
+            __lacking=[],
+        )
+        assert [words for one in told for words in ("ib0", "systemd 249", "mode datagram") if words in one] == [
+            "ib0",
+            "systemd 249",
+            "mode datagram",
+        ] * refused
 
 
 @pytest.mark.parametrize("file", ["pci.yml", "write_ordering.yml"])

@@ -52,7 +52,9 @@ def test_without_a_kernel_none_is_wanted(evaluate: Evaluate) -> None:
     assert evaluate("base_os", "__base_os_boots", ansible_facts=facts) is False
     paths = [item["path"] for item in evaluate("base_os", "__base_os_files", ansible_facts=facts)]
     assert not [path for path in paths if "grub" in path]
-    assert not [item for item in evaluate("base_os", "__base_os_ground_texts") if "grub" in item["path"]]
+    texts = evaluate("base_os", "__base_os_ground_texts") + evaluate("base_os", "__base_os_texts", ansible_facts=facts)
+    assert [item["name"] for item in texts if "grub" in item["path"]] == ["left words", "former boot settings"]
+    assert [why_text_due(item, None) for item in texts if "grub" in item["path"]] == [[], []]
 
 
 PINNED = {
@@ -158,10 +160,23 @@ def test_words_that_leave_the_command_line_are_noticed(
     file = render(
         "base_os", "grub.cfg.j2", base_os_kernel="6.8", base_os_kernel_command_line=["iommu=pt", "pci=realloc"]
     )
-    texts = evaluate("base_os", "__base_os_boot_texts", base_os_kernel="6.8", base_os_kernel_command_line=words)
-    (text,) = [item for item in texts if item["name"] == "left words"]
-    assert bool(why_text_due(text, file)) is left
-    assert why_text_due(text, None) == []
+    for kernel in ("6.8", ""):
+        variables = {"base_os_kernel": kernel, "base_os_kernel_command_line": words}
+        texts = evaluate("base_os", "__base_os_ground_texts", **variables)
+        (text,) = [item for item in texts if item["name"] == "left words"]
+        assert bool(why_text_due(text, file)) is left
+        assert why_text_due(text, None) == []
+
+
+@pytest.mark.parametrize(("kernel", "words", "left"), [("", [], True), ("6.8", [], False), ("", ["iommu=pt"], False)])
+@pytest.mark.parametrize("text", ["GRUB_DEFAULT=x\n", "# emptied by a run that was killed\n", ""])
+def test_what_grub_was_told_is_left_where_nothing_is_asked_of_it(
+    evaluate: Evaluate, kernel: str, words: list[str], left: bool, text: str
+) -> None:
+    variables = {"base_os_kernel": kernel, "base_os_kernel_command_line": words}
+    texts = evaluate("base_os", "__base_os_texts", **variables)
+    found = [item["name"] for item in texts if item["name"] != "boot menu" and why_text_due(item, text)]
+    assert ("former boot settings" in found) is left
 
 
 @pytest.mark.parametrize(

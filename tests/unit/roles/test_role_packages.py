@@ -99,6 +99,23 @@ def test_supported_platforms(
     assert evaluate("common", "__common_platform in __common_supported_platforms", ansible_facts=facts) is expected
 
 
+@pytest.mark.parametrize(
+    ("name", "pins", "expected"),
+    [("", [], []), ("kernel", [], ["absent"]), ("kernel", [{"packages": ["a"], "version": "1"}], ["file"])],
+)
+def test_pins_that_are_not_wanted_any_more_go(
+    evaluate: Callable[..., Any], name: str, pins: list[Any], expected: list[str]
+) -> None:
+    variables = {"common_packages_pin_name": name, "common_packages_pins": pins}
+    files = evaluate("common", "__common_pins", **variables)
+    assert [item.get("state", "file") for item in files] == expected
+    assert [item["path"] for item in files] == ["/etc/apt/preferences.d/firstlight-kernel"] * len(expected)
+    due = {"files": [{"path": item["path"], "strangers": []} for item in files]}
+    left = evaluate("common", "__common_pins_left", common_due=due, **variables)
+    assert [item["path"] for item in left] == [item["path"] for item in files if "state" in item]
+    assert evaluate("common", "__common_pins_left", common_due={"files": []}, **variables) == []
+
+
 REPOSITORY = {"name": "nvidia", "uris": ["http://head01/nvidia"], "suites": ["./"], "signed_by": "/usr/share/k.gpg"}
 
 

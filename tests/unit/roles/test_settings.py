@@ -159,6 +159,25 @@ def test_what_gpus_forget_is_set_by_every_start(
     assert service.get("state", "started") == ("started" if commands else "stopped")
 
 
+@pytest.mark.parametrize(("force", "command"), [(True, "zpool import -f 1234"), (False, "zpool import 1234")])
+def test_a_pool_is_imported_by_force_where_the_plan_says_so(
+    evaluate: Callable[..., Any], force: bool, command: str
+) -> None:
+    tasks = load(ROLES / "storage" / "tasks" / "pools.yml")
+    (task,) = [task for task in tasks if "import" in task.get("ansible.builtin.command", {}).get("argv", "")]
+    given = task["ansible.builtin.command"]["argv"].strip("{} ")
+    assert evaluate("storage", given, item={"arguments": {"id": "1234", "force": force}}) == command.split()
+
+
+def test_a_limit_that_is_not_asked_for_any_more_is_lifted(evaluate: Callable[..., Any]) -> None:
+    """What GPUs do not take is refused before; that there is no limit, never."""
+    for file, expected in (("modes.yml", 0), ("before_files.yml", evaluate("gpu_driver", "omit", omit="omitted"))):
+        task = load(ROLES / "gpu_driver" / "tasks" / file)[0]
+        given = task["firstlight.cluster.gpu_modes"]["power_limit"].strip("{} ")
+        assert evaluate("gpu_driver", given, omit="omitted") == expected
+        assert evaluate("gpu_driver", given, omit="omitted", gpu_driver_power_limit=650) == 650
+
+
 def test_parameters_of_the_module(evaluate: Callable[..., Any]) -> None:
     given = {
         "NVreg_EnableStreamMemOPs": 1,
@@ -433,11 +452,53 @@ def test_a_new_array_shows_nothing_of_an_earlier_one() -> None:
     """Its file system would be taken for the volume's own, though one of the disks is another."""
     names = [task["name"] for task in STEPS]
     made = names.index("devices | Make arrays")
-    assert "udev" in names[made + 1]
-    cleared = STEPS[made + 2]
-    assert cleared["ansible.builtin.command"]["argv"] == ["wipefs", "--all", "{{ item.arguments.path }}"]
-    # Of those alone that were made of bare disks just now: a started one holds what is wanted.
-    assert cleared["loop"] == STEPS[made]["loop"] and "'array'" in cleared["loop"] and "when" not in cleared
+    # Between erasing and making: a run that is killed leaves bare disks, or an array that shows nothing.
+    assert names.index("devices | Erase disks that were named for it") < made - 1
+    cleared = STEPS[made - 1]
+    command = [re.sub(r"\{\{ item\.1\.(\w+) }}", r"<\1>", word) for word in cleared["ansible.builtin.command"]["argv"]]
+    extent = ["of=<path>", "bs=<block>", "seek=<seek>", "count=<count>"]
+    assert command == ["dd", "if=/dev/zero", *extent, "conv=notrunc,fsync", "status=none"]
+    # Of bare disks alone: a started array holds what is wanted, and from then on what shows on one is somebody's.
+    assert "'equalto', 'array')" in cleared["loop"] and "when" not in cleared
+    later = [task["ansible.builtin.command"]["argv"][0] for task in STEPS[made:] if "ansible.builtin.command" in task]
+    assert not {"dd", "wipefs"} & {*later}
+
+
+@pytest.mark.parametrize(
+    ("fstab", "note"), [(["UUID=1 /a xfs", "UUID=2 /b ext4"], "UUID=1 /a xfs\nUUID=2 /b ext4\n"), ([], None)]
+)
+def test_the_role_notes_which_lines_of_fstab_are_its_own(
+    evaluate: Callable[..., Any], fstab: list[str], note: str | None
+) -> None:
+    look = {"units": {}, "former_units": ["docker.service"], "fstab": fstab}
+    files = {item["path"]: item for item in evaluate("storage", "__storage_files", __storage_look=look)}
+    assert files["/var/lib/firstlight/storage/fstab"].get("content") == note
+    assert ("state" in files["/var/lib/firstlight/storage/fstab"]) is (note is None)
+    assert files["/etc/systemd/system/docker.service.d/50-firstlight-storage.conf"]["state"] == "absent"
+
+
+@pytest.mark.parametrize(
+    ("volumes", "look", "acts"),
+    [
+        ([], {}, False),
+        ([], {"steps": [1]}, True),
+        ([], {"former_units": ["docker.service"]}, True),
+        ([], {"noted": True}, True),
+        ([{}], {}, True),
+    ],
+)
+def test_without_volumes_what_is_left_of_former_ones_is_taken_back(
+    evaluate: Callable[..., Any], volumes: list[Any], look: dict[str, Any], acts: bool
+) -> None:
+    block = load(ROLES / "storage" / "tasks" / "main.yml")[1]["block"]
+    known = {"steps": [], "former_units": [], "noted": False} | look
+    assert evaluate("storage", block[1]["when"], storage_volumes=volumes, __storage_look=known) is acts
+
+
+def test_a_former_mount_is_known_until_it_is_gone() -> None:
+    """The line of fstab tells that there is one: whenever a run is killed, the next goes on."""
+    states = [task.get("ansible.posix.mount", {}).get("state") for task in load(ROLES / "storage/tasks/former.yml")]
+    assert [state for state in states if state] == ["unmounted", "absent_from_fstab"]
 
 
 def test_systemd_knows_of_fstab_before_anything_is_mounted() -> None:

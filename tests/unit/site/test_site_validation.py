@@ -258,6 +258,7 @@ DISKS = {
     "filesystem": "xfs",
     "mount": "/scratch",
 }
+POOL = {key: value for key, value in DISKS.items() if key != "filesystem"} | {"layout": "zfs"}
 TWICE = [{"id": "gpu.xid", "reason": "x"}, {"id": "gpu.xid", "reason": "y"}]
 
 
@@ -290,6 +291,11 @@ TWICE = [{"id": "gpu.xid", "reason": "x"}, {"id": "gpu.xid", "reason": "y"}]
         ("storage", {"volumes": [{**DISKS, "mode": 755}]}, "storage.volumes[0].mode: is 755"),
         ("storage", {"volumes": [{**DISKS, "layout": "raid0"}]}, "disks: are 1, but raid0 needs 2 disks at least"),
         ("storage", {"volumes": [DISKS, {**DISKS, "name": "b"}]}, "volumes[1].mount: is /scratch, as is that"),
+        (
+            "storage",
+            {"volumes": [{**POOL, "name": "mirror"}]},
+            "volumes[0].name: is mirror, which ZFS keeps for itself",
+        ),
         ("storage", {"volumes": [DISKS], "docker_data_root": "/docker"}, "docker_data_root: is /docker, which"),
     ],
 )

@@ -31,6 +31,7 @@ VOLUME: dict[str, Any] = {
     "mount": "/scratch",
     "options": ["noatime"],
 }
+NOTE = "var/lib/firstlight/storage/fstab"
 FSTAB = f"UUID={UUID} /scratch xfs noatime,nofail 0 0\n"
 RECORD = f"ARRAY /dev/md/scratch metadata=1.2 UUID={ARRAY}\n"
 

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.firstlight.cluster.plugins.module_utils.observe.block_devices import read_left
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage import baseline
 from ansible_collections.firstlight.cluster.plugins.modules import nvme_baseline, storage_plan
-from made_up_host import VOLUME, Host
+from made_up_host import FSTAB, NOTE, VOLUME, Host
 
 Call = Callable[..., dict[str, Any]]
 
@@ -52,6 +53,22 @@ def test_units_that_depended_on_a_mount_once(call: Call, on_host: Host) -> None:
     on_host.write("etc/systemd/system/other.service.d/of-others.conf", "")
     found = call(storage_plan, volumes=[VOLUME], docker_data_root="/scratch")
     assert (found["units"], found["former_units"]) == ({"docker.service": ["/scratch"]}, ["slurmd.service"])
+
+
+def test_without_volumes_no_disk_is_read_and_what_is_left_of_former_ones_is_told(
+    call: Call, on_host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_host.whole()
+    on_host.read()
+    monkeypatch.setattr(storage_plan, "read_block_devices", None)
+    monkeypatch.setattr(storage_plan, "read_left", lambda: read_left(on_host.root))
+    found = call(storage_plan, volumes=[])
+    assert (found["steps"], found["former_units"], found["noted"]) == ([], [], False)
+    on_host.write(NOTE, FSTAB)
+    on_host.write("etc/systemd/system/docker.service.d/50-firstlight-storage.conf", "")
+    found = call(storage_plan, volumes=[])
+    assert [step["kind"] for step in found["steps"]] == ["former_mount"]
+    assert (found["former_units"], found["noted"], found["fstab"]) == (["docker.service"], True, [])
 
 
 def test_what_is_in_the_way_fails(call: Call, on_host: Host) -> None:

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.firstlight.cluster.plugins.module_utils.storage.layouts import make
+from ansible_collections.firstlight.cluster.plugins.module_utils.storage.machine import Device
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.plan import Plan
-from made_up_host import ARRAY, ARRAY_UUID, FSTAB, RECORD, UUID, VOLUME, Host
+from ansible_collections.firstlight.cluster.plugins.module_utils.storage.wanted import Volume
+from made_up_host import ARRAY, ARRAY_UUID, FSTAB, NOTE, RECORD, UUID, VOLUME, Host
 
 Kinds = Callable[[Plan], list[str]]
 SINGLE = {**VOLUME, "layout": "single", "disks": {"serial": "S1", "count": 1}}
@@ -53,6 +56,11 @@ def test_bare_disks_become_an_array(host: Host, kinds: Kinds) -> None:
         "level": "raid1",
         "name": "scratch",
         "disks": [f"{LINK}S1", f"{LINK}S2"],
+        "clear": [
+            {"path": f"{LINK}{serial}", "block": block, "seek": seek, "count": count}
+            for serial in ("S1", "S2")
+            for block, seek, count in ((1 << 20, 0, 256), (512, 3840755982336 // 512 - 16384, 16384))
+        ],
     }
     assert "nvme0n1 (Dell Ent NVMe PM1743, 3841 GB, serial S1), nvme1n1 (" in array.text
     assert filesystem.arguments == {"path": "/dev/md/scratch", "type": "xfs", "options": "-L scratch"}
@@ -108,6 +116,21 @@ def test_disks_are_found_by_their_link(host: Host, kinds: Kinds) -> None:
     found = host.plan({**SINGLE, "disks": {"id": "nvme-eui.001n*", "count": 1}})
     assert kinds(found) == ["filesystem", "mount"]
     assert found.steps[0].arguments["path"] == "/dev/nvme1n1"
+
+
+@pytest.mark.parametrize("size", [1 << 30, 2 * 10**9 // 512 * 512, 26 << 30, 300 << 30, 3840755982336, 30 * 10**12])
+def test_what_an_earlier_array_left_is_cleared_where_a_new_one_shows_it(size: int) -> None:
+    """mdadm 4: data begin after 128 MiB, halved while that is more than one part in 1024, and some for the bitmap."""
+    disk = Device("sda", "/dev/sda", "disk", size)
+    head, tail = make(Volume.from_dict({**VOLUME, "layout": "raid0"}), [disk])[0].arguments["clear"]
+    headroom = 128 << 20
+    while headroom << 10 > size:
+        headroom >>= 1
+    assert head["seek"] == 0
+    # A label of LVM or ZFS, or a superblock of any file system, is in the first 512 KiB.
+    assert headroom + (1 << 20) + (512 << 10) <= head["count"] * head["block"] < size // 64
+    assert (tail["seek"] + tail["count"]) * tail["block"] == size
+    assert tail["count"] * tail["block"] == 8 << 20
 
 
 # -- what a killed run left
@@ -224,6 +247,81 @@ def test_a_pool_that_is_not_imported(host: Host, kinds: Kinds) -> None:
     zfs(host, host.devices[1:], None)
     found = host.plan(ZFS)
     assert (kinds(found), found.refusals) == (["import", "pool_mount"], [])
+    assert found.steps[0].arguments == {"id": "1234", "force": False}
+    # One that was exported is nobody's.
+    host.tools["zpool import"] = importable()
+    assert host.plan({**ZFS, "zfs": {"take_over": True}}).steps[0].arguments == {"id": "1234", "force": False}
+
+
+def importable(status: str = "", state: str = "ONLINE", pool: str = "1234") -> str:
+    """As `zpool import` lists a pool; lines of `action` and `config` go on indented, as do long ones of `status`."""
+    told = f"status: {status}\n" if status else ""
+    return (
+        f"   pool: scratch\n     id: {pool}\n  state: {state}\n{told}"
+        " action: The pool can be imported using its name or\n\tnumeric identifier and the '-f' flag.\n   see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-EY\n"
+        f" config:\n\n\tscratch      {state}\n\t  mirror-0   ONLINE\n\t    nvme0n1  ONLINE\n\t    nvme1n1  ONLINE\n"
+    )
+
+
+OF_ANOTHER = "The pool was last accessed by another system."
+IN_USE = "The pool is currently imported by another system."
+
+
+def test_a_pool_of_another_system_is_taken_over_where_the_class_allows_it(host: Host, kinds: Kinds) -> None:
+    zfs(host, host.devices[1:], None)
+    host.tools["zpool import"] = importable(OF_ANOTHER)
+    allowed = {**ZFS, "zfs": {"take_over": True}}
+    found = host.plan(allowed)
+    assert (kinds(found), found.refusals) == (["import", "pool_mount"], [])
+    assert found.steps[0].arguments == {"id": "1234", "force": True}
+    assert found.steps[0].text.endswith(", which another system used last")
+    refused(host.plan(ZFS), "another system used the pool scratch last", "zfs.take_over", "`zpool import -f 1234`")
+    # What is said of another pool of that name is of no meaning.
+    host.tools["zpool import"] = importable(OF_ANOTHER, pool="99") + "\n" + importable()
+    assert host.plan(ZFS).steps[0].arguments == {"id": "1234", "force": False}
+
+
+@pytest.mark.parametrize("take_over", [True, False])
+def test_a_pool_is_never_taken_from_who_uses_it(host: Host, take_over: bool) -> None:
+    zfs(host, host.devices[1:], None)
+    host.tools["zpool import"] = importable(IN_USE, "UNAVAIL")
+    refused(host.plan({**ZFS, "zfs": {"take_over": take_over}}), "is imported by another system now", "zpool export")
+
+
+@pytest.mark.parametrize("state", ["DEGRADED", "UNAVAIL"])
+def test_a_pool_of_another_system_that_is_not_whole_is_a_persons_work(host: Host, state: str) -> None:
+    zfs(host, host.devices[1:], None)
+    host.tools["zpool import"] = importable(OF_ANOTHER, state)
+    refused(host.plan({**ZFS, "zfs": {"take_over": True}}), f"of another system is {state}", "zpool import -f 1234")
+
+
+def test_a_pool_that_is_of_other_disks_too_is_not_imported(host: Host) -> None:
+    zfs(host, host.devices[1:], None)
+    host.tools["zpool import"] = importable(OF_ANOTHER)
+    host.mark(host.disk("sdz", "S9", model="Other"), "zfs_member", "1234", "scratch")
+    allowed = {**ZFS, "zfs": {"take_over": True}}
+    refused(host.plan(allowed), "not on nvme0n1", "alone: /dev/sdz is of it, too", "describe exactly its disks")
+    # Another pool of that name is in nobody's way.
+    host.signatures["/dev/sdz"][0]["uuid"] = "99"
+    assert host.plan(allowed).steps[0].arguments == {"id": "1234", "force": True}
+
+
+def test_disks_of_two_pools_of_one_name_are_not_imported(host: Host) -> None:
+    zfs(host, host.devices[1:], None)
+    host.signatures["/dev/nvme0n1p1"][0]["uuid"] = "99"
+    refused(host.plan(ZFS), "they are of several of that name", "zpool import")
+
+
+def test_pools_are_looked_for_where_a_device_has_the_mark_of_one(host: Host) -> None:
+    host.tools["zpool import"] = importable(OF_ANOTHER)
+    assert host.read()["importable"] == {}
+    assert ["zpool", "import"] not in host.calls
+    zfs(host, host.devices[1:], None)
+    assert host.read()["importable"] == {"1234": {"name": "scratch", "state": "ONLINE", "status": OF_ANOTHER}}
+    long = "The pool has the multihost property on.  It cannot\n\tbe safely imported when the system hostid is not set."
+    host.tools["zpool import"] = importable(long) + "\n" + importable(pool="99")
+    read = host.read()["importable"]
+    assert {pool: each["status"] for pool, each in read.items()} == {"1234": long.replace("\n\t", " "), "99": ""}
 
 
 def test_a_pool_that_is_mounted_elsewhere_and_one_that_is_not_mounted(host: Host, kinds: Kinds) -> None:
@@ -613,3 +711,37 @@ def test_lines_of_fstab_that_are_somebody_elses(host: Host, fstab: str, words: s
 def test_fstab_is_asked_before_anything_is_made(host: Host) -> None:
     host.write("etc/fstab", "filer:/scratch /scratch nfs4 defaults 0 0\n")
     refused(host.plan(), "fstab gives /scratch to filer:/scratch")
+
+
+# -- volumes that are named no more
+
+
+OTHER = {**VOLUME, "name": "other", "mount": "/other", "disks": {"serial": "S9", "count": 1}, "layout": "single"}
+
+
+@pytest.mark.parametrize("mounted", [True, False])
+def test_a_volume_that_is_named_no_more_loses_what_mounts_it(host: Host, kinds: Kinds, mounted: bool) -> None:
+    host.whole()
+    host.write(NOTE, FSTAB)
+    host.disk("sdz", "S9", model="Other")
+    if not mounted:
+        host.mounts.clear()
+    found = host.plan(OTHER)
+    assert (kinds(found), found.refusals) == (["former_mount", "filesystem", "mount"], [])
+    assert found.steps[0].arguments == {"point": "/scratch", "mounted": mounted}
+    assert f"/scratch (UUID={UUID}) out of fstab" in found.steps[0].text
+    assert found.steps[0].text.endswith("what it holds stays")
+    assert kinds(host.plan()) == ([] if mounted else ["mount"])
+
+
+def test_lines_of_fstab_that_others_wrote_stay(host: Host, kinds: Kinds) -> None:
+    host.whole()
+    host.disk("sdz", "S9", model="Other")
+    assert kinds(host.plan(OTHER)) == ["filesystem", "mount"]
+    # Of the place that the role had, somebody else has made his own.
+    host.write(NOTE, FSTAB.replace(UUID, "of-a-former-file-system"))
+    assert kinds(host.plan(OTHER)) == ["filesystem", "mount"]
+    # What is mounted there by other means is not the role's to unmount.
+    host.write(NOTE, FSTAB)
+    host.mounts.append("41 25 0:99 / /scratch rw - nfs4 server:/scratch rw")
+    assert host.plan(OTHER).steps[0].arguments == {"point": "/scratch", "mounted": False}

@@ -43,6 +43,7 @@ def test_each_layout_has_a_least_number_of_disks(layout: str) -> None:
         ({"layout": "zfs", "filesystem": None}, "options are given, but ZFS has properties"),
         ({"zfs": {"vdev": "mirror"}}, "zfs is given, but the layout is raid1"),
         ({"zfs": {"properties": {"atime": "off"}}}, "zfs is given, but the layout is raid1"),
+        ({"zfs": {"take_over": True}}, "zfs is given, but the layout is raid1"),
         ({"name": "a-long-name-x"}, "label is 'a-long-name-x', but xfs takes 12 characters"),
         ({"mount": "/"}, "mount is /, which the system needs"),
         ({"mount": "/var"}, "mount is /var, which the system needs"),
@@ -53,6 +54,20 @@ def test_each_layout_has_a_least_number_of_disks(layout: str) -> None:
 def test_what_cannot_be(changes: dict[str, Any], words: str) -> None:
     found = told(volume(**changes))
     assert len(found) == 1 and f"0 {words}" in found[0], found
+
+
+@pytest.mark.parametrize(
+    "name", ["mirror", "mirror-a", "raidz", "raidz2", "draid", "draid1", "spare", "spares", "log", "c0", "c9d"]
+)
+def test_a_name_that_zfs_keeps_for_itself_is_of_no_pool(name: str) -> None:
+    zfs = {"layout": "zfs", "filesystem": None, "options": None}
+    assert told(volume(name=name, **zfs)) == [f"0 name is {name}, which ZFS keeps for itself and takes for no pool"]
+    assert told(volume(name=name)) == []
+
+
+@pytest.mark.parametrize("name", ["logs", "cache", "c", "tank", "data-mirror"])
+def test_other_names_are_of_pools(name: str) -> None:
+    assert told(volume(name=name, layout="zfs", filesystem=None, options=None)) == []
 
 
 @pytest.mark.parametrize("name", ["a-long-name-x"])
