@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.common.warnings import get_warning_messages
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.firstlight.cluster.plugins.module_utils.due.container_gpus import (
     Gpus,
@@ -327,11 +328,11 @@ def test_a_unit_that_describes_too_little_is_told(host: Host) -> None:
     assert f"firstlight-cdi.service ran, but {host.specification} lacks GPU 1. See `journalctl" in result["msg"]
 
 
-def test_a_driver_that_does_not_answer_is_waited_for(proved: Host, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_driver_that_does_not_answer_is_waited_for(proved: Host) -> None:
     proved.program("nvidia-smi", "echo Failed to initialize NVML: Driver/library version mismatch; exit 18")
     result = proved.run()
     assert (result["changed"], result["gpus"]) == (False, [])
-    assert "Driver/library version mismatch" in caplog.text
+    assert "Driver/library version mismatch" in get_warning_messages()[-1]
 
 
 def test_what_is_not_installed_is_said_in_check_mode_and_refused_otherwise(
