@@ -189,6 +189,14 @@ MUTANTS = [
     ),
     _mutant(
         "doca_ofed",
+        "firmware",
+        "doca_ofed/tasks/firmware.yml",
+        "firmware that was burned never comes into force: nobody asks for the restart",
+        "when: __doca_ofed_waiting | length > 0",
+        _NEVER,
+    ),
+    _mutant(
+        "doca_ofed",
         "registers",
         "doca_ofed/tasks/pci.yml",
         "a register that somebody changed stays so",

@@ -92,12 +92,12 @@ def _contradictions(document: Document, stem: str) -> Iterator[Problem]:
         message = f"has a min of {least} and a max of {most}: no disk is so"
         yield document.problem(("hardware", "os_disk", "size_gb"), message, "make min the smaller of the two")
     # The BMC is told the URL, tells it again in its jobs, and differences show it; messages about HCAs do, too.
-    for key, images in ((("firmware",), data), (("hardware", "hcas", "firmware_images"), hcas)):
-        for position, each in _mappings(images, key[-1]):
+    for place, images in ((("firmware",), data), (("hardware", "hcas", "firmware_images"), hcas)):
+        for position, each in _mappings(images, place[-1]):
             if holds_credentials(each.get("image_uri")):
                 message = "a URL in it holds a password or a token"
                 remedy = "take it out, and let the image be fetched from a mirror that wants none"
-                yield document.problem((*key, position, "image_uri"), message, remedy)
+                yield document.problem((*place, position, "image_uri"), message, remedy)
     yield from _of_firmware_images(document)
     yield from _excluded_twice(document)
 
