@@ -13,14 +13,15 @@ from ..observe.source import SourceError, attempt, run_tool
 from .wanted import is_version
 
 # Of `query`: "FW Version(Running)" is there only where another version waits for the next reset of the HCA, or alone.
-_LINE = re.compile(r"^(PSID|FW Version|FW Version\(Running\)):[ \t]+(\S+)[ \t]*$", re.MULTILINE)
+# A line that is cut off says nothing.
+_LINE = re.compile(r"^(PSID|FW Version|FW Version\(Running\)):[ \t]+(\S+)[ \t]*\r?\n", re.MULTILINE)
 _PSID = re.compile(r"[A-Z0-9_]{4,16}")
 
 
 def parse_query(text: str) -> dict[str, str]:
     """`psid`, and the versions that are `stored` and `running`, from what `flint query` prints. Raises SourceError."""
     found: dict[str, str] = {}
-    for key, value in _LINE.findall(text.replace("\r\n", "\n")):
+    for key, value in _LINE.findall(text):
         if found.setdefault(key, value) != value:
             raise SourceError(f"flint tells two values of {key}: {found[key]} and {value}")
     running = found.get("FW Version(Running)", found.get("FW Version", ""))
