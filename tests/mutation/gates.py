@@ -436,11 +436,11 @@ MUTANTS = [
         FIRMWARE,
     ),
     Mutant(
-        "firmware: all or nothing",
+        "firmware: images unseen",
         "plugins/modules/hca_firmware.py",
-        "a node is burned of which something must be refused",
-        "    if planned.problems:\n        planned.burns = []\n    elif planned.burns",
-        "    if planned.burns",
+        "an image is burned whatever it holds",
+        "    planned.problems += judge_images(planned.burns, images)\n",
+        "",
         FIRMWARE,
     ),
     Mutant(

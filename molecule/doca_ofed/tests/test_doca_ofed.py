@@ -308,16 +308,14 @@ def test_without_a_version_nothing_is_done(machine: Machine, scenario: Scenario)
 
 # -- firmware of the HCAs
 
-FACTORY, FIRMWARE = "28.39.1002", "28.46.1006"
+FACTORY, FIRMWARE, PSID = "28.39.1002", "28.46.1006", "MT_0000000838"
 IMAGE, FAILS = "/root/firmware.bin", "/lab/flint.fails"
 
 
-def image(machine: Machine, psid: str = "MT_0000000838") -> dict[str, object]:
-    """Variables by which all HCAs are to have an image that lies on the node, and is for boards of `psid`."""
-    content = f"psid {psid}\nversion {FIRMWARE}\n"
-    machine.write(IMAGE, content)
-    sha256 = hashlib.sha256(content.encode()).hexdigest()
-    images = [{"psid": "MT_0000000838", "image_uri": f"file://{IMAGE}", "sha256": sha256}]
+def wants(image_uri: str, psid: str = PSID) -> dict[str, object]:
+    """Variables by which all HCAs are to have an image, which is for boards of `psid`."""
+    sha256 = hashlib.sha256(f"psid {psid}\nversion {FIRMWARE}\n".encode()).hexdigest()
+    images = [{"psid": PSID, "image_uri": image_uri, "sha256": sha256}]
     return {"doca_ofed_firmware": FIRMWARE, "doca_ofed_firmware_images": images}
 
 
@@ -333,7 +331,8 @@ def running(machine: Machine) -> set[str]:
 def test_firmware_that_does_not_fit_is_not_burned(machine: Machine, scenario: Scenario) -> None:
     machine.run("rm -rf %s", REQUESTS)
     before = machine.state()
-    wanted = image(machine, "DEL0000000031")
+    machine.write(IMAGE, f"psid DEL0000000031\nversion {FIRMWARE}\n")
+    wanted = wants(f"file://{IMAGE}", "DEL0000000031")
 
     run = scenario.converge(variables=wanted)
 
@@ -354,7 +353,7 @@ def test_firmware_that_does_not_fit_is_not_burned(machine: Machine, scenario: Sc
 def test_firmware_is_burned_into_every_hca_but_one_that_fails_and_is_in_force_after_the_restart(
     machine: Machine, scenario: Scenario
 ) -> None:
-    wanted = image(machine)
+    wanted = wants(f"{scenario.lab['upstream']['doca']}/firmware/fw-ConnectX7-{FIRMWARE}-{PSID}.bin")
     machine.write(FAILS, f"{HCAS['mlx5_5']} busy\n")
 
     run = scenario.converge(variables=wanted)

@@ -68,5 +68,5 @@ def _run(*arguments: str) -> str:
         return run_tool(["flint", *arguments])
     except SourceError as error:
         # It prints its progress before what it has to say.
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split()).rstrip(".")
         raise SourceError(text[text.find("-E-") :] if "-E-" in text else text, error.code) from error

@@ -159,7 +159,7 @@ def test_firmware_is_looked_at_first_and_burned_only_where_it_is_due(evaluate: C
     look, _told, fetch, burn = tasks("firmware.yml")[1]["block"]
     assert (look["check_mode"], look["changed_when"]) == (True, False)
     assert burn["firstlight.cluster.hca_firmware"] == look["firstlight.cluster.hca_firmware"]
-    assert fetch["when"] == burn["when"] == "__doca_ofed_due and not doca_ofed_in_service"
+    assert fetch["when"] == burn["when"] == "__doca_ofed_due and not doca_ofed_in_service | bool"
     assert tasks("images.yml")[0]["ansible.builtin.include_tasks"] == "busy.yml"
     [last] = [task for task in tasks("configure.yml") if task["ansible.builtin.import_tasks"] == "firmware.yml"]
     assert last["when"] == "doca_ofed_firmware_images | length > 0"
