@@ -161,6 +161,11 @@ def test_firmware_is_looked_at_first_and_burned_only_where_it_is_due(evaluate: C
     assert burn["firstlight.cluster.hca_firmware"] == look["firstlight.cluster.hca_firmware"]
     assert fetch["when"] == burn["when"] == "__doca_ofed_due and not doca_ofed_in_service | bool"
     assert tasks("images.yml")[0]["ansible.builtin.include_tasks"] == "busy.yml"
+    # As the playbook knows it of the ledger, for the restart too.
+    [configure] = [
+        play for play in load(ROOT / "playbooks" / "configure.yml") if "vars" in play and "vars_files" in play
+    ]
+    assert configure["vars"]["doca_ofed_in_service"] == "{{ reboot_in_service }}"
     [last] = [task for task in tasks("configure.yml") if task["ansible.builtin.import_tasks"] == "firmware.yml"]
     assert last["when"] == "doca_ofed_firmware_images | length > 0"
 
