@@ -204,7 +204,7 @@ def main() -> None:
     result = {
         "changed": bool(planned.burns),
         "burned": [burn.shown(burn.wanted.version) for burn in planned.burns],
-        "waiting": planned.waiting,
+        "waiting": planned.waits(),
         "images": sorted({burn.wanted.sha256 for burn in planned.burns}),
         "diff": {
             "before": "".join(f"{burn.shown(burn.has)}\n" for burn in planned.burns),

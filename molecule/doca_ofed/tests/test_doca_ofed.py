@@ -331,20 +331,20 @@ def running(machine: Machine) -> set[str]:
 def test_firmware_that_does_not_fit_is_not_burned(machine: Machine, scenario: Scenario) -> None:
     machine.run("rm -rf %s", REQUESTS)
     before = machine.state()
-    machine.write(IMAGE, f"psid DEL0000000031\nversion {FIRMWARE}\n")
+    machine.write(IMAGE, "another")
     wanted = wants(f"file://{IMAGE}", "DEL0000000031")
 
     run = scenario.converge(variables=wanted)
 
     assert run.returncode != 0
-    assert f"file://{IMAGE} is for boards with PSID DEL0000000031, not MT_0000000838" in run.messages, run.tail
-    assert "nothing was burned. Remedy: correct hardware.hcas.firmware_images" in run.messages
+    assert f"The firmware image file://{IMAGE} cannot be had as the node class describes it" in run.messages, run.tail
 
-    machine.write(IMAGE, "another")
+    machine.write(IMAGE, f"psid DEL0000000031\nversion {FIRMWARE}\n")
     run = scenario.converge(variables=wanted)
 
     assert run.returncode != 0
-    assert f"The firmware image file://{IMAGE} cannot be had as the node class describes it" in run.messages, run.tail
+    assert f"file://{IMAGE} is for boards with PSID DEL0000000031, not MT_0000000838" in run.messages, run.tail
+    assert "nothing was burned. Remedy: correct hardware.hcas.firmware_images" in run.messages
     assert set(stored(machine)) == {FACTORY}
     assert not machine.host.file(f"{REQUESTS}/doca_ofed_firmware").exists
     assert machine.state().touched_since(before, without=[f"file {IMAGE}"]) == set()

@@ -14,7 +14,7 @@ from .wanted import Wanted, older, wanted_of
 IMAGES = "hardware.hcas.firmware_images"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Hca:
     """One HCA of the node, by its rail, the name that the class gives it, and its slot."""
 
@@ -47,11 +47,15 @@ class Burn:
 
 @dataclass
 class Plan:
-    """What is to be burned; what waits for a start of the machine; what cannot be, each with its remedy."""
+    """What is to be burned; the version that waits for a start of the machine, by HCA; what cannot be, and remedies."""
 
     burns: list[Burn] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
+    waiting: dict[Hca, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+
+    def waits(self) -> list[str]:
+        """A line for each HCA that waits, by rail: the same whichever run has burned it."""
+        return [f"{version} in {hca}" for hca, version in sorted(self.waiting.items())]
 
 
 def plan(
@@ -76,7 +80,7 @@ def _plan_one(found: Plan, hca: Hca, has: Mapping[str, str], wants: Mapping[str,
     wanted, stored, running = wanted_of(wants, has["psid"]), has["stored"], has["running"]
     if wanted.met_by(stored):
         if not wanted.met_by(running):
-            found.waiting.append(f"{stored} in {hca}")
+            found.waiting[hca] = stored
         return
     differs = f"{hca} has firmware {stored}, the class has {wanted.version}"
     if not wanted.image_uri:
@@ -89,7 +93,7 @@ def _plan_one(found: Plan, hca: Hca, has: Mapping[str, str], wants: Mapping[str,
             "-e doca_ofed_firmware_allow_downgrade=true."
         )
     elif stored != running:
-        found.waiting.append(f"{stored} in {hca}")
+        found.waiting[hca] = stored
         found.problems.append(
             f"{differs}, but waits for a restart with what it has, and takes no other before. Remedy: run again; a "
             "node that is not in service is restarted first."
@@ -138,7 +142,7 @@ def judge_burns(found: Plan, results: Mapping[str, Mapping[str, Any]]) -> list[B
         stored = result.get("stored")
         if stored == burn.wanted.version:
             done.append(burn)
-            found.waiting.append(f"{stored} in {burn.hca}")
+            found.waiting[burn.hca] = stored
             continue
         reason = result["error"] if stored is None else f"it has {stored} afterwards"
         found.problems.append(

@@ -118,17 +118,17 @@ def test_what_is_older_is_burned_and_nothing_else() -> None:
     assert [(burn.hca.name, burn.psid, burn.has, burn.wanted.version) for burn in found.burns] == [
         ("rail0", PSID, OLD, NEW)
     ]
-    assert (found.waiting, found.problems) == ([], [])
+    assert (found.waits(), found.problems) == ([], [])
     newer = decide(told(NEWER), told("28.45.1200", psid=DELL))
-    assert (newer.burns, newer.waiting, newer.problems) == ([], [], [])
+    assert (newer.burns, newer.waits(), newer.problems) == ([], [], [])
 
 
 def test_what_was_burned_waits_and_is_not_burned_again() -> None:
     found = decide(told(NEW, OLD))
     assert (found.burns, found.problems) == ([], [])
-    assert found.waiting == [f"{NEW} in HCA rail0 (rail 0, {FIRST})"]
+    assert found.waits() == [f"{NEW} in HCA rail0 (rail 0, {FIRST})"]
     # Newer firmware that somebody else left there: the class asks for no restart.
-    assert decide(told(NEWER, NEW)).waiting == []
+    assert decide(told(NEWER, NEW)).waits() == []
 
 
 @pytest.mark.parametrize(
@@ -247,6 +247,14 @@ def test_the_module_burns_all_and_the_second_time_nothing(node: Node, call: Call
     node.has(told(NEW), told(NEW))
     after = call()
     assert (after["changed"], after["waiting"], len(node.burned)) == (False, [], 2)
+
+
+def test_what_waits_is_told_alike_whichever_run_has_burned_it(node: Node, call: Call) -> None:
+    """A request for a restart that is worded anew would be a change in every run."""
+    node.has(told(), told(NEW, OLD))
+    said = call()
+    assert said["changed"] and node.burned == [FIRST]
+    assert call()["waiting"] == said["waiting"]
 
 
 def test_check_mode_says_what_would_be_burned_and_needs_no_image(node: Node, call: Call) -> None:

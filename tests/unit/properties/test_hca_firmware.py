@@ -114,7 +114,7 @@ def test_nothing_is_burned_but_an_image_for_the_board_and_no_older_one_without_l
 @given(NODES, classes(), st.booleans())
 def test_every_hca_is_as_wanted_or_told_of(read: dict[str, Any], wants: dict[str, Any], leave: bool) -> None:
     found = plan(RAILS, read, wants, leave)
-    told = [str(burn.hca) for burn in found.burns] + found.waiting + found.problems
+    told = [str(burn.hca) for burn in found.burns] + found.waits() + found.problems
     for hca in RAILS:
         result = read[hca.address]
         met = result["status"] == "ok" and wanted_of(wants, result["data"]["psid"]).met_by(result["data"]["running"])
@@ -144,13 +144,13 @@ def test_what_was_burned_is_not_burned_again_and_is_as_wanted_after_the_restart(
     assert len(found.problems) - before == len(planned) - len(done)
     now = read | {burn.hca.address: ok(burned(burn)) for burn in done}
     again = plan([burn.hca for burn in done], now, wants, leave)
-    assert (again.burns, again.problems, len(again.waiting)) == ([], [], len(done))
+    assert (again.burns, again.problems, len(again.waits())) == ([], [], len(done))
     restarted = {
         address: ok({**one["data"], "running": one["data"]["stored"]}) if one["status"] == "ok" else one
         for address, one in now.items()
     }
     after = plan([burn.hca for burn in done], restarted, wants, leave)
-    assert (after.burns, after.problems, after.waiting) == ([], [], [])
+    assert (after.burns, after.problems, after.waits()) == ([], [], [])
 
 
 @given(NODES, classes(), PSIDS, VERSIONS)
