@@ -108,6 +108,7 @@ def _build(cache_dir: Path, folder: Path, pool: Path) -> None:
         make_repository(part / "nvidia", ".", ".", (".",), NVIDIA, keys / "nvidia.key")
         for release in vendor.build_doca(part / "doca"):
             _place_doca(part / "doca" / release, keys / "doca.key")
+        vendor.write_firmware(part / "doca" / "firmware")
         _package_index(part / "pypi" / "simple")
         part.rename(folder)
     except BaseException:

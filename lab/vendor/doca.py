@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.vendor.debian import Package, Service
+from lab.vendor.hcas import PSID
 
 FILES = Path(__file__).resolve().parent / "files"
 
@@ -155,7 +156,7 @@ def doca_packages(release: Release) -> Iterator[Package]:
         "mft",
         release.mft,
         "Mellanox firmware tools",
-        {f"/usr/bin/{name}": FILES / "mft" for name in ("mlxconfig", "mlxfwmanager", "mst")},
+        {f"/usr/bin/{name}": FILES / "mft" for name in ("flint", "mlxconfig", "mlxfwmanager", "mst")},
         {"Depends": "python3"},
     )
     yield Package(
@@ -180,6 +181,6 @@ def doca_packages(release: Release) -> Iterator[Package]:
     )
 
 
-def firmware_image(version: str) -> str:
-    """An image as the lab's mlxfwmanager takes it."""
-    return f"psid MT_0000000838\nversion {version}\n"
+def firmware_image(version: str, psid: str = PSID) -> str:
+    """An image as the lab's flint and mlxfwmanager take it."""
+    return f"psid {psid}\nversion {version}\n"

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from lab.image.build import run
 from lab.vendor.debian import Package, Service, build
-from lab.vendor.doca import RELEASES, doca_packages
+from lab.vendor.doca import RELEASES, doca_packages, firmware_image
+from lab.vendor.hcas import PSID
 
 HERE = Path(__file__).resolve().parent
 SRC, FILES = HERE / "src", HERE / "files"
@@ -78,6 +79,13 @@ def build_doca(destination: Path) -> dict[str, list[Path]]:
             folder.mkdir(parents=True)
             built[release.number] = [build(package, Path(name), folder) for package in doca_packages(release)]
     return built
+
+
+def write_firmware(folder: Path) -> None:
+    """The images of firmware that a site would have from NVIDIA's download page, one for each release of DOCA-OFED."""
+    folder.mkdir(parents=True)
+    for release in RELEASES:
+        (folder / f"fw-ConnectX7-{release.firmware}-{PSID}.bin").write_text(firmware_image(release.firmware))
 
 
 def packages(work: Path) -> Iterator[Package]:

@@ -19,6 +19,7 @@ HEALTH = ("tests/unit/health/test_health_judge.py", "tests/unit/health/test_heal
 PLAYED = ("tests/unit/run/test_phases.py", "-k", "gate or ledger or report or through or few")
 VERSIONS = ("tests/unit/site/test_compatibility.py",)
 NCCL = ("tests/unit/site/test_nccl_settings.py",)
+FIRMWARE = ("tests/unit/hca_firmware/test_hca_firmware.py",)
 RELEASES = ("tests/unit/site/test_preflight_releases.py",)
 FIRST_ERRORS = ("tests/unit/site/test_first_errors.py", "-k", "vendors")
 
@@ -409,6 +410,46 @@ MUTANTS = [
         "    if isinstance(value, bool):\n        written",
         "    if value is None:\n        written",
         NCCL,
+    ),
+    Mutant(
+        "firmware: any board",
+        "plugins/module_utils/hca_firmware/wanted.py",
+        "firmware of another PSID is burned",
+        'if image["psid"] == psid:',
+        "if True:",
+        FIRMWARE,
+    ),
+    Mutant(
+        "firmware: any image",
+        "plugins/module_utils/hca_firmware/plan.py",
+        "an image for another board passes",
+        'elif result["data"]["psid"] != burn.psid:',
+        "elif False:",
+        FIRMWARE,
+    ),
+    Mutant(
+        "firmware: downgrade",
+        "plugins/module_utils/hca_firmware/plan.py",
+        "older firmware is burned without leave",
+        "elif older(wanted.version, stored) and not allow_downgrade:",
+        "elif False:",
+        FIRMWARE,
+    ),
+    Mutant(
+        "firmware: images unseen",
+        "plugins/modules/hca_firmware.py",
+        "an image is burned whatever it holds",
+        "    planned.problems += judge_images(planned.burns, images)\n",
+        "",
+        FIRMWARE,
+    ),
+    Mutant(
+        "firmware: drift tells only",
+        "plugins/module_utils/software/matrix.py",
+        "upgrade.yml takes no node for the firmware of its HCAs",
+        "return self.item in MANAGED or self.image",
+        "return self.item in MANAGED",
+        ("tests/unit/software/test_matrix.py",),
     ),
     Mutant(
         "containers: nothing is proved again",

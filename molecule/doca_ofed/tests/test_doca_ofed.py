@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +22,7 @@ SLOTS = ["1a", "3c", "4d", "5e", "9c", "bc", "cc", "dc"]
 HCAS = {f"mlx5_{rail}": f"0000:{bus}:00.0" for rail, bus in enumerate(SLOTS)}
 GPU, GPU_PORT, HCA_PORT, ROOT_PORT = "0000:18:00.0", "0000:f0:00.0", "0000:f0:01.0", "0000:00:01.0"
 UNIT = "firstlight-pci-settings"
+REQUESTS = "/run/firstlight/reboot"
 WITHOUT = [*PACKAGE_MANAGERS, "file /usr/", "file /var/lib/dkms"]
 
 
@@ -178,6 +182,45 @@ def test_the_driver_is_not_changed_under_who_uses_it(machine: Machine, scenario:
     assert (unchanged.returncode, unchanged.changes) == (0, []), unchanged.tail
 
 
+@pytest.fixture
+def loaded(machine: Machine) -> Iterator[None]:
+    """The driver is loaded, so that a change asks for a restart; nobody has asked for one yet."""
+    machine.run("rm -rf %s && mount -t tmpfs modules /sys/module && mkdir /sys/module/mlx5_core", REQUESTS)
+    yield
+    machine.run("umount /sys/module && rm -rf %s", REQUESTS)
+
+
+def repository(scenario: Scenario, folder: str) -> dict[str, object]:
+    key = "{{ lookup('ansible.builtin.file', lab.upstream.doca_key_file) }}"
+    return {"name": "doca", "uris": [scenario.lab["upstream"]["doca"] + folder], "suites": ["./"], "signed_by": key}
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        (
+            "/3.2.1/debian11/x86_64",
+            ["there is no repository at http://", "/3.2.1/debian11/x86_64/. Nothing was changed"],
+        ),
+        ("/3.1.0/debian12/x86_64", [") is of release 3.1.0, but DOCA-OFED is to be", OTHER, "a repository of its own"]),
+    ],
+)
+def test_a_repository_that_is_none_for_the_version_is_refused_before_anything_is_changed(
+    machine: Machine, scenario: Scenario, loaded: None, folder: str, words: list[str]
+) -> None:
+    before = machine.state()
+
+    run = scenario.converge(
+        variables={"doca_ofed_version": OTHER, "doca_ofed_repository": repository(scenario, folder)}
+    )
+
+    assert run.returncode != 0
+    assert [word for word in words if word not in run.messages] == [], run.tail
+    assert run.changes == []
+    assert machine.state().touched_since(before) == set()
+    assert not machine.host.file(f"{REQUESTS}/doca_ofed").exists
+
+
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
@@ -193,7 +236,7 @@ def test_the_driver_is_not_changed_under_who_uses_it(machine: Machine, scenario:
     ],
 )
 def test_what_cannot_be_is_refused(
-    machine: Machine, scenario: Scenario, variables: dict[str, object], words: list[str]
+    machine: Machine, scenario: Scenario, loaded: None, variables: dict[str, object], words: list[str]
 ) -> None:
     before = machine.state()
 
@@ -202,6 +245,8 @@ def test_what_cannot_be_is_refused(
     assert run.returncode != 0
     assert [word for word in words if word not in run.messages] == [], run.tail
     assert machine.state().touched_since(before, without=PACKAGE_MANAGERS) == set()
+    # What was not changed waits for no restart.
+    assert not machine.host.file(f"{REQUESTS}/doca_ofed").exists
 
 
 def test_a_slot_without_an_hca_is_named(machine: Machine, scenario: Scenario) -> None:
@@ -260,3 +305,96 @@ def test_without_a_version_nothing_is_done(machine: Machine, scenario: Scenario)
 
     assert (run.returncode, run.changes) == (0, []), run.tail
     assert machine.state().touched_since(before) == set()
+
+
+# -- firmware of the HCAs
+
+FACTORY, FIRMWARE, PSID = "28.39.1002", "28.46.1006", "MT_0000000838"
+IMAGE, FAILS = "/root/firmware.bin", "/lab/flint.fails"
+
+
+def wants(image_uri: str, psid: str = PSID) -> dict[str, object]:
+    """Variables by which all HCAs are to have an image, which is for boards of `psid`."""
+    sha256 = hashlib.sha256(f"psid {psid}\nversion {FIRMWARE}\n".encode()).hexdigest()
+    images = [{"psid": PSID, "image_uri": image_uri, "sha256": sha256}]
+    return {"doca_ofed_firmware": FIRMWARE, "doca_ofed_firmware_images": images}
+
+
+def stored(machine: Machine) -> list[str]:
+    """What every HCA has for its next reset, by rail."""
+    return [machine.run("flint -d %s query | sed -n 's/^FW Version: *//p'", address) for address in HCAS.values()]
+
+
+def running(machine: Machine) -> set[str]:
+    return set(machine.run("cat /sys/class/infiniband/*/fw_ver").split())
+
+
+def boot_of(machine: Machine) -> str:
+    """Which boot this is; empty where the machine does not answer."""
+    try:
+        return machine.read("/proc/sys/kernel/random/boot_id")
+    except RuntimeError:
+        return ""
+
+
+def restart(machine: Machine) -> None:
+    before, until = boot_of(machine), time.monotonic() + 60
+    with contextlib.suppress(RuntimeError):
+        machine.host.run("systemctl reboot")
+    while boot_of(machine) in ("", before) and time.monotonic() < until:
+        time.sleep(0.5)
+
+
+def test_firmware_that_does_not_fit_is_not_burned(machine: Machine, scenario: Scenario) -> None:
+    machine.run("rm -rf %s /run/firstlight/firmware", REQUESTS)
+    before = machine.state()
+    machine.write(IMAGE, "another")
+    wanted = wants(f"file://{IMAGE}", "DEL0000000031")
+
+    run = scenario.converge(variables=wanted)
+
+    assert run.returncode != 0
+    assert f"The firmware image file://{IMAGE} cannot be had as the node class describes it" in run.messages, run.tail
+
+    machine.write(IMAGE, f"psid DEL0000000031\nversion {FIRMWARE}\n")
+    run = scenario.converge(variables=wanted)
+
+    assert run.returncode != 0
+    assert f"file://{IMAGE} is for boards with PSID DEL0000000031, not MT_0000000838" in run.messages, run.tail
+    assert "nothing was burned. Remedy: correct hardware.hcas.firmware_images" in run.messages
+    assert set(stored(machine)) == {FACTORY}
+    assert not machine.host.file(f"{REQUESTS}/doca_ofed_firmware").exists
+    assert machine.state().touched_since(before, without=[f"file {IMAGE}"]) == set()
+
+
+def test_firmware_is_burned_into_every_hca_but_one_that_fails_and_is_in_force_after_the_restart(
+    machine: Machine, scenario: Scenario
+) -> None:
+    wanted = wants(f"{scenario.lab['upstream']['doca']}/firmware/fw-ConnectX7-{FIRMWARE}-{PSID}.bin")
+    machine.write(FAILS, f"{HCAS['mlx5_5']} busy\n")
+
+    run = scenario.converge(variables=wanted)
+
+    assert run.returncode != 0
+    failed = f"HCA mlx5_5 (rail 5, {HCAS['mlx5_5']}) was not brought from firmware {FACTORY} to {FIRMWARE}"
+    assert f"{failed}: -E- Burning FS4 image failed: Can not obtain Flash semaphore (63)." in run.messages, run.tail
+    assert run.messages.count("was not brought") == 1
+    assert stored(machine) == [FACTORY if name == "mlx5_5" else FIRMWARE for name in HCAS]
+    assert running(machine) == {FACTORY}
+    asked = machine.read(f"{REQUESTS}/doca_ofed_firmware")
+    assert asked.startswith(f"firmware waits in HCAs, {FIRMWARE} in HCA mlx5_0 (rail 0, 0000:1a:00.0); ")
+
+    machine.run("rm %s", FAILS)
+    mended = scenario.converge(variables=wanted)
+
+    assert mended.returncode == 0, mended.tail
+    assert "firmware | Burn it" in [change.split(" : ")[-1] for change in mended.changes]
+    assert stored(machine) == [FIRMWARE] * len(HCAS)
+    again = scenario.converge("--diff", variables=wanted)
+    assert (again.returncode, again.changes) == (0, []), again.tail
+
+    restart(machine)
+    assert running(machine) == {FIRMWARE}
+    after = scenario.converge(variables=wanted)
+    assert (after.returncode, after.changes) == (0, []), after.tail
+    assert not machine.host.file(f"{REQUESTS}/doca_ofed_firmware").exists

@@ -152,8 +152,8 @@ _HEALTH = (
         "No HCA runs firmware older than the class's",
         ("infiniband",),
         "software",
-        "Drain the node, burn the class's version with mlxfwmanager and restart the node; a version that was burnt "
-        "already needs only the restart.",
+        "Run playbooks/upgrade.yml where the class has an image for the board (hardware.hcas.firmware_images); else "
+        "drain the node, burn the version by hand and restart the node. What was burned needs only the restart.",
         "validate",
     ),
     Check(

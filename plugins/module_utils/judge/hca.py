@@ -5,19 +5,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..catalog.checks import finding
 from ..findings import Finding, Verdict
+from ..hca_firmware.wanted import is_version, older, wanted_of
 from .view import Unjudgeable, data_of, limit, need, number, text, unread
 
 Observation = Mapping[str, Any]
 NodeClass = Mapping[str, Any]
 Port = Mapping[str, Any]
-
-_VERSION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})+")
 
 
 def _devices(observation: Observation) -> Mapping[str, Any]:
@@ -127,26 +125,34 @@ def hca_link_downed(observation: Observation, node_class: NodeClass) -> list[Fin
 
 def hca_firmware(observation: Observation, node_class: NodeClass) -> list[Finding]:
     """A failure for each HCA with older firmware than the class's, a warning for newer that nobody has tried here."""
-    wanted = text(need(node_class, "hardware.hcas.firmware"))
+    need(node_class, "hardware.hcas.firmware")
+    hcas = need(node_class, "hardware.hcas")
     devices = _devices(observation)
     found = []
     for device in need(node_class, "hardware.hcas.devices"):
         if device not in devices:
             continue  # of those hca.count speaks
-        read = devices[device]
-        version = read.get("firmware") if isinstance(read, Mapping) else None
-        if not isinstance(version, str) or not _VERSION.fullmatch(version):
-            reason = unread(read) or unread(version) or f"{version!r} is no version of firmware"
+        try:
+            verdict, summary, version, wanted = _firmware(device, devices[device], hcas)
+        except Unjudgeable as reason:
             found.append(finding("hca.firmware", f"hca:{device}", Verdict.UNKNOWN, f"{device}: {reason}"))
             continue
-        older, same = _numbers(version) < _numbers(wanted), version == wanted
-        verdict = Verdict.PASS if same else Verdict.FAIL if older else Verdict.WARN
-        summary = f"{device} runs firmware {version}" + ("" if same else f", the class has {wanted}")
         found.append(finding("hca.firmware", f"hca:{device}", verdict, summary, observed=version, expected=wanted))
     if not found:
         raise Unjudgeable("infiniband: none of the class's HCAs is there")
     return found
 
 
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")]
+def _firmware(device: str, read: Any, hcas: Mapping[str, Any]) -> tuple[Verdict, str, str, str]:
+    """Verdict, summary, observed, expected of one HCA."""
+    shown = read if isinstance(read, Mapping) else {}
+    version = shown.get("firmware")
+    if not is_version(version):
+        raise Unjudgeable(unread(read) or unread(version) or f"{version!r} is no version of firmware")
+    # Without images of its own the class wants the same of every board.
+    wanted = wanted_of(hcas, text(shown.get("board_id")) if hcas.get("firmware_images") else "")
+    verdict = Verdict.FAIL if older(version, wanted.version) else Verdict.WARN
+    if version == wanted.version:
+        return Verdict.PASS, f"{device} runs firmware {version}", version, wanted.version
+    summary = f"{device} runs firmware {version}, the class has {wanted.version}"
+    return verdict, summary, version, wanted.version

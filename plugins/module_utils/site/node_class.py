@@ -91,13 +91,37 @@ def _contradictions(document: Document, stem: str) -> Iterator[Problem]:
     if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
         message = f"has a min of {least} and a max of {most}: no disk is so"
         yield document.problem(("hardware", "os_disk", "size_gb"), message, "make min the smaller of the two")
-    # The BMC is told the URL, tells it again in its jobs, and differences show it.
-    for position, each in enumerate(data["firmware"] if isinstance(data.get("firmware"), list) else []):
-        if isinstance(each, dict) and holds_credentials(each.get("image_uri")):
-            message = "a URL in it holds a password or a token"
-            remedy = "take it out, and let the BMCs fetch the image from a mirror that wants none"
-            yield document.problem(("firmware", position, "image_uri"), message, remedy)
+    # The BMC is told the URL, tells it again in its jobs, and differences show it; messages about HCAs do, too.
+    for place, images in ((("firmware",), data), (("hardware", "hcas", "firmware_images"), hcas)):
+        for position, each in _mappings(images, place[-1]):
+            if holds_credentials(each.get("image_uri")):
+                message = "a URL in it holds a password or a token"
+                remedy = "take it out, and let the image be fetched from a mirror that wants none"
+                yield document.problem((*place, position, "image_uri"), message, remedy)
+    yield from _of_firmware_images(document)
     yield from _excluded_twice(document)
+
+
+def _of_firmware_images(document: Document) -> Iterator[Problem]:
+    """Firmware of HCAs that nobody would burn, or of which it cannot be told what is to be burned."""
+    hcas = _mapping(_mapping(document.data, "hardware"), "hcas")
+    if not hcas.get("firmware_images"):
+        return
+    place = ("hardware", "hcas", "firmware_images")
+    for key, known, remedy in (
+        ("hardware.hcas.firmware", hcas, "write the version that the HCAs have at least"),
+        ("hardware.hcas.pci_addresses", hcas, "give each device the address of its slot, in the order of devices"),
+        ("software.doca_ofed", _mapping(document.data, "software"), "pin DOCA-OFED, whose tools burn them"),
+    ):
+        if not known.get(key.rpartition(".")[2]):
+            yield document.problem(place, f"are there, but no {key}", remedy)
+    seen: set[str] = set()
+    for position, each in _mappings(hcas, "firmware_images"):
+        psid = each.get("psid")
+        if isinstance(psid, str) and psid in seen:
+            message, remedy = f"{psid} has a second image", "keep the one that its boards are to have"
+            yield document.problem((*place, position, "psid"), message, remedy)
+        seen.add(str(psid))
 
 
 def _conflicts(document: Document, releases: Iterable[str]) -> Iterator[Problem]:
@@ -130,10 +154,9 @@ def _of_nccl(document: Document) -> Iterator[Problem]:
 
 
 def _excluded_twice(document: Document) -> Iterator[Problem]:
-    excluded = _mapping(document.data, "checks").get("exclude")
     seen: set[str] = set()
-    for position, each in enumerate(excluded if isinstance(excluded, list) else []):
-        check = each.get("id") if isinstance(each, dict) else None
+    for position, each in _mappings(_mapping(document.data, "checks"), "exclude"):
+        check = each.get("id")
         if not isinstance(check, str):
             continue
         if check in seen:
@@ -145,3 +168,11 @@ def _excluded_twice(document: Document) -> Iterator[Problem]:
 def _mapping(data: Any, key: str) -> dict[str, Any]:
     value = data.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def _mappings(data: Mapping[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The mappings in a list, with their positions."""
+    value = data.get(key)
+    for position, each in enumerate(value if isinstance(value, list) else []):
+        if isinstance(each, dict):
+            yield position, each

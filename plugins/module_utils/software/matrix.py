@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..catalog.checks import finding
-from ..compatibility.versions import numbers
 from ..due.packages import fits
 from ..findings import Finding, Verdict
+from ..hca_firmware.wanted import wanted_of
 
 CHECK = "software.drift"
 Read = Mapping[str, Any]
@@ -28,7 +28,7 @@ class Version:
     """One item of the matrix on one node: what it `has`, what the class `wants`, and whether that is the same.
 
     `has` is empty where there is none, and None where that could not be read; `why` then says why. Of firmware,
-    `hca` is the device.
+    `hca` is the device, and `image` whether the class has what to burn.
     """
 
     @property
@@ -45,11 +45,12 @@ class Version:
     same: bool
     why: str = ""
     hca: str = ""
+    image: bool = False
 
     @property
     def managed(self) -> bool:
         """Whether a role brings the node to what the class wants, so that configuring it ends the difference."""
-        return self.item in MANAGED
+        return self.item in MANAGED or self.image
 
     def __str__(self) -> str:
         if self.has is None:
@@ -61,11 +62,11 @@ def compare(read: Mapping[str, Read], software: Mapping[str, Any], hcas: Mapping
     """Every item that the class names, in the order of the matrix.
 
     `read` is what read_versions returns, `software` and `hcas` are those of the class. Firmware of HCAs is a floor,
-    as it is for the check hca.firmware: newer is no difference.
+    as it is for the check hca.firmware: newer is no difference, unless the class wants it exactly.
     """
     found = [_compare(item, read, str(software[item])) for item in ITEMS if software.get(item)]
     if hcas.get("firmware"):
-        found += _firmware(read, hcas.get("devices") or (), str(hcas["firmware"]))
+        found += _firmware(read, hcas)
     return found
 
 
@@ -108,14 +109,19 @@ def _same(item: str, wants: str, has: str) -> bool:
     return fits(wants, has) or fits(f"{wants}.*", has)
 
 
-def _firmware(read: Mapping[str, Read], devices: Sequence[str], wants: str) -> Iterator[Version]:
-    for device in devices:
+def _firmware(read: Mapping[str, Read], hcas: Mapping[str, Any]) -> Iterator[Version]:
+    item, images = "hca_firmware", bool(hcas.get("firmware_images"))
+    for device in hcas.get("devices") or ():
         try:
-            shown = _value(_data(read, "infiniband"), "devices", device, "firmware")
+            found = _data(read, "infiniband")
+            # Without images the class wants the same of every board.
+            wanted = wanted_of(hcas, _value(found, "devices", device, "board_id") if images else "")
+            shown = _value(found, "devices", device, "firmware")
         except _Unread as reason:
-            yield Version("hca_firmware", None, wants, same=False, why=str(reason), hca=device)
+            yield Version(item, None, str(hcas["firmware"]), same=False, why=str(reason), hca=device, image=images)
             continue
-        yield Version("hca_firmware", shown, wants, same=numbers(shown) >= numbers(wants), hca=device)
+        image = bool(wanted.image_uri)
+        yield Version(item, shown, wanted.version, same=wanted.met_by(shown), hca=device, image=image)
 
 
 def _data(read: Mapping[str, Read], reader: str) -> Read:

@@ -24,7 +24,7 @@ MUTANTS = [
         "a subnet manager is not kept from running",
         "{{ __doca_ofed_masks\n     + ",
         "{{ ",
-        "test_no_subnet_manager_has_ever_run",
+        "test_drift_is_repaired",
     ),
     broken(
         "doca_ofed",
@@ -34,6 +34,15 @@ MUTANTS = [
         "when: __waiting | length > 0",
         NEVER,
         "test_the_order_of_writes_is_stored",
+    ),
+    broken(
+        "doca_ofed",
+        "firmware",
+        "doca_ofed/tasks/firmware.yml",
+        "firmware that was burned never comes into force: nobody asks for the restart",
+        "when: __doca_ofed_waiting | length > 0",
+        NEVER,
+        "test_firmware_is_burned",
     ),
     broken(
         "doca_ofed",

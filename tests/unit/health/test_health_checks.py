@@ -54,6 +54,10 @@ def thresholds(**limits: Any) -> dict[str, Any]:
 WITH_ADDRESSES = {"gpus": {"pci_addresses": ADDRESSES}}
 NO_READERS = (lambda observation: observation.pop("readers"),)
 DOWN = (put("infiniband|devices|mlx5_5|ports|1|state", "DOWN"),)
+# Boards of one PSID have a version of their own.
+IMAGE = {"psid": "DEL0000000031", "version": "28.46.1006", "image_uri": "http://head01/dell.bin", "sha256": "a" * 64}
+OF_DELL = {"hcas": {**node_class()["hardware"]["hcas"], "firmware_images": [IMAGE]}}
+BOARDS = (put("infiniband|devices|mlx5_3|board_id", "MT_0000000838"),)
 UNIT = "unit:nvidia-fabricmanager.service"
 
 CASES = [
@@ -301,6 +305,23 @@ CASES = [
         "hca:mlx5_2",
         "28.9.1002, the class has 28.39.1002",
         put("infiniband|devices|mlx5_2|firmware", "28.9.1002"),
+    ),
+    c(
+        "hca.firmware",
+        "fail",
+        "hca:mlx5_2",
+        "28.39.1002, the class has 28.46.1006",
+        put("infiniband|devices|mlx5_2|board_id", "DEL0000000031"),
+        **OF_DELL,
+    ),
+    c("hca.firmware", "pass", "hca:mlx5_3", "runs firmware 28.39.1002", *BOARDS, **OF_DELL),
+    c(
+        "hca.firmware",
+        "unknown",
+        "hca:mlx5_2",
+        "permission denied",
+        put("infiniband|devices|mlx5_2|board_id", {"error": "permission denied"}),
+        **OF_DELL,
     ),
     c("hca.firmware", "unknown", "hca:mlx5_2", "'28' is no version", put("infiniband|devices|mlx5_2|firmware", "28")),
     c(

@@ -25,7 +25,7 @@ class Node:
         self.machine = root / "machine"
         self._bin = root / "bin"
         self._bin.mkdir(parents=True)
-        for name in ("mlxconfig", "mlxfwmanager", "mst"):
+        for name in ("flint", "mlxconfig", "mlxfwmanager", "mst"):
             (self._bin / name).symlink_to(FILES / "mft")
         for number, address in enumerate((ADDRESS, OTHER)):
             device = self.sysfs / f"mlx5_{number}" / "device"
@@ -102,6 +102,54 @@ def test_firmware_of_another_board_is_refused(node: Node, tmp_path: Path) -> Non
     assert done.returncode != 0
     assert "No matching image for PSID MT_0000000838" in done.stderr
     assert hcas.read(node.machine) == {}
+
+
+def image(folder: Path, version: str = "28.46.1006", psid: str = hcas.PSID) -> str:
+    path = folder / f"{version}-{psid}.bin"
+    path.write_text(firmware_image(version, psid))
+    return str(path)
+
+
+def test_flint_tells_what_runs_where_another_waits_and_burns_no_second_time(node: Node, tmp_path: Path) -> None:
+    before = node.run("flint", "-d", ADDRESS, "query").stdout
+    assert "FW Version:            28.39.1002\n" in before and "(Running)" not in before
+    burned = node.run("flint", "--yes", "--device", ADDRESS, "--image", image(tmp_path), "burn")
+    assert (burned.returncode, "mlxfwreset or reboot" in burned.stdout) == (0, True)
+    waits = node.run("flint", "-d", ADDRESS, "query").stdout
+    assert "FW Version:            28.46.1006\nFW Version(Running):   28.39.1002\n" in waits
+    again = node.run("flint", "-y", "-d", ADDRESS, "-i", image(tmp_path, "28.47.1088"), "burn")
+    assert again.returncode != 0 and "already updated on flash, pending reset" in again.stderr
+    hcas.reset(node.machine)
+    after = node.run("flint", "-d", ADDRESS, "query").stdout
+    assert after == before.replace("28.39.1002", "28.46.1006")
+    assert (node.sysfs / "mlx5_0" / "fw_ver").read_text() == "28.46.1006\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "version", "psid", "words"),
+    [
+        ("", "28.46.1006", "DEL0000000031", "-E- PSID mismatch. The PSID on flash (MT_0000000838) differs"),
+        ("busy", "28.46.1006", hcas.PSID, "Can not obtain Flash semaphore (63)"),
+        ("interrupted", "28.46.1006", hcas.PSID, "received interrupt signal"),
+        ("silent", "28.46.1006", hcas.PSID, "-E- Cannot open Device"),
+    ],
+)
+def test_flint_fails_as_the_real_one(
+    node: Node, tmp_path: Path, fault: str, version: str, psid: str, words: str
+) -> None:
+    (node.machine / "flint.fails").write_text(f"{ADDRESS} {fault}\n")
+    done = node.run("flint", "-y", "-d", ADDRESS, "-i", image(tmp_path, version, psid), "burn")
+    assert done.returncode != 0 and words in done.stderr
+    assert hcas.read(node.machine) == {}
+    other = node.run("flint", "-y", "-d", OTHER, "-i", image(tmp_path), "burn")
+    assert other.returncode == 0, other.stderr
+
+
+def test_flint_reads_images_and_nothing_else(node: Node, tmp_path: Path) -> None:
+    told = node.run("flint", "-i", image(tmp_path), "query").stdout
+    assert "FW Version:            28.46.1006\n" in told and "PSID:                  MT_0000000838\n" in told
+    (tmp_path / "other").write_text("<html>not found</html>")
+    assert "Unknown Firmware Type" in node.run("flint", "-i", str(tmp_path / "other"), "query").stderr
 
 
 def test_what_there_is_not_is_refused(node: Node) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from role_files import ROLES, load
 
+from tests.unit.conftest import ROOT
+
 VERSION = "3.1.0-091000"
 HCAS = {"doca_ofed_hca_names": ["rail0", "rail1"], "doca_ofed_hca_pci_addresses": ["0000:18:00.0", "0000:40:00.0"]}
 GPUS = {"doca_ofed_gpu_pci_addresses": ["0000:1b:00.0", "0000:43:00.0"]}
@@ -132,6 +134,109 @@ def test_a_mode_of_ipoib_that_systemd_would_pass_over_is_refused(
             "systemd 249",
             "mode datagram",
         ] * refused
+
+
+@pytest.mark.parametrize(
+    ("uri", "others"),
+    [
+        ("https://linux.mellanox.com/public/repo/doca/3.1.0/ubuntu24.04/x86_64/", []),
+        ("https://linux.mellanox.com/public/repo/doca/3.2.1/ubuntu24.04/x86_64/", ["3.2.1"]),
+        ("http://head01/doca/2.9/debian12.5/x86_64", ["2.9"]),
+        # Names of the site's own say nothing of a release.
+        ("http://head01/2026.11.1/doca/latest-3.1-LTS/debian12.5/x86_64/", []),
+    ],
+)
+def test_a_repository_of_another_release_is_known_by_its_folder(
+    evaluate: Callable[..., Any], uri: str, others: list[str]
+) -> None:
+    given = {"doca_ofed_version": VERSION, "doca_ofed_repository": {"uris": [uri]}}
+    assert evaluate("doca_ofed", "__doca_ofed_other_releases", **given) == others
+
+
+def test_a_repository_is_looked_for_where_apt_does(evaluate: Callable[..., Any]) -> None:
+    repository = {"uris": ["http://head01/doca/3.1.0/", "file:/srv/doca"], "suites": ["./", "sub/", "bookworm"]}
+    places = evaluate("doca_ofed", "__doca_ofed_suites", doca_ofed_repository=repository)
+    base = "http://head01/doca/3.1.0/"
+    assert places == [base, f"{base}sub/", f"{base}dists/bookworm/"]
+    bare = {"uris": ["http://head01/doca"], "suites": ["./"]}
+    assert evaluate("doca_ofed", "__doca_ofed_suites", doca_ofed_repository=bare) == ["http://head01/doca/"]
+
+
+def test_the_request_for_a_restart_is_taken_back_by_what_was_there_before(evaluate: Callable[..., Any]) -> None:
+    request, _status = evaluate("doca_ofed", "__doca_ofed_witnesses")
+    asked = load(ROLES / "common" / "tasks" / "ask_reboot.yml")[1]["ansible.builtin.copy"]["dest"]
+    [named] = [task["vars"]["common_reboot_name"] for task in tasks("restart.yml") if "vars" in task]
+    assert request == asked.replace("{{ common_reboot_name }}", named)
+    order = [task["name"].partition("| ")[2] for task in tasks("before_change.yml")]
+    assert order.index("Remember what there is") < order.index("Ask for a restart where the driver is loaded")
+    # All that refuses comes before the request.
+    assert [name.split()[0] for name in order[:3]] == ["Refuse", "Refuse", "Remember"]
+
+
+# -- firmware
+
+
+def tasks(file: str) -> list[dict[str, Any]]:
+    return list(load(ROLES / "doca_ofed" / "tasks" / file))
+
+
+def test_the_class_says_which_firmware_and_the_role_gives_it_on(evaluate: Callable[..., Any]) -> None:
+    given = load(ROOT / "playbooks" / "vars" / "node_class.yml")
+    assert "hardware.hcas.firmware | default" in given["doca_ofed_firmware"]
+    assert "hardware.hcas.firmware_images | default" in given["doca_ofed_firmware_images"]
+    look = tasks("firmware.yml")[1]["block"][0]
+    hcas = evaluate("doca_ofed", "__doca_ofed_hcas", **HCAS)
+    assert hcas == [{"name": "rail0", "address": "0000:18:00.0"}, {"name": "rail1", "address": "0000:40:00.0"}]
+    options = look["firstlight.cluster.hca_firmware"]
+    assert (options["firmware"], options["images"]) == ("{{ doca_ofed_firmware }}", "{{ doca_ofed_firmware_images }}")
+    # An image lies where the module looks for it.
+    [fetch] = tasks("images.yml")[-1]["block"]
+    assert fetch["ansible.builtin.get_url"]["dest"].startswith(options["directory"])
+    assert fetch["ansible.builtin.get_url"]["checksum"] == "sha256:{{ item.sha256 | lower }}"
+
+
+def test_firmware_is_looked_at_first_and_burned_only_where_it_is_due(evaluate: Callable[..., Any]) -> None:
+    look, _told, fetch, burn = tasks("firmware.yml")[1]["block"]
+    assert (look["check_mode"], look["changed_when"]) == (True, False)
+    assert burn["firstlight.cluster.hca_firmware"] == look["firstlight.cluster.hca_firmware"]
+    assert fetch["when"] == burn["when"] == "__doca_ofed_due and not doca_ofed_in_service | bool"
+    assert tasks("images.yml")[0]["ansible.builtin.include_tasks"] == "busy.yml"
+    # As the playbook knows it of the ledger, for the restart too.
+    [configure] = [
+        play for play in load(ROOT / "playbooks" / "configure.yml") if "vars" in play and "vars_files" in play
+    ]
+    assert configure["vars"]["doca_ofed_in_service"] == "{{ reboot_in_service }}"
+    [last] = [task for task in tasks("configure.yml") if task["ansible.builtin.import_tasks"] == "firmware.yml"]
+    assert last["when"] == "doca_ofed_firmware_images | length > 0"
+
+
+@pytest.mark.parametrize(
+    ("looked", "burned", "waits"),
+    [
+        ({"waiting": []}, None, []),
+        ({"waiting": ["1 in HCA"]}, None, ["1 in HCA"]),
+        ({"waiting": []}, {"waiting": ["1 in HCA"], "failed": True}, ["1 in HCA"]),
+        ({"waiting": ["1 in HCA"]}, {"skipped": True}, ["1 in HCA"]),
+        ({"msg": "the module crashed"}, None, []),
+    ],
+)
+def test_a_restart_is_asked_for_also_where_another_burn_failed(
+    evaluate: Callable[..., Any], looked: dict[str, Any], burned: dict[str, Any] | None, waits: list[str]
+) -> None:
+    block = tasks("firmware.yml")[1]
+    known = {"__doca_ofed_firmware": looked} | ({"__doca_ofed_burned": burned} if burned else {})
+    expression = block["vars"]["__doca_ofed_waiting"].strip("{} \n")
+    assert evaluate("doca_ofed", expression, **known) == waits
+    [ask] = block["always"]
+    assert ask["when"] == "__doca_ofed_waiting | length > 0"
+    assert ask["ansible.builtin.include_role"]["tasks_from"] == "ask_reboot"
+
+
+def test_check_mode_does_not_ask_tools_that_are_to_come(evaluate: Callable[..., Any]) -> None:
+    due = {"common_due": {"packages": [{"name": "doca-ofed"}]}}
+    assert evaluate("doca_ofed", "__doca_ofed_untooled", ansible_check_mode=True, **due) is True
+    assert evaluate("doca_ofed", "__doca_ofed_untooled", ansible_check_mode=False, **due) is False
+    assert evaluate("doca_ofed", "__doca_ofed_untooled", ansible_check_mode=True, common_due={"packages": []}) is False
 
 
 @pytest.mark.parametrize("file", ["pci.yml", "write_ordering.yml"])

@@ -310,6 +310,41 @@ def test_what_is_wrong_with_a_class(judge: Make, path: str, value: Any, words: s
     assert site.classes == {}
 
 
+IMAGE = {"psid": "MT_0000000838", "image_uri": "http://head01/files/fw.bin", "sha256": "a" * 64}
+HCAS = {
+    **CLASS["hardware"]["hcas"],
+    "pci_addresses": ["0000:1a:00.0", "0000:3c:00.0"],
+    "firmware": "28.46.1006",
+    "firmware_images": [IMAGE, {**IMAGE, "psid": "DEL0000000031", "version": "28.45.1200", "exact": True}],
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("hardware.hcas.firmware", None, "firmware_images: are there, but no hardware.hcas.firmware. Remedy: write"),
+        ("hardware.hcas.pci_addresses", None, "firmware_images: are there, but no hardware.hcas.pci_addresses. Remedy"),
+        ("software.doca_ofed", None, "firmware_images: are there, but no software.doca_ofed. Remedy: pin DOCA-OFED"),
+        ("hardware.hcas.firmware_images.1.psid", IMAGE["psid"], "firmware_images[1].psid: MT_0000000838 has a second"),
+        ("hardware.hcas.firmware_images.0.psid", "mt", "firmware_images[0].psid: 'mt' does not"),
+        ("hardware.hcas.firmware_images.0.sha256", "2c26", "firmware_images[0].sha256"),
+        ("hardware.hcas.firmware_images.0.sha256", None, "firmware_images[0].sha256: is missing"),
+        ("hardware.hcas.firmware_images.0.version", "latest", "firmware_images[0].version"),
+        ("hardware.hcas.firmware_images.0.image_uri", "/srv/fw.bin", "firmware_images[0].image_uri"),
+        ("hardware.hcas.firmware_images.0.image_uri", "https://me:word@head01/fw", "holds a password or a token"),
+        ("hardware.hcas.firmware_images.0.force", True, "firmware_images[0].force: unknown key"),
+    ],
+)
+def test_what_is_wrong_with_firmware_of_hcas(judge: Make, path: str, value: Any, words: str) -> None:
+    whole = copy.deepcopy({**CLASS, "software": {**CLASS["software"], "doca_ofed": "3.1.0-091000"}})
+    edit("hardware.hcas", copy.deepcopy(HCAS))(whole)
+    assert lines(judge({"node01": node(1)}, node_class=whole)) == []
+    edit(path, value)(whole)
+    told = lines(judge({"node01": node(1)}, node_class=whole))
+    assert len(told) == 1 and words in told[0], told
+    assert told[0].startswith("inventories/lab/node_classes/small.yml:")
+
+
 def test_a_class_with_a_key_twice(judge: Make, tmp_path: Path) -> None:
     judge({"node01": node(1)})
     path = tmp_path / "inventories" / "lab" / "node_classes" / "small.yml"

@@ -26,7 +26,8 @@ SOFTWARE = {
     "container_toolkit": "1.17.8",
     "docker": "20.10",
 }
-HCAS = {"devices": ["mlx5_0", "mlx5_3"], "firmware": "28.39.1002"}
+HCAS: dict[str, Any] = {"devices": ["mlx5_0", "mlx5_3"], "firmware": "28.39.1002"}
+IMAGE = {"psid": "MT_0000000838", "image_uri": "http://head01/files/new.bin", "sha256": "a" * 64}
 PACKAGES = {
     "datacenter-gpu-manager-4-core": "1:4.2.3-1",
     "doca-ofed": "3.1.0-091000",
@@ -45,8 +46,8 @@ def broken(status: str, error: str) -> dict[str, Any]:
     return {"status": status, "error": error, "seconds": 0.1}
 
 
-def devices(**firmware: Any) -> dict[str, Any]:
-    return ok(devices={name: {"firmware": value} for name, value in firmware.items()})
+def devices(psid: Any = "MT_0000000838", **firmware: Any) -> dict[str, Any]:
+    return ok(devices={name: {"firmware": value, "board_id": psid} for name, value in firmware.items()})
 
 
 def read(**other: Any) -> dict[str, Any]:
@@ -144,12 +145,33 @@ def test_what_the_class_does_not_name_is_not_compared() -> None:
         ({"nvml": ok(driver_version="575.57.08")}, True),
         ({"nvml": broken("error", "gone")}, True),
         ({"packages": without("datacenter-gpu-manager-4-core")}, True),
-        # No role changes it: to configure the node would not end the difference.
+        # The class has nothing to burn: to configure the node would not end the difference.
         ({"infiniband": devices(mlx5_0="28.39.1001", mlx5_3="28.39.1002")}, False),
     ],
 )
 def test_a_node_is_due_for_what_a_role_can_mend(other: dict[str, Any], due: bool) -> None:
     assert matrix.is_due(matrix.compare(read(**other), SOFTWARE, HCAS)) is due
+
+
+@pytest.mark.parametrize(
+    ("has", "image", "told", "due"),
+    [
+        (devices(mlx5_0="28.39.1001"), {}, "is 28.39.1001, the class has 28.39.1002", True),
+        # What the class has of other boards says nothing of these.
+        (devices("DEL0000000031", mlx5_0="28.39.1001"), {}, "is 28.39.1001, the class has 28.39.1002", False),
+        (devices(mlx5_0="28.39.1002"), {"version": "28.46.1006"}, "is 28.39.1002, the class has 28.46.1006", True),
+        (devices(mlx5_0="28.46.1006"), {}, "", False),
+        (devices(mlx5_0="28.46.1006"), {"exact": True}, "is 28.46.1006, the class has 28.39.1002", True),
+        (devices({"error": "denied"}, mlx5_0="28.46.1006"), {}, "cannot be told (denied), the class has", True),
+    ],
+)
+def test_firmware_that_the_class_can_burn_makes_a_node_due(
+    has: dict[str, Any], image: dict[str, Any], told: str, due: bool
+) -> None:
+    hcas = {"devices": ["mlx5_0"], "firmware": "28.39.1002", "firmware_images": [{**IMAGE, **image}]}
+    [found] = matrix.compare(read(infiniband=has), {}, hcas)
+    assert ("" if found.same else str(found).removeprefix("hca_firmware of mlx5_0 "))[: len(told)] == told
+    assert found.same == (not told) and matrix.is_due([found]) is due
 
 
 @pytest.mark.parametrize("against", [Verdict.WARN, Verdict.FAIL])
