@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from lab import faults, machines, packages, pki, release, seed
+from lab import faults, inventory, machines, packages, pki, release, seed
 from lab import status as lab_status
 from lab.bmc.power import State
 from lab.clear import clear, exclusive, leftovers
@@ -137,6 +137,8 @@ def _up(lab: Lab, chosen: argparse.Namespace) -> None:
                 print(f"lab: left behind: {shown}; `python -m lab down` clears it, `up` would too", file=sys.stderr)
         raise
     print(f"lab {lab.name}: up; {lab.description} says where everything is")
+    if (own := inventory.place(lab)).is_dir():
+        print(f"lab {lab.name}: its inventory is its own: `ansible-playbook --inventory {own} site.yml`")
 
 
 def _down(lab: Lab, chosen: argparse.Namespace) -> None:
