@@ -10,9 +10,13 @@ VENV := .venv/.complete
 PYTEST := .venv/bin/python -m pytest
 MODULE_UTILS := collections/ansible_collections/firstlight/cluster/plugins/module_utils
 PLUGIN_UTILS := collections/ansible_collections/firstlight/cluster/plugins/plugin_utils
-ROLES := $(filter-out $(shell sed '/^\#/d; s/ .*//' molecule/without_scenario.txt),$(notdir $(wildcard roles/*)))
 # Scenarios that need the virtual machine wait for `make test-all`: it is emulated.
 EMULATED := $(shell grep -l vm_hosts.yml molecule/*/molecule.yml | cut -d/ -f2)
+# What LAB_RELEASE names beside the default; the virtual machine is there for the default alone.
+OTHER_RELEASE := $(filter-out debian-12,$(LAB_RELEASE))
+ROLES := $(filter-out $(shell sed '/^\#/d; s/ .*//' molecule/without_scenario.txt) $(if $(OTHER_RELEASE),$(EMULATED)),\
+	$(notdir $(wildcard roles/*)))
+LAB_INVENTORY := $(if $(OTHER_RELEASE),--inventory=.lab/$(or $(LAB_NAME),lab).inventory)
 # A lab keeps one processor of two busy: what can run side by side does, the longest first, and each line is told whole.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=2 --output-sync=line
 
@@ -32,7 +36,7 @@ test-packages: $(VENV)
 
 lab: host-packages ## a simulated site on this machine, brought up by site.yml; says where the report is
 	@.venv/bin/python -m lab up
-	@.venv/bin/ansible-playbook site.yml
+	@.venv/bin/ansible-playbook $(LAB_INVENTORY) site.yml
 
 lab-down: $(VENV) ## nothing of the lab is left
 	@.venv/bin/python -m lab down
@@ -72,8 +76,9 @@ test-role-%: $(VENV)
 test: test-packages test-fast ## the gate: all of these, two at a time after the fast ones (under an hour)
 	@$(SIDE_BY_SIDE) test-lab test-played test-sanity test-collection $(patsubst %,test-role-%,$(filter-out $(EMULATED),$(ROLES)))
 
-test-all: test mutation ## the gate, bring-ups with a MAAS that fails and by the installed collection, thousands of cases more per property, mutation
+test-all: test mutation ## the gate, roles on Debian 13, bring-ups with a MAAS that fails and by the installed collection, thousands of cases more per property, mutation
 	@$(SIDE_BY_SIDE) $(EMULATED:%=test-role-%)
+	@LAB_RELEASE=debian-13 $(MAKE) --no-print-directory test-roles
 	@$(PYTEST) tests/unit -n 2 -m long
 	@$(PYTEST) tests/e2e -m long
 	@$(PYTEST) tests/collection -m lab

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from lab import faults, machines, packages, pki, seed
+from lab import faults, inventory, machines, packages, pki, release, seed
 from lab import status as lab_status
 from lab.bmc.power import State
 from lab.clear import clear, exclusive, leftovers
@@ -68,7 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("packages", help="install the host's packages that a lab needs")
     command.add_argument("lists", nargs="*", type=Path, metavar="FILE", help="a file that names further packages")
     command.set_defaults(run=_packages)
-    command = commands.add_parser("up", help="make the lab; its nodes stay powered off, known to MAAS")
+    command = commands.add_parser(
+        "up",
+        help="make the lab; its nodes stay powered off, known to MAAS",
+        epilog=f"{release.VARIABLE} names what its machines run: {' or '.join(release.RELEASES)}; unset, the first.",
+    )
     command.add_argument("--bare", action="store_true", help="leave MAAS without them: provision enrols them")
     command.set_defaults(run=_up)
     command = commands.add_parser("down", help="take everything of the lab away")
@@ -133,6 +137,8 @@ def _up(lab: Lab, chosen: argparse.Namespace) -> None:
                 print(f"lab: left behind: {shown}; `python -m lab down` clears it, `up` would too", file=sys.stderr)
         raise
     print(f"lab {lab.name}: up; {lab.description} says where everything is")
+    if (own := inventory.place(lab)).is_dir():
+        print(f"lab {lab.name}: its inventory is its own: `ansible-playbook --inventory {own} site.yml`")
 
 
 def _down(lab: Lab, chosen: argparse.Namespace) -> None:

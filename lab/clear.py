@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from lab import fabric, mounts, network, processes
+from lab import fabric, inventory, mounts, network, processes
 from lab.engine import Engine
 from lab.errors import LabError
 from lab.processes import FABRIC_PARTS
@@ -33,8 +33,9 @@ def clear(lab: Lab) -> None:
     processes.end(lab, [*processes.running(lab), *processes.monitors(lab)])
     network.remove(lab)
     mounts.unmount_below(lab.directory)
-    if lab.directory.exists():
-        shutil.rmtree(lab.directory)
+    for directory in (lab.directory, inventory.place(lab)):
+        if directory.exists():
+            shutil.rmtree(directory)
 
 
 def leftovers(lab: Lab) -> list[str]:
@@ -43,7 +44,7 @@ def leftovers(lab: Lab) -> list[str]:
         *(f"process {pid}" for pid in (*processes.running(lab), *processes.monitors(lab))),
         *network.leftovers(lab),
         *(f"mount {point}" for point in (*mounts.below(lab.directory), *mounts.below(lab.runtime))),
-        *(str(directory) for directory in (lab.directory, lab.runtime) if directory.exists()),
+        *(str(directory) for directory in (lab.directory, lab.runtime, inventory.place(lab)) if directory.exists()),
     ]
 
 

@@ -17,13 +17,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lab import enrol, fabric, files, machine_view, machines, network, pki, preflight, processes, seed, upstream
+from lab import (
+    enrol,
+    fabric,
+    files,
+    inventory,
+    machine_view,
+    machines,
+    network,
+    pki,
+    preflight,
+    processes,
+    seed,
+    upstream,
+)
+from lab import release as releases
 from lab.bmc import places
 from lab.clear import clear, exclusive
 from lab.engine import Engine
 from lab.errors import LabError
 from lab.image import build as image
 from lab.machines import Machine, Site
+from lab.release import Release
 from lab.site import Lab
 from lab.vendor import gpus
 
@@ -36,27 +51,33 @@ Say = Callable[[str], None]
 def up(lab: Lab, say: Say, *, bare: bool = False) -> None:
     """Bring `lab` up. Remains of an earlier one that was killed are cleared first.
 
-    MAAS knows its nodes, or, where the racks are `bare`, no machine at all. Of a lab that is up, simulators that have
-    ended are started again, and nothing else is done.
+    Its machines get the release that `LAB_RELEASE` names. MAAS knows its nodes, or, where the racks are `bare`, no
+    machine at all. Of a lab that is up, simulators that have ended are started again, and nothing else is done.
 
-    :raises LabError: the host cannot carry it, or a part did not come up.
+    :raises LabError: the host cannot carry it, it is up with another release, or a part did not come up.
     """
+    wanted = releases.from_environment()
     with exclusive(lab):
         if is_up(lab):
+            _refuse_another(lab, wanted)
             _start_what_ended(lab, say)
             return
         preflight.check(lab)
         clear(lab)
-        say("node image and package repositories (built once, kept in .lab/cache)")
-        lab.cache.mkdir(parents=True, exist_ok=True)
-        built = image.ensure(lab.cache)
-        upstream.ensure(lab.cache)
+        release = wanted or releases.DEFAULT
+        say(f"{release.title}: node image and package repositories (built once, kept in .lab/cache)")
+        built = image.ensure(lab.cache, release)
+        upstream.ensure(lab.cache, release)
         say("network, keys and machines")
         site = _lay_out(lab)
         engine = Engine(lab)
         engine.set_up()
         engine.import_image(built.tar, built.reference)
-        files.write_json(lab.directory / "image.json", {"reference": built.reference, "digest": built.digest})
+        chosen = {"reference": built.reference, "digest": built.digest, "release": release.name}
+        files.write_json(lab.directory / "image.json", chosen)
+        ours = {"osystem": "custom", "series": release.name, "title": f"{release.title} of the lab"}
+        files.write_json(lab.directory / "maas-config.json", {"images": [ours]})
+        inventory.write(lab, release)
         say("InfiniBand fabric")
         fabric.start(lab.directory, json.loads((lab.directory / "machines.json").read_text()))
         say("MAAS, BMCs, package repositories, time server")
@@ -66,7 +87,7 @@ def up(lab: Lab, say: Say, *, bare: bool = False) -> None:
         if not bare:
             enrol.enrol(site, lab.directory / "maas.key")
         say("head node")
-        description = _describe(lab, site)
+        description = _describe(lab, site, release)
         for machine in heads(site):
             _install_head(lab, engine, machine, built.reference)
             _power_on(lab, machine)
@@ -78,6 +99,14 @@ def up(lab: Lab, say: Say, *, bare: bool = False) -> None:
 def is_up(lab: Lab) -> bool:
     """Whether this lab is up, at least in part. After a restart of the host only remains of it are there."""
     return lab.description.exists() and any(processes.pid_of(lab, part) for part in processes.PARTS)
+
+
+def _refuse_another(lab: Lab, wanted: Release | None) -> None:
+    if wanted and wanted != (running := releases.of(lab.directory)):
+        raise LabError(
+            f"is up already, with {running.title}: `python -m lab down` takes it down, or LAB_NAME names another, "
+            f"or leave {releases.VARIABLE} unset"
+        )
 
 
 def _start_what_ended(lab: Lab, say: Say) -> None:
@@ -151,15 +180,18 @@ def _wait_for_ssh(machine: Machine) -> None:
         time.sleep(0.2)
 
 
-def _describe(lab: Lab, site: Site) -> dict[str, Any]:
+def _describe(lab: Lab, site: Site, release: Release) -> dict[str, Any]:
     """What an inventory needs to know; every path absolute."""
     gateway = site.network.gateway
     repositories = f"http://{gateway}:{processes.UPSTREAM_PORT}"
     keys = pki.SshKeys(lab.directory)
     certificates = pki.Authority(lab.directory).directory
+    upstream_keys = upstream.folder(lab.cache, release) / "keys"
     return {
         "schema": 1,
         "name": lab.name,
+        "release": release.describe(),
+        "inventory": str(inventory.directory(lab, release)),
         "network": asdict(site.network),
         "maas": {"url": enrol.maas_url(site), "api_key_file": str(lab.directory / "maas.key")},
         "upstream": {
@@ -167,9 +199,9 @@ def _describe(lab: Lab, site: Site) -> dict[str, Any]:
             "nvidia": f"{repositories}/nvidia",
             "doca": f"{repositories}/doca",
             "pypi": f"{repositories}/pypi/simple/",
-            "debian_key_file": str(lab.cache / "upstream" / "keys" / "debian.asc"),
-            "nvidia_key_file": str(lab.cache / "upstream" / "keys" / "nvidia.asc"),
-            "doca_key_file": str(lab.cache / "upstream" / "keys" / "doca.asc"),
+            "debian_key_file": str(upstream_keys / "debian.asc"),
+            "nvidia_key_file": str(upstream_keys / "nvidia.asc"),
+            "doca_key_file": str(upstream_keys / "doca.asc"),
         },
         "ntp_servers": [gateway],
         "head": {machine.name: machine.address for machine in heads(site)},

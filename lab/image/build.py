@@ -22,11 +22,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.release import Release
+
 HERE = Path(__file__).resolve().parent
 # How a node reaches the simulated fabric; the fabric is what knows.
 NODE_TOOL = HERE.parent / "fabric" / "node_tool"
 NODE_TOOL_THERE = "/usr/local/lib/firstlight/ibsim-tool"
-SUITE = "bookworm"
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -48,29 +49,35 @@ class ImageInfo:
     pool: Path
 
 
-def ensure(cache_dir: Path) -> ImageInfo:
-    """The node image and its pool, built now if the cache lacks them. Raises BuildError."""
+def ensure(cache: Path, release: Release) -> ImageInfo:
+    """The node image and its pool, built now if the clone's `cache` lacks them. Raises BuildError."""
+    cache_dir = release.cache(cache)
     cache_dir.mkdir(parents=True, exist_ok=True)
-    folder = cache_dir / f"image-{recipe_hash()}"
+    folder = cache_dir / f"image-{recipe_hash(release)}"
     with locked(cache_dir / "image.lock"):
         if not folder.is_dir():
-            _build(folder)
+            _build(folder, release)
         discard_other(cache_dir, "image-", folder.name)
     digest = json.loads((folder / "image.json").read_text())["sha256"]
     return ImageInfo(f"localhost/firstlight-node:{folder.name[6:]}", folder / "node.tar", digest, folder / "pool")
 
 
-def recipe_hash() -> str:
+def recipe_hash(release: Release) -> str:
     """12 hex digits over everything that decides what the image is."""
     recipe = [HERE / name for name in ("packages.txt", "pool.txt", "customize.sh")]
-    trees = [path for name in ("installed", "rootfs") for path in sorted((HERE / name).rglob("*"))]
+    trees = [path for name in (release.name, "rootfs") for path in sorted((HERE / name).rglob("*"))]
     files = [Path(__file__), NODE_TOOL, *recipe, *trees]
-    digest = hashlib.sha256(f"{SUITE}\n{_mirror()}\n".encode())
+    digest = hashlib.sha256(f"{release.suite}\n{_mirror()}\n".encode())
     for path in files:
         if path.is_file():
             executable = os.access(path, os.X_OK)
             digest.update(f"{path.relative_to(HERE.parent)}\n{executable}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def installed(release: Release) -> Path:
+    """What an installer of the release would have written, as a tree."""
+    return HERE / release.name / "installed"
 
 
 def read_list(path: Path) -> list[str]:
@@ -115,7 +122,7 @@ def _mirror() -> str:
     return os.environ.get("LAB_DEBIAN_MIRROR", "").rstrip("/")
 
 
-def _build(folder: Path) -> None:
+def _build(folder: Path, release: Release) -> None:
     if not DEBIAN_KEYRING.is_file():
         raise BuildError(
             f"node image: {DEBIAN_KEYRING} is missing, so Debian's packages cannot be verified; "
@@ -124,40 +131,42 @@ def _build(folder: Path) -> None:
     part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
     (part / "pool").mkdir(parents=True)
     try:
-        command = _mmdebstrap(part)
+        command = _mmdebstrap(part, release)
         run(command, "node image")
         _keep_only_packages(part / "pool")
         digest = _sha256(part / "node.tar")
-        (part / "image.json").write_text(json.dumps({"sha256": digest, "suite": SUITE}) + "\n")
+        (part / "image.json").write_text(json.dumps({"sha256": digest, "suite": release.suite}) + "\n")
         part.rename(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
 
 
-def _mmdebstrap(part: Path) -> list[str]:
+def _mmdebstrap(part: Path, release: Release) -> list[str]:
     pool = shlex.quote(str(part / "pool"))
-    wanted = shlex.join(read_list(HERE / "pool.txt"))
+    wanted = shlex.join([*read_list(HERE / "pool.txt"), *read_list(HERE / release.name / "pool.txt")])
     # The packages are only fetched: with mmdebstrap's own apt configuration they are what a node will ask for. Those of
     # the image itself come along, so that an image can be built from the lab's mirror as from one of Debian's own.
     fetch = (
         'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get install --yes --download-only --no-install-recommends '
         f"-o APT::Sandbox::User=root -o Dir::Cache::archives={pool}"
     )
-    installed = "dpkg-query --admindir=\"$1/var/lib/dpkg\" --show --showformat='${Package} '"
+    present = "dpkg-query --admindir=\"$1/var/lib/dpkg\" --show --showformat='${Package} '"
     command = [
         "mmdebstrap",
         "--variant=minbase",
         "--include=" + ",".join(read_list(HERE / "packages.txt")),
         f"--customize-hook={fetch} {wanted}",
-        f"--customize-hook={fetch} --reinstall $({installed})",
-        f"--customize-hook=sync-in {shlex.quote(str(HERE / 'installed'))} /",
+        f"--customize-hook={fetch} --reinstall $({present})",
+        # In the place of the sources that it was made from.
+        '--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*',
+        f"--customize-hook=sync-in {shlex.quote(str(installed(release)))} /",
         f"--customize-hook=sync-in {shlex.quote(str(HERE / 'rootfs'))} /",
         '--customize-hook=mkdir -p "$1/usr/local/lib/firstlight"',
         f"--customize-hook=upload {shlex.quote(str(NODE_TOOL))} {NODE_TOOL_THERE}",
         f'--customize-hook=chmod 755 "$1{NODE_TOOL_THERE}"',
         f'--customize-hook=sh {shlex.quote(str(HERE / "customize.sh"))} "$1"',
-        SUITE,
+        release.suite,
         str(part / "node.tar"),
     ]
     return [*command, _mirror()] if _mirror() else command

@@ -3,6 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a site would fetch from the outside world: Debian's and the vendor's repositories, and a Python wheel."""
 
-from lab.upstream.build import ensure
+from lab.upstream.build import ensure, folder
 
-__all__ = ["ensure"]
+__all__ = ["ensure", "folder"]

@@ -10,6 +10,9 @@ import json
 import sys
 from pathlib import Path
 
+from lab import release
+from lab.errors import LabError
+from lab.upstream.build import folder
 from lab.upstream.server import PORT, serve
 
 
@@ -18,9 +21,12 @@ def main() -> int:
     parser.add_argument("--lab", type=Path, required=True, metavar="LABDIR", help="state directory of the lab")
     options = parser.parse_args()
     machines = options.lab / "machines.json"
-    root = options.lab.resolve().parent / "cache" / "upstream"
     try:
+        root = folder(options.lab.resolve().parent / "cache", release.of(options.lab))
         gateway = json.loads(machines.read_text())["network"]["gateway"]
+    except LabError as error:
+        print(f"upstream: {error}", file=sys.stderr)
+        return 1
     except (OSError, ValueError, KeyError, TypeError) as error:
         print(f"{machines}: no network.gateway to listen on ({error}); start the lab with 'lab up'", file=sys.stderr)
         return 1

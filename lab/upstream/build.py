@@ -20,6 +20,7 @@ import tomllib
 
 from lab.image import build as image
 from lab.image.build import BuildError, run
+from lab.release import Release
 from lab.upstream.signing import ensure_key, sign_release
 from lab.vendor import packages as vendor
 
@@ -39,24 +40,29 @@ class Suite:
     components: str = ""
 
 
-DEBIAN = Suite("Debian", "Debian", "oldstable", image.SUITE, "main")
 NVIDIA = Suite("NVIDIA", "NVIDIA CUDA", "", "")
 DOCA = Suite("NVIDIA", "DOCA-HOST", "", "")
-# Where NVIDIA has a release of DOCA for this system: doca/RELEASE/debian12/x86_64.
-DOCA_PLACE = "debian12/x86_64"
 
 
-def ensure(cache_dir: Path) -> Path:
-    """The served folder, `cache_dir`/upstream, built or rebuilt now if anything it is made of has changed.
+def debian(release: Release) -> Suite:
+    """Debian's own repository."""
+    return Suite("Debian", "Debian", release.standing, release.suite, "main")
 
-    Raises BuildError.
-    """
-    debian = image.ensure(cache_dir)
-    name = f"upstream-{_recipe_hash(debian)}"
-    current = cache_dir / "upstream"
+
+def folder(cache: Path, release: Release) -> Path:
+    """The served folder of a release, below the clone's `cache`."""
+    return release.cache(cache) / "upstream"
+
+
+def ensure(cache: Path, release: Release) -> Path:
+    """The served folder, built or rebuilt now if anything it is made of has changed. Raises BuildError."""
+    node = image.ensure(cache, release)
+    name = f"upstream-{_recipe_hash(node)}"
+    current = folder(cache, release)
+    cache_dir = current.parent
     with image.locked(cache_dir / "upstream.lock"):
         if not (cache_dir / name).is_dir():
-            _build(cache_dir, cache_dir / name, debian.pool)
+            _build(cache_dir / name, node.pool, release)
         if not current.is_symlink() or str(current.readlink()) != name:
             link = cache_dir / f".upstream.{os.getpid()}"
             link.symlink_to(name)
@@ -92,9 +98,9 @@ def make_repository(
     sign_release(key, release / "Release")
 
 
-def _build(cache_dir: Path, folder: Path, pool: Path) -> None:
-    part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
-    keys = cache_dir / "keys"
+def _build(target: Path, pool: Path, release: Release) -> None:
+    part = target.with_name(f"{target.name}.part-{os.getpid()}")
+    keys = target.parent / "keys"
     try:
         (part / "keys").mkdir(parents=True)
         (part / "files").mkdir()
@@ -102,15 +108,16 @@ def _build(cache_dir: Path, folder: Path, pool: Path) -> None:
             ensure_key(keys, name, f"firstlight.cluster lab, {name} repository")
             shutil.copyfile(keys / f"{name}.asc", part / "keys" / f"{name}.asc")
         _fill_pool(pool, part / "debian" / "pool" / "main")
-        release = f"dists/{DEBIAN.codename}"
-        make_repository(part / "debian", "pool", release, ("main/binary-amd64",), DEBIAN, keys / "debian.key")
+        suite = debian(release)
+        dists = f"dists/{suite.codename}"
+        make_repository(part / "debian", "pool", dists, ("main/binary-amd64",), suite, keys / "debian.key")
         vendor.build_all(part / "nvidia")
         make_repository(part / "nvidia", ".", ".", (".",), NVIDIA, keys / "nvidia.key")
-        for release in vendor.build_doca(part / "doca"):
-            _place_doca(part / "doca" / release, keys / "doca.key")
+        for place in vendor.build_doca(part / "doca", release.system):
+            make_repository(place, ".", ".", (".",), DOCA, keys / "doca.key")
         vendor.write_firmware(part / "doca" / "firmware")
         _package_index(part / "pypi" / "simple")
-        part.rename(folder)
+        part.rename(target)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
@@ -123,26 +130,17 @@ def _fill_pool(source: Path, target: Path) -> None:
         os.link(path, target / re.sub(r"_\d+%3a", "_", path.name))
 
 
-def _place_doca(folder: Path, key: Path) -> None:
-    """Makes the packages in `folder` a repository, where a site finds it."""
-    place = folder / DOCA_PLACE
-    place.mkdir(parents=True)
-    for path in folder.glob("*.deb"):
-        path.rename(place / path.name)
-    make_repository(place, ".", ".", (".",), DOCA, key)
-
-
 def _package_index(simple: Path) -> None:
     """A "simple" index with the wheel that this project pins."""
-    folder = simple / WHEEL
-    folder.mkdir(parents=True)
+    place = simple / WHEEL
+    place.mkdir(parents=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    run([*command, "--dest", str(folder), f"{WHEEL}=={pinned_version()}"], f"downloading {WHEEL}")
+    run([*command, "--dest", str(place), f"{WHEEL}=={pinned_version()}"], f"downloading {WHEEL}")
     links = [
         f'<a href="{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}">{path.name}</a><br>'
-        for path in sorted(folder.glob("*.whl"))
+        for path in sorted(place.glob("*.whl"))
     ]
-    _page(folder / "index.html", links)
+    _page(place / "index.html", links)
     _page(simple / "index.html", [f'<a href="{WHEEL}/">{WHEEL}</a>'])
 
 
@@ -161,8 +159,8 @@ def pinned_version() -> str:
     raise BuildError(f"{PROJECT}: {WHEEL} is not pinned; add '{WHEEL}==VERSION' to the dev group")
 
 
-def _recipe_hash(debian: image.ImageInfo) -> str:
-    digest = hashlib.sha256(f"{debian.digest}\n{vendor.source_hash()}\n{pinned_version()}\n".encode())
+def _recipe_hash(node: image.ImageInfo) -> str:
+    digest = hashlib.sha256(f"{node.digest}\n{vendor.source_hash()}\n{pinned_version()}\n".encode())
     for path in sorted(HERE.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -65,13 +65,14 @@ fi
 
 @dataclass(frozen=True)
 class Release:
-    """A release of DOCA, that of OFED in it, and of what else has a number of its own."""
+    """A release of DOCA, that of OFED in it, of what else has a number of its own, and the systems that it is for."""
 
     version: str
     ofed: str
     mft: str
     opensm: str
     firmware: str
+    systems: tuple[str, ...]
 
     @property
     def number(self) -> str:
@@ -90,9 +91,14 @@ class Release:
         return self.ofed.rpartition(".")[0].replace(".", "").replace("-", "")
 
 
+# Two for each system, so that a node can go from one to another. Of 3.3.0 only DOCA's and OFED's numbers are confirmed.
 RELEASES = (
-    Release("3.1.0-091000", "25.07-0.9.7.0", "4.33.0-169", "5.24.0.MLNX20250721.c9ebc6c8", "28.46.1006"),
-    Release("3.2.1-044000", "25.10-1.7.1.0", "4.34.1-10", "5.25.0.MLNX20251104.d15ac29c", "28.47.1088"),
+    Release("3.1.0-091000", "25.07-0.9.7.0", "4.33.0-169", "5.24.0.MLNX20250721.c9ebc6c8", "28.46.1006", ("debian12",)),
+    Release(
+        *("3.2.1-044000", "25.10-1.7.1.0", "4.34.1-10", "5.25.0.MLNX20251104.d15ac29c", "28.47.1088"),
+        ("debian12", "debian13"),
+    ),
+    Release("3.3.0-088000", "26.01-1.0.0.0", "4.35.0-159", "5.26.0.MLNX20260105.5e2b1f2a", "28.48.1000", ("debian13",)),
 )
 
 

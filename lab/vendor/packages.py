@@ -70,14 +70,18 @@ def build_all(destination: Path) -> list[Path]:
         return [build(package, work / "root", destination) for package in packages(work)]
 
 
-def build_doca(destination: Path) -> dict[str, list[Path]]:
-    """Packs every release of DOCA-OFED into the folder of its number below `destination`. Raises BuildError."""
+def build_doca(destination: Path, system: str) -> dict[Path, list[Path]]:
+    """Packs every release of DOCA-OFED that there is for the operating system `system`, such as debian12.
+
+    The packages are where NVIDIA has them, below `destination`: 3.1.0/debian12/x86_64. Raises BuildError.
+    """
     built = {}
     with tempfile.TemporaryDirectory(prefix="firstlight-vendor-") as name:
         for release in RELEASES:
-            folder = destination / release.number
-            folder.mkdir(parents=True)
-            built[release.number] = [build(package, Path(name), folder) for package in doca_packages(release)]
+            if system in release.systems:
+                place = destination / release.number / system / "x86_64"
+                place.mkdir(parents=True)
+                built[place] = [build(package, Path(name), place) for package in doca_packages(release)]
     return built
 
 
@@ -146,7 +150,7 @@ def _compile(out: Path, name: str, flags: list[str], sources: list[str]) -> Path
 
 
 def driver_packages(driver: Driver, built: dict[str, Path]) -> Iterator[Package]:
-    """NVIDIA's compute-only driver stack for Debian 12, without what only graphics need."""
+    """NVIDIA's compute-only driver stack for Debian, without what only graphics need."""
     version, exact = driver.package_version, f"(= {driver.package_version})"
     for name, library in (("libnvidia-ml1", "libnvidia-ml.so"), ("libcuda1", "libcuda.so")):
         yield Package(

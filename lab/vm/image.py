@@ -26,8 +26,9 @@ from lab import upstream
 from lab.errors import LabError
 from lab.image import build as node_image
 from lab.image.build import BuildError, discard_other, locked, read_list, run
+from lab.release import DEFAULT
 from lab.site import Lab
-from lab.upstream.build import DEBIAN
+from lab.upstream.build import debian
 from lab.vm import disks, emulator, qemu
 
 HERE = Path(__file__).resolve().parent
@@ -50,7 +51,7 @@ class Image:
 
 def ensure(lab: Lab, say: Callable[[str], None]) -> Image:
     """The machine's disk and memory, made now if the cache lacks them. Raises BuildError and LabError."""
-    mirror = upstream.ensure(lab.cache) / "debian"
+    mirror = upstream.ensure(lab.cache, DEFAULT) / "debian"
     folder = lab.cache / f"vm-{_recipe_hash(lab.cache)}"
     with locked(lab.cache / "vm.lock"):
         if not folder.is_dir():
@@ -63,7 +64,7 @@ def ensure(lab: Lab, say: Callable[[str], None]) -> Image:
 
 def _recipe_hash(cache: Path) -> str:
     """12 hex digits over everything that decides what disk and memory are."""
-    pool = node_image.ensure(cache).pool
+    pool = node_image.ensure(cache, DEFAULT).pool
     version = run([qemu.PROGRAM, "--version"], "virtual machine")
     digest = hashlib.sha256(version.encode())
     digest.update("\n".join(sorted(path.name for path in pool.iterdir())).encode())
@@ -85,7 +86,9 @@ def kernels(packages: str) -> dict[str, str]:
         stanza = re.search(rf"^Package: {re.escape(package)}\n(?:.+\n)*", packages, re.MULTILINE)
         release = re.search(r"^Depends: linux-image-(\S+)", stanza[0], re.MULTILINE) if stanza else None
         if not release:
-            raise BuildError(f"virtual machine: the lab's Debian mirror has no {package}: see lab/image/pool.txt")
+            raise BuildError(
+                f"virtual machine: the lab's Debian mirror has no {package}: see lab/image/debian-12/pool.txt"
+            )
         found[what] = release[1]
     return found
 
@@ -95,7 +98,7 @@ def _make(lab: Lab, folder: Path, mirror: Path) -> None:
     part.mkdir()
     sockets = lab.runtime / "vm"
     try:
-        of_mirror = kernels((mirror / "dists" / DEBIAN.codename / "main" / "binary-amd64" / "Packages").read_text())
+        of_mirror = kernels((mirror / "dists" / DEFAULT.suite / "main" / "binary-amd64" / "Packages").read_text())
         root, raw, disk = part / "root", part / "root.raw", part / "root.qcow2"
         run(_mmdebstrap(mirror, root), "virtual machine")
         for name in ("vmlinuz", "initrd.img"):
@@ -125,12 +128,12 @@ def _mmdebstrap(mirror: Path, root: Path) -> list[str]:
         "--format=directory",
         "--include=" + ",".join(read_list(HERE / "packages.txt")),
         # Debian's own sources on the machine, as its installer would leave them.
-        f"--customize-hook=sync-in {shlex.quote(str(node_image.HERE / 'installed'))} /",
+        f"--customize-hook=sync-in {shlex.quote(str(node_image.installed(DEFAULT)))} /",
         f"--customize-hook=sync-in {shlex.quote(str(HERE / 'rootfs'))} /",
         f'--customize-hook=sh {shlex.quote(str(HERE / "customize.sh"))} "$1"',
-        DEBIAN.codename,
+        DEFAULT.suite,
         str(root),
-        f"deb [signed-by={key}] copy://{mirror} {DEBIAN.codename} {DEBIAN.components}",
+        f"deb [signed-by={key}] copy://{mirror} {DEFAULT.suite} {debian(DEFAULT).components}",
     ]
 
 

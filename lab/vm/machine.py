@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import files, machines, network, pki, processes, seed
+from lab import release as releases
 from lab import up as lab_up
 from lab.clear import exclusive
 from lab.errors import LabError
@@ -52,6 +53,11 @@ def up(lab: Lab, say: Say) -> None:
             raise LabError(f"no lab {lab.name!r} is up: `python -m lab up` brings one up")
         if not Path("/dev/net/tun").exists():
             raise LabError("/dev/net/tun is missing: a virtual machine needs the kernel module tun (`modprobe tun`)")
+        if (running := releases.of(lab.directory)) != releases.DEFAULT:
+            raise LabError(
+                f"{NAME} has {releases.DEFAULT.title}, and this lab the packages of {running.title}: "
+                f"bring up another lab, with {releases.VARIABLE} unset"
+            )
         if describe(lab) is None:
             _erase(lab)
             _make(lab, say)

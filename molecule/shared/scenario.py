@@ -68,6 +68,9 @@ class Scenario:
         # What the lab says of itself, and the machines of its site.
         self.lab: dict[str, Any] = json.loads((self.lab_directory / "lab.json").read_text(encoding="utf-8"))
         self.site: dict[str, Any] = json.loads((self.lab_directory / "machines.json").read_text(encoding="utf-8"))
+        # What the node class of the lab's nodes pins.
+        node_class = Path(self.lab["inventory"], "node_classes", "lab-h100.yml")
+        self.software: dict[str, str] = yaml.safe_load(node_class.read_text(encoding="utf-8"))["software"]
         self.addresses = {name: machine["address"] for name, machine in self.site["machines"].items()}
         # What the lab says of its virtual machine, where it has one.
         self.vm: dict[str, Any] = {}

@@ -46,7 +46,7 @@ def test_what_timers_do_counts_for_nothing(machines: dict[str, Machine]) -> None
 
 def test_an_unsupported_system_is_refused(scenario: Scenario, machine: Machine) -> None:
     release, version = machine.read("/etc/os-release"), machine.read("/etc/debian_version")
-    machine.write("/etc/os-release", re.sub(r"12|bookworm", "11", release))
+    machine.write("/etc/os-release", re.sub(r"\b1[23]\b|bookworm|trixie", "11", release))
     machine.write("/etc/debian_version", "11.11\n")
     try:
         before = machine.state()

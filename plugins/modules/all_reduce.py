@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - The firstlight.cluster authors (@firstlight-cluster)
 description:
-  - Runs C(all_reduce_perf) of nccl-tests inside one node, or across nodes through Open MPI 4.1, and judges the bus
-    bandwidth at the largest size against O(floor_gbps).
+  - Runs C(all_reduce_perf) of nccl-tests inside one node, or across nodes through Open MPI 4.1 or 5.0, and judges the
+    bus bandwidth at the largest size against O(floor_gbps).
   - When the group of all nodes fails or is slow, pairs of its nodes are measured until the node common to the slow
     pairs, or the path between two nodes, is known. The nodes that the pairs clear are then measured again as a
     group, without the others, which is the proof that they are good.

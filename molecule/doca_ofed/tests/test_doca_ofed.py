@@ -15,8 +15,10 @@ import pytest
 from shared.machine import PACKAGE_MANAGERS, Machine
 from shared.scenario import Scenario
 
-VERSION, OTHER = "3.1.0-091000", "3.2.1-044000"
-OFED, OTHER_OFED = "25.07-0.9.7", "25.10-1.7.1"
+# Of the OFED in each release.
+OFED = {"3.1.0-091000": "25.07-0.9.7", "3.2.1-044000": "25.10-1.7.1", "3.3.0-088000": "26.01-1.0.0"}
+# To which release a test goes from that of the class.
+NEXT = {"3.1.0-091000": "3.2.1-044000", "3.2.1-044000": "3.3.0-088000"}
 # Names of the HCAs and their slots, by rail, and what is above one of them and the GPU beside it.
 SLOTS = ["1a", "3c", "4d", "5e", "9c", "bc", "cc", "dc"]
 HCAS = {f"mlx5_{rail}": f"0000:{bus}:00.0" for rail, bus in enumerate(SLOTS)}
@@ -24,6 +26,23 @@ GPU, GPU_PORT, HCA_PORT, ROOT_PORT = "0000:18:00.0", "0000:f0:00.0", "0000:f0:01
 UNIT = "firstlight-pci-settings"
 REQUESTS = "/run/firstlight/reboot"
 WITHOUT = [*PACKAGE_MANAGERS, "file /usr/", "file /var/lib/dkms"]
+
+
+@pytest.fixture
+def version(scenario: Scenario) -> str:
+    """Of the class."""
+    return scenario.software["doca_ofed"]
+
+
+@pytest.fixture
+def other(version: str) -> str:
+    return NEXT[version]
+
+
+def modules(version: str) -> str:
+    """25.07-0.9.7 -> 25.07.OFED.25.07.0.9.7.1, the version of the kernel modules."""
+    year, _, build = OFED[version].partition("-")
+    return f"{year}.OFED.{year}.{build}.1"
 
 
 def setpci(machine: Machine, address: str, register: str) -> int:
@@ -36,20 +55,21 @@ def max_read_request(machine: Machine, address: str) -> str:
     return found[1] if found else "none"
 
 
-def test_the_package_is_of_the_version_and_held(machine: Machine, scenario: Scenario) -> None:
-    assert machine.run("dpkg-query --show --showformat='${Version}' doca-ofed") == VERSION
+def test_the_package_is_of_the_version_and_held(machine: Machine, scenario: Scenario, version: str) -> None:
+    assert machine.run("dpkg-query --show --showformat='${Version}' doca-ofed") == version
     assert machine.run("apt-mark showhold").split() == ["doca-ofed"]
-    assert machine.run("ofed_info -s") == f"OFED-internal-{OFED}:"
+    assert machine.run("ofed_info -s") == f"OFED-internal-{OFED[version]}:"
     sources = machine.read("/etc/apt/sources.list.d/firstlight-doca.sources")
-    assert f"{scenario.lab['upstream']['doca']}/3.1.0/debian12/x86_64" in sources
+    place = f"{version.partition('-')[0]}/{scenario.lab['release']['system']}/x86_64"
+    assert f"{scenario.lab['upstream']['doca']}/{place}" in sources
     assert "BEGIN PGP PUBLIC KEY BLOCK" in sources
 
 
-def test_the_driver_is_loaded_and_is_at_the_next_start(machine: Machine) -> None:
+def test_the_driver_is_loaded_and_is_at_the_next_start(machine: Machine, version: str) -> None:
     assert machine.host.service("openibd").is_running and machine.host.service("openibd").is_enabled
     assert "HCA driver loaded" in machine.run("/etc/init.d/openibd status")
     kernel = machine.run("uname -r")
-    assert machine.run(f"cat /lib/modules/{kernel}/updates/dkms/mlx5_core.ko") == "25.07.OFED.25.07.0.9.7.1"
+    assert machine.run(f"cat /lib/modules/{kernel}/updates/dkms/mlx5_core.ko") == modules(version)
 
 
 def test_no_subnet_manager_has_ever_run(machine: Machine) -> None:
@@ -167,13 +187,15 @@ def holder(machine: Machine) -> Iterator[str]:
     machine.run("systemctl stop holder && rm -r /dev/infiniband")
 
 
-def test_the_driver_is_not_changed_under_who_uses_it(machine: Machine, scenario: Scenario, holder: str) -> None:
+def test_the_driver_is_not_changed_under_who_uses_it(
+    machine: Machine, scenario: Scenario, holder: str, other: str
+) -> None:
     before = machine.state()
 
-    run = scenario.converge(variables={"doca_ofed_version": OTHER})
+    run = scenario.converge(variables={"doca_ofed_version": other})
 
     assert run.returncode != 0
-    assert f"needs a change of DOCA-OFED ({OTHER})" in run.messages, run.tail
+    assert f"needs a change of DOCA-OFED ({other})" in run.messages, run.tail
     assert f"held by process {holder} (sleep) with /dev/infiniband/uverbs0" in run.messages
     assert "Drain the node" in run.messages
     assert machine.state().touched_since(before) == set()
@@ -199,23 +221,33 @@ def repository(scenario: Scenario, folder: str) -> dict[str, object]:
     ("folder", "words"),
     [
         (
-            "/3.2.1/debian11/x86_64",
-            ["there is no repository at http://", "/3.2.1/debian11/x86_64/. Nothing was changed"],
+            "/{other}/debian11/x86_64",
+            ["there is no repository at http://", "/{other}/debian11/x86_64/. Nothing was changed"],
         ),
-        ("/3.1.0/debian12/x86_64", [") is of release 3.1.0, but DOCA-OFED is to be", OTHER, "a repository of its own"]),
+        (
+            "/{number}/{system}/x86_64",
+            [") is of release {number}, but DOCA-OFED is to be {other}", "a repository of its own"],
+        ),
     ],
 )
 def test_a_repository_that_is_none_for_the_version_is_refused_before_anything_is_changed(
-    machine: Machine, scenario: Scenario, loaded: None, folder: str, words: list[str]
+    machine: Machine,
+    scenario: Scenario,
+    loaded: None,
+    version: str,
+    other: str,
+    folder: str,
+    words: list[str],
 ) -> None:
+    number, wanted = (each.partition("-")[0] for each in (version, other))
+    names = {"number": number, "other": wanted, "system": scenario.lab["release"]["system"]}
+    given = repository(scenario, folder.format(**names))
     before = machine.state()
 
-    run = scenario.converge(
-        variables={"doca_ofed_version": OTHER, "doca_ofed_repository": repository(scenario, folder)}
-    )
+    run = scenario.converge(variables={"doca_ofed_version": other, "doca_ofed_repository": given})
 
     assert run.returncode != 0
-    assert [word for word in words if word not in run.messages] == [], run.tail
+    assert [word for word in words if word.format(**names) not in run.messages] == [], run.tail
     assert run.changes == []
     assert machine.state().touched_since(before) == set()
     assert not machine.host.file(f"{REQUESTS}/doca_ofed").exists
@@ -225,8 +257,8 @@ def test_a_repository_that_is_none_for_the_version_is_refused_before_anything_is
     ("variables", "words"),
     [
         (
-            {"doca_ofed_version": "3.1.0-999999"},
-            ["doca-ofed 3.1.0-999999 is not in http://", f"which offers {VERSION}", "Correct the version"],
+            {"doca_ofed_version": "{number}-999999"},
+            ["doca-ofed {number}-999999 is not in http://", "which offers {version}", "Correct the version"],
         ),
         (
             {"doca_ofed_hca_pci_addresses": ["0000:1a:00.0"]},
@@ -236,14 +268,22 @@ def test_a_repository_that_is_none_for_the_version_is_refused_before_anything_is
     ],
 )
 def test_what_cannot_be_is_refused(
-    machine: Machine, scenario: Scenario, loaded: None, variables: dict[str, object], words: list[str]
+    machine: Machine,
+    scenario: Scenario,
+    loaded: None,
+    version: str,
+    variables: dict[str, object],
+    words: list[str],
 ) -> None:
+    names = {"number": version.partition("-")[0], "version": version}
+    if "doca_ofed_version" in variables:
+        variables = {"doca_ofed_version": str(variables["doca_ofed_version"]).format(**names)}
     before = machine.state()
 
     run = scenario.converge(variables=variables)
 
     assert run.returncode != 0
-    assert [word for word in words if word not in run.messages] == [], run.tail
+    assert [word for word in words if word.format(**names) not in run.messages] == [], run.tail
     assert machine.state().touched_since(before, without=PACKAGE_MANAGERS) == set()
     # What was not changed waits for no restart.
     assert not machine.host.file(f"{REQUESTS}/doca_ofed").exists
@@ -261,41 +301,41 @@ def test_a_slot_without_an_hca_is_named(machine: Machine, scenario: Scenario) ->
 
 
 def test_modules_that_do_not_build_for_the_kernel_are_told_and_the_way_back_is_open(
-    machine: Machine, scenario: Scenario
+    machine: Machine, scenario: Scenario, version: str, other: str
 ) -> None:
-    machine.run("echo 'mlnx-ofed-kernel/25.10.*' > /lab/dkms.fails")
+    machine.run(f"echo 'mlnx-ofed-kernel/{modules(other)}/*' > /lab/dkms.fails")
     try:
-        failed = scenario.converge(variables={"doca_ofed_version": OTHER})
+        failed = scenario.converge(variables={"doca_ofed_version": other})
 
         assert failed.returncode != 0
-        assert f"the kernel modules of DOCA-OFED {OTHER} do not build for the running kernel" in failed.messages
+        assert f"the kernel modules of DOCA-OFED {other} do not build for the running kernel" in failed.messages
         assert f"Bad return status for module build on kernel: {machine.run('uname -r')}" in failed.messages
         assert "choose another release in the node class (software.kernel, software.doca_ofed)" in failed.messages
 
         back = scenario.converge()
 
         assert back.returncode == 0, back.tail
-        test_the_driver_is_loaded_and_is_at_the_next_start(machine)
+        test_the_driver_is_loaded_and_is_at_the_next_start(machine, version)
         assert machine.run("dpkg --audit") == ""
         assert machine.run("apt-mark showhold").split() == ["doca-ofed"]
     finally:
         machine.run("rm /lab/dkms.fails")
 
 
-def test_another_release_comes_from_its_own_repository_and_back(machine: Machine, scenario: Scenario) -> None:
-    run = scenario.converge(variables={"doca_ofed_version": OTHER})
+def test_another_release_comes_from_its_own_repository_and_back(
+    machine: Machine, scenario: Scenario, version: str, other: str
+) -> None:
+    run = scenario.converge(variables={"doca_ofed_version": other})
 
     assert run.returncode == 0, run.tail
-    assert machine.run("ofed_info -s") == f"OFED-internal-{OTHER_OFED}:"
+    assert machine.run("ofed_info -s") == f"OFED-internal-{OFED[other]}:"
     assert machine.run("apt-mark showhold").split() == ["doca-ofed"]
     assert not machine.host.file("/var/log/opensm.log").exists
 
     back = scenario.converge()
 
     assert back.returncode == 0, back.tail
-    assert machine.run("dpkg-query --show --showformat='${Version}' mlnx-ofed-kernel-dkms") == (
-        "25.07.OFED.25.07.0.9.7.1-1"
-    )
+    assert machine.run("dpkg-query --show --showformat='${Version}' mlnx-ofed-kernel-dkms") == (f"{modules(version)}-1")
 
 
 def test_without_a_version_nothing_is_done(machine: Machine, scenario: Scenario) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 from shared.machine import PACKAGE_MANAGERS, Machine
@@ -40,12 +41,13 @@ def test_its_own_packages_come_from_the_sites_sources(machine: Machine, scenario
     assert [name for name in ("nginx", "ca-certificates") if not machine.host.package(name).is_installed] == []
 
 
-@pytest.mark.parametrize(("repository", "place"), [("debian", "bookworm main"), ("nvidia", "./")])
+@pytest.mark.parametrize(("repository", "place"), [("debian", "{suite} main"), ("nvidia", "./")])
 def test_apt_accepts_the_indexes_as_signed_and_downloads(
     machine: Machine, scenario: Scenario, repository: str, place: str
 ) -> None:
     """A client with the upstream's key and no other, which knows nothing but the mirror."""
-    key = (scenario.lab_directory.parent / "cache/upstream/keys" / f"{repository}.asc").read_text(encoding="utf-8")
+    key = Path(scenario.lab["upstream"][f"{repository}_key_file"]).read_text(encoding="utf-8")
+    place = place.format(suite=scenario.lab["release"]["suite"])
     package = {"debian": "jq", "nvidia": "libnccl2"}[repository]
     directory = machine.run("mktemp --directory /var/tmp/client.XXXXXX")
     options = [f"Dir::Etc::SourceList={directory}/list", "Dir::Etc::SourceParts=/nowhere"]
@@ -61,8 +63,9 @@ def test_apt_accepts_the_indexes_as_signed_and_downloads(
     machine.run(f"rm -r {directory}")
 
 
-def test_a_package_is_fetched_from_upstream_once(machine: Machine) -> None:
-    pool = machine.run("curl --silent --fail %s/debian/dists/bookworm/main/binary-amd64/Packages", MIRROR)
+def test_a_package_is_fetched_from_upstream_once(machine: Machine, scenario: Scenario) -> None:
+    dists = f"{MIRROR}/debian/dists/{scenario.lab['release']['suite']}"
+    pool = machine.run("curl --silent --fail %s/main/binary-amd64/Packages", dists)
     path = "debian/" + next(name for name in re.findall(r"^Filename: (\S+)$", pool, re.MULTILINE) if "/lsof_" in name)
     assert [headers(machine, path)["x-cache-status"] for _ in range(2)] == ["MISS", "HIT"]
     # Upstream need not even be there: what is wanted is on the disk.
@@ -71,8 +74,8 @@ def test_a_package_is_fetched_from_upstream_once(machine: Machine) -> None:
     assert (owner.user, owner.group, owner.mode) == ("www-data", "root", 0o750)
 
 
-def test_an_index_is_asked_for_again(machine: Machine) -> None:
-    path = "debian/dists/bookworm/InRelease"
+def test_an_index_is_asked_for_again(machine: Machine, scenario: Scenario) -> None:
+    path = f"debian/dists/{scenario.lab['release']['suite']}/InRelease"
     headers(machine, path)
     machine.run("sleep 2.1")  # an index is believed for one second, and nginx counts whole ones
     assert headers(machine, path)["x-cache-status"] in ("REVALIDATED", "EXPIRED")

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run one collective on some hosts, with a bound, and say what came of it.
 
-One host runs the binary itself; several are started by Open MPI's mpirun (4.1), one process per host
+One host runs the binary itself; several are started by Open MPI's mpirun (4.1 or 5.0), one process per host
 that drives all of the host's GPUs. No shell is involved.
 """
 

@@ -30,7 +30,8 @@ _INTEGER = re.compile(r"[0-9]{1,19}")
 # by its numbers, its exit status and whether it came to its end.
 _FAILURE = re.compile(
     r"Test (?:NCCL |CUDA |MPI )?failure|NCCL WARN|unhandled (?:cuda|system) error"
-    r"|mpirun (?:noticed|was unable|detected)|ORTE (?:was unable|has lost|does not know)|not enough slots"
+    r"|(?:mpi|prte)run (?:noticed|was unable|detected)|(?:O|P)RTE (?:was unable|has lost|does not know)"
+    r"|not enough slots"
     r"|exited on signal|non-zero (?:status|exit)|Permission denied|Host key verification failed"
     r"|Could not resolve|Connection (?:refused|timed out|closed|reset)|No route to host"
     r"|command not found|No such file or directory|unreachable|could not be executed",

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from lab import __main__ as cli
-from lab import faults, files, machine_view, status
+from lab import faults, files, inventory, machine_view, status
 from lab.errors import LabError
 from lab.machines import Site
 from lab.site import Lab
@@ -55,6 +55,15 @@ def test_status_of_a_lab_with_a_virtual_machine(capfd: pytest.CaptureFixture[str
     files.write_json(lab.directory / "vm.json", {"name": "vm01", "address": "198.18.7.210"})
     assert status_json(capfd)["virtual_machine"] == {"name": "vm01", "address": "198.18.7.210", "running": False}
     assert "vm01       198.18.7.210    -      off" in run(capfd, "status")[1]
+
+
+def test_a_lab_with_an_inventory_of_its_own_says_so(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, lab: Lab
+) -> None:
+    monkeypatch.setattr(cli, "up", lambda *arguments, **options: None)
+    assert "--inventory" not in run(capfd, "up")[1]
+    inventory.place(lab).mkdir()
+    assert f"`ansible-playbook --inventory {lab.clone}/.lab/test.inventory site.yml`" in run(capfd, "up")[1]
 
 
 def test_a_virtual_machine_needs_a_lab(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from lab.bmc import pxe
 from lab.bmc.hardware import ContainerHost
 from lab.engine import Engine
 from lab.image import build as image
+from lab.release import DEFAULT
 from lab.site import Lab
 from lab.up import ROSTER
 
@@ -31,7 +32,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="runs containers, which needs root"),
     pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
     pytest.mark.skipif(
-        not (CACHE / f"image-{image.recipe_hash()}").is_dir(),
+        not (CACHE / f"image-{image.recipe_hash(DEFAULT)}").is_dir(),
         reason="no node image in .lab/cache: `make lab` builds it",
     ),
 ]
@@ -88,7 +89,7 @@ def machine() -> Iterator[Running]:
             network.create(lab, site)
             engine = Engine(lab)
             engine.set_up()
-            built = image.ensure(CACHE)
+            built = image.ensure(CACHE, DEFAULT)
             engine.import_image(built.tar, built.reference)
             files.write_json(lab.directory / "image.json", {"reference": built.reference})
             node = site.machine("node01")

@@ -14,8 +14,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from lab import enrol, files, machines, processes, up
+from lab import enrol, files, machines, processes, up, upstream
+from lab import release as releases
 from lab.errors import LabError
+from lab.maas import settings
 from lab.machines import Site
 from lab.site import Lab
 
@@ -91,8 +93,24 @@ def test_a_second_up_starts_what_has_ended_and_nothing_else(
     assert said[-1].startswith("is up already")
 
 
-@pytest.mark.parametrize("bare", [False, True])
-def test_maas_of_a_bare_lab_knows_no_machine(monkeypatch: pytest.MonkeyPatch, lab: Lab, bare: bool) -> None:
+def test_a_lab_that_is_up_keeps_its_release(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.write_json(lab.description, {})
+    files.write_json(lab.directory / "image.json", {"release": "debian-12"})
+    monkeypatch.setattr(processes, "pid_of", lambda one, part: 7)
+    said: list[str] = []
+    monkeypatch.setenv("LAB_RELEASE", "debian-13")
+    with pytest.raises(LabError, match="is up already, with Debian 12: `python -m lab down`"):
+        up.up(lab, said.append)
+    assert said == []
+    for name in ("debian-12", ""):
+        monkeypatch.setenv("LAB_RELEASE", name)
+        up.up(lab, said.append)
+        assert said.pop().startswith("is up already")
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch, lab: Lab) -> list[str]:
+    """Stand-ins for each part of a lab that costs root or time; the names of the simulators that were started."""
     done: list[str] = []
 
     class Everything:
@@ -106,22 +124,53 @@ def test_maas_of_a_bare_lab_knows_no_machine(monkeypatch: pytest.MonkeyPatch, la
 
         tar = reference = digest = ""
 
+    monkeypatch.delenv("LAB_RELEASE", raising=False)
     for part in ("preflight", "image", "upstream", "fabric"):
         monkeypatch.setattr(up, part, Everything())
     monkeypatch.setattr(up, "Engine", Everything)
     monkeypatch.setattr(up, "clear", lambda one: None)
     files.write_json(lab.directory / "machines.json", {})
     monkeypatch.setattr(up, "_lay_out", lambda one: machines.Site(NETWORK, {}))
-    monkeypatch.setattr(up, "_describe", lambda one, site: {"schema": 1})
+    monkeypatch.setattr(up, "_describe", lambda one, site, release: {"schema": 1})
     monkeypatch.setattr(processes, "start", lambda one, part, site: done.append(part))
     monkeypatch.setattr(enrol, "enrol", lambda site, key: done.append("enrolled"))
+    return done
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_maas_of_a_bare_lab_knows_no_machine(parts: list[str], lab: Lab, bare: bool) -> None:
     up.up(lab, lambda text: None, bare=bare)
-    assert done == [*processes.PARTS, *([] if bare else ["enrolled"])]
+    assert parts == [*processes.PARTS, *([] if bare else ["enrolled"])]
     assert files.read_json(lab.description) == {"schema": 1}
 
 
+@pytest.mark.parametrize(("named", "release"), [("", "debian-12"), ("debian-12", "debian-12"), ("debian-13",) * 2])
+def test_the_chosen_release_is_what_maas_and_the_other_parts_have(
+    parts: list[str], lab: Lab, monkeypatch: pytest.MonkeyPatch, named: str, release: str
+) -> None:
+    monkeypatch.setenv("LAB_RELEASE", named)
+    monkeypatch.setattr(up.inventory, "write", lambda one, chosen: parts.append(f"inventory of {chosen.name}"))
+    up.up(lab, lambda text: None)
+    assert f"inventory of {release}" in parts
+    assert releases.of(lab.directory).name == release
+    (image,) = settings.load(lab.directory / "maas-config.json").images
+    assert (image.osystem, image.series) == ("custom", release)
+    assert image.title == f"{releases.RELEASES[release].title} of the lab"
+
+
+@pytest.mark.parametrize(
+    ("name", "suite", "system"), [("debian-12", "bookworm", "debian12"), ("debian-13", "trixie", "debian13")]
+)
+def test_the_inventory_is_told_of_the_release(lab: Lab, site: Site, name: str, suite: str, system: str) -> None:
+    described = up._describe(lab, site, releases.RELEASES[name])
+    assert described["release"].items() >= {"name": name, "suite": suite, "system": system}.items()
+    for repository in ("debian", "nvidia", "doca"):
+        key = upstream.folder(lab.cache, releases.RELEASES[name]) / "keys" / f"{repository}.asc"
+        assert described["upstream"][f"{repository}_key_file"] == str(key)
+
+
 def test_the_description_has_every_path_absolute_and_every_address_in_the_lab(lab: Lab, site: Site) -> None:
-    description = up._describe(lab, site)
+    description = up._describe(lab, site, releases.DEFAULT)
     assert description["head"] == {"head01": "198.18.7.10"}
     assert description["ntp_servers"] == [site.network.gateway]
 

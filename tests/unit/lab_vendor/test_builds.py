@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,15 +15,18 @@ from pathlib import Path
 import pytest
 
 from lab.image import build as image
+from lab.release import DEFAULT, RELEASES, Release
 from lab.upstream import build as upstream
 from lab.vendor.debian import Package
 from lab.vendor.debian import build as build_deb
 
+SUITES = tuple(release.suite for release in RELEASES.values())
 ROOT = Path(__file__).resolve().parents[3]
 
-# Stands for mmdebstrap: notes that it was called, and leaves a tar and a package where the real one would.
+# Stands for mmdebstrap: notes how it was called, and leaves a tar and a package where the real one would.
 BOOTSTRAP = """#!/bin/sh
-echo called >> "$0.log"
+echo "$*" | tr '\\n' ' ' >> "$0.log"
+echo >> "$0.log"
 for word; do
     case "$word" in
     *archives=*) pool=${word#*archives=}; pool=${pool%% *} ;;
@@ -53,9 +57,13 @@ class Bootstrap:
         monkeypatch.setattr(image, "DEBIAN_KEYRING", keyring)
 
     @property
-    def calls(self) -> int:
+    def commands(self) -> list[str]:
         log = Path(f"{self.program}.log")
-        return len(log.read_text().splitlines()) if log.exists() else 0
+        return log.read_text().splitlines() if log.exists() else []
+
+    @property
+    def calls(self) -> int:
+        return len(self.commands)
 
 
 @pytest.fixture
@@ -65,21 +73,53 @@ def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bootstrap:
 
 
 def test_the_image_is_built_once(bootstrap: Bootstrap, tmp_path: Path) -> None:
-    first, second = image.ensure(tmp_path / "cache"), image.ensure(tmp_path / "cache")
+    first, second = image.ensure(tmp_path / "cache", DEFAULT), image.ensure(tmp_path / "cache", DEFAULT)
     assert bootstrap.calls == 1
     assert first == second
-    assert first.reference == f"localhost/firstlight-node:{image.recipe_hash()}"
+    assert first.reference == f"localhost/firstlight-node:{image.recipe_hash(DEFAULT)}"
     assert first.digest == hashlib.sha256(first.tar.read_bytes()).hexdigest()
     assert [path.name for path in first.pool.iterdir()] == ["x_1%3a2_amd64.deb"]
 
 
 def test_another_mirror_is_another_image(bootstrap: Bootstrap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = image.ensure(tmp_path / "cache")
+    old = image.ensure(tmp_path / "cache", DEFAULT)
     monkeypatch.setenv("LAB_DEBIAN_MIRROR", "http://mirror.example/debian/")
-    new = image.ensure(tmp_path / "cache")
+    new = image.ensure(tmp_path / "cache", DEFAULT)
     assert new.reference != old.reference
     assert bootstrap.calls == 2
     assert not old.tar.exists()
+
+
+def test_images_of_two_releases_are_kept_beside_each_other(bootstrap: Bootstrap, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    infos = [image.ensure(cache, release) for release in (*RELEASES.values(), *RELEASES.values())]
+    assert bootstrap.calls == len(RELEASES) == 2
+    assert infos[:2] == infos[2:]
+    assert len({info.reference for info in infos}) == 2
+    assert all(info.tar.is_file() for info in infos)
+
+
+def test_an_image_has_the_packages_of_its_release_and_what_all_have(bootstrap: Bootstrap, tmp_path: Path) -> None:
+    for release in RELEASES.values():
+        image.ensure(tmp_path / "cache", release)
+    twelve, thirteen = bootstrap.commands
+    assert " bookworm /" in twelve and " trixie /" in thirteen
+    for word, in_twelve, in_thirteen in (
+        ("openssh-server", True, True),
+        ("docker.io", True, True),
+        ("grub-pc", True, False),
+        ("docker-cli", False, True),
+        ("debian-12/installed", True, False),
+        ("debian-13/installed", False, True),
+    ):
+        assert (word in twelve, word in thirteen) == (in_twelve, in_thirteen), word
+
+
+@pytest.mark.parametrize("release", RELEASES.values(), ids=str)
+def test_an_installer_names_the_suites_of_its_release_alone(release: Release) -> None:
+    (file,) = (path for path in image.installed(release).rglob("*") if path.is_file())
+    suites = {word for word in re.findall(r"[a-z]+(?:-[a-z]+)*", file.read_text()) if word.startswith(SUITES)}
+    assert suites == {release.suite, f"{release.suite}-updates", f"{release.suite}-security"}
 
 
 def test_a_failed_build_leaves_nothing_and_says_why(
@@ -87,22 +127,22 @@ def test_a_failed_build_leaves_nothing_and_says_why(
 ) -> None:
     monkeypatch.setenv("BOOTSTRAP_FAILS", "1")
     with pytest.raises(image.BuildError, match=r"node image: mmdebstrap .* ended with status 25:\nE: no such suite"):
-        image.ensure(tmp_path / "cache")
+        image.ensure(tmp_path / "cache", DEFAULT)
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["image.lock"]
 
 
 def test_the_remains_of_a_killed_build_are_not_taken_for_an_image(bootstrap: Bootstrap, tmp_path: Path) -> None:
-    part = tmp_path / "cache" / f"image-{image.recipe_hash()}.part-1"
+    part = tmp_path / "cache" / f"image-{image.recipe_hash(DEFAULT)}.part-1"
     part.mkdir(parents=True)
     (part / "node.tar").touch()
-    assert image.ensure(tmp_path / "cache").tar.read_text() == "root\n"
+    assert image.ensure(tmp_path / "cache", DEFAULT).tar.read_text() == "root\n"
     assert not part.exists()
 
 
 def test_debians_keys_are_needed(bootstrap: Bootstrap, tmp_path: Path) -> None:
     image.DEBIAN_KEYRING.unlink()
     with pytest.raises(image.BuildError, match="install the package debian-archive-keyring"):
-        image.ensure(tmp_path / "cache")
+        image.ensure(tmp_path / "cache", DEFAULT)
 
 
 def test_a_missing_program_is_named(tmp_path: Path) -> None:
@@ -116,8 +156,9 @@ def test_a_build_waits_for_another(bootstrap: Bootstrap, tmp_path: Path) -> None
     code = f"""
 from pathlib import Path
 from lab.image import build
+from lab.release import DEFAULT
 build.DEBIAN_KEYRING = Path({str(image.DEBIAN_KEYRING)!r})
-build.ensure(Path({str(cache)!r}))
+build.ensure(Path({str(cache)!r}), DEFAULT)
 """
     with (cache / "image.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -149,14 +190,14 @@ def test_the_upstream_folder_is_built_once_and_replaced_in_one_step(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
-    folder = upstream.ensure(cache)
+    folder = upstream.ensure(cache, DEFAULT)
     assert folder == cache / "upstream"
-    assert upstream.ensure(cache) == folder
+    assert upstream.ensure(cache, DEFAULT) == folder
     assert len(small) == 1
     key = (folder / "keys" / "nvidia.asc").read_text()
     before = folder.resolve()
     monkeypatch.setattr(upstream.vendor, "source_hash", lambda: "another recipe")
-    upstream.ensure(cache)
+    upstream.ensure(cache, DEFAULT)
     assert len(small) == 2
     assert folder.resolve() != before
     assert not before.exists()
@@ -164,7 +205,7 @@ def test_the_upstream_folder_is_built_once_and_replaced_in_one_step(
 
 
 def test_the_upstream_folder_has_signed_repositories(small: list[str], tmp_path: Path) -> None:
-    folder = upstream.ensure(tmp_path / "cache")
+    folder = upstream.ensure(tmp_path / "cache", DEFAULT)
     release = (folder / "debian/dists/bookworm/Release").read_text()
     assert "Codename: bookworm" in release
     assert "Components: main" in release
@@ -176,11 +217,25 @@ def test_the_upstream_folder_has_signed_repositories(small: list[str], tmp_path:
     assert {path.name for path in folder.iterdir()} == {"debian", "doca", "nvidia", "keys", "files", "pypi"}
 
 
+def test_each_release_has_an_upstream_folder_of_its_own(small: list[str], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    folders = [upstream.ensure(cache, release) for release in RELEASES.values()]
+    places = (("bookworm", "3.1.0/debian12", "3.2.1/debian12"), ("trixie", "3.2.1/debian13", "3.3.0/debian13"))
+    for folder, (suite, *doca) in zip(folders, places, strict=True):
+        assert [path.name for path in (folder / "debian/dists").iterdir()] == [suite]
+        repositories = (folder / "doca").glob("*/*/x86_64/InRelease")
+        assert sorted(str(path.parent.relative_to(folder / "doca")) for path in repositories) == [
+            f"{place}/x86_64" for place in doca
+        ]
+        assert upstream.folder(cache, RELEASES["debian-12" if folder is folders[0] else "debian-13"]) == folder
+    assert len(small) == 2
+
+
 def test_a_failed_build_keeps_the_folder_in_use(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
-    before = upstream.ensure(cache).resolve()
+    before = upstream.ensure(cache, DEFAULT).resolve()
 
     def fail(_simple: Path) -> None:
         raise image.BuildError("no index")
@@ -188,6 +243,6 @@ def test_a_failed_build_keeps_the_folder_in_use(
     monkeypatch.setattr(upstream, "_package_index", fail)
     monkeypatch.setattr(upstream.vendor, "source_hash", lambda: "another recipe")
     with pytest.raises(image.BuildError, match="no index"):
-        upstream.ensure(cache)
+        upstream.ensure(cache, DEFAULT)
     assert (cache / "upstream").resolve() == before
     assert len(list(cache.glob("upstream-*"))) == 1

@@ -119,7 +119,7 @@ def test_kernels_are_read_from_the_mirror() -> None:
         "installed": "6.1.0-57-cloud-amd64",
         "other": "6.12.117+deb12-cloud-amd64",
     }
-    with pytest.raises(BuildError, match=r"no linux-image-6\.12-cloud-amd64: see lab/image/pool\.txt"):
+    with pytest.raises(BuildError, match=r"no linux-image-6\.12-cloud-amd64: see lab/image/debian-12/pool\.txt"):
         image.kernels(packages.partition("\n\n")[2])
 
 

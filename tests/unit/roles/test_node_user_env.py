@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from role_files import ROLES
 
 Render = Callable[..., str]
 Evaluate = Callable[..., Any]
@@ -90,3 +92,10 @@ def test_limits_that_are_too_low(evaluate: Evaluate, limits: dict[str, Any], low
     session = {"stdout_lines": ["MEMLOCK unlimited", "NOFILE 1048576", "NPROC 500"]}
     given = {"__node_user_env_session": session, "node_user_env_limits": limits}
     assert evaluate("node_user_env", "__node_user_env_low", **given) == low
+
+
+def test_sessions_keep_the_ranks_and_the_launcher_of_every_open_mpi_to_one_network() -> None:
+    """The launcher of version 5, Debian 13's, reads nothing but its own PRTE_MCA_*."""
+    common = yaml.safe_load((ROLES.parent / "inventories/common/00-common.yml").read_text(encoding="utf-8"))
+    names = ("OMPI_MCA_btl_tcp_if_include", "OMPI_MCA_oob_tcp_if_include", "PRTE_MCA_prte_if_include")
+    assert common["all"]["vars"]["node_user_env_environment"] == dict.fromkeys(names, "{{ mpi_network }}")

@@ -37,6 +37,28 @@ def test_settings_of_the_daemon(evaluate: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("package", "distribution", "major", "expected"),
+    [
+        ("docker.io", "Debian", "12", ["docker.io"]),
+        ("docker.io", "Debian", "13", ["docker.io", "docker-cli"]),
+        ("docker.io", "Ubuntu", "24", ["docker.io"]),
+        ("docker-ce", "Debian", "13", ["docker-ce"]),
+    ],
+)
+def test_the_command_comes_with_the_daemon(
+    evaluate: Callable[..., Any], package: str, distribution: str, major: str, expected: list[str]
+) -> None:
+    """Debian 13 has it in a package of its own, which must be of the same version."""
+    given = {
+        "ansible_facts": {"distribution": distribution, "distribution_major_version": major},
+        "container_runtime_package": package,
+        "container_runtime_version": "26.1.*",
+    }
+    wanted = evaluate("container_runtime", "__container_runtime_wanted", **given)
+    assert wanted == [{"name": name, "version": "26.1.*", "hold": True} for name in expected]
+
+
+@pytest.mark.parametrize(
     ("told", "expected"), [("  --validate  ", "dockerd --validate --config-file %s"), ("  --debug", ""), (None, "")]
 )
 def test_a_daemon_that_can_judge_its_configuration_does(
