@@ -112,6 +112,10 @@ def test_the_program_says_what_it_lacks(tmp_path: Path) -> None:
     lab = tmp_path / "lab"
     lab.mkdir()
     with upstream(lab) as process:
+        assert "image.json names no release" in process.communicate(timeout=20)[1]
+    assert process.returncode == 1
+    (lab / "image.json").write_text(json.dumps({"release": "debian-12"}))
+    with upstream(lab) as process:
         assert "machines.json: no network.gateway" in process.communicate(timeout=20)[1]
     assert process.returncode == 1
     (lab / "machines.json").write_text(json.dumps({"network": {"gateway": "127.0.0.1"}}))
@@ -123,6 +127,7 @@ def test_the_program_says_what_it_lacks(tmp_path: Path) -> None:
 def test_the_program_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     lab = tmp_path / "lab"
     lab.mkdir()
+    (lab / "image.json").write_text(json.dumps({"release": "debian-12"}))
     # An address of the loopback network that nobody else's test listens on.
     (lab / "machines.json").write_text(json.dumps({"network": {"gateway": "127.11.23.5"}}))
     (tmp_path / "cache" / "upstream" / "keys").mkdir(parents=True)
