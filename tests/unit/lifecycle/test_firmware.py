@@ -138,6 +138,7 @@ def test_nodes_that_differ_are_drained_set_and_proved_and_no_other_is_touched(si
     assert "changed=0" in again.output and "changed=1" not in again.output
 
 
+@pytest.mark.long
 def test_a_node_whose_bmc_fails_is_set_aside_and_not_proved(site: Site, racks: Racks) -> None:
     """It could be compared, and then not be set: the played one fails where it is to write only."""
     stand(site, fit1="set_aside", fit2="set_aside")
@@ -182,6 +183,7 @@ def test_a_run_that_was_killed_is_run_again_though_nothing_is_due_any_longer(sit
     assert site.orders[-1]["action"] == "undrain"
 
 
+@pytest.mark.long
 def test_check_mode_changes_nothing(site: Site, racks: Racks) -> None:
     stand(site, fit1="in_service")
     run = firmware(site, racks, *FIT1, *TAKE, "--check", "--diff", bios_due=["fit1"])

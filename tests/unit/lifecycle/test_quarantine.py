@@ -123,6 +123,7 @@ def test_what_is_not_clear_is_refused_before_anything_changes(site: Site, argume
     assert not run.told("maas_tag")
 
 
+@pytest.mark.long
 def test_a_node_that_somebody_else_holds_is_refused(site: Site) -> None:
     expires = site.hold("fit2")
     run = quarantine(site, "--limit", "fit1,fit2", *because("x"), *site.hooks)
@@ -176,6 +177,7 @@ def test_a_command_that_hangs_is_ended(site: Site) -> None:
     assert "did not end within 1 s" in findings(run.report, "fit1")["lifecycle.drained"]["summary"]
 
 
+@pytest.mark.long
 def test_check_mode_calls_and_writes_nothing_and_tells_who_would_move(site: Site) -> None:
     run = quarantine(site, *FIT1, *because("x"), "--check", "--diff", *site.hooks)
     assert run.status == 0, run.output

@@ -184,6 +184,7 @@ def test_a_scheduler_that_does_not_let_go_ends_the_run(site: Site) -> None:
 # -- done
 
 
+@pytest.mark.long
 def test_a_repaired_node_is_provisioned_anew_and_the_exchange_is_told(site: Site) -> None:
     """The drill: found bad, set aside, a GPU exchanged, provisioned anew, proved, admitted."""
     down = put("infiniband|devices|mlx5_3|ports|1|state", "DOWN")
@@ -420,6 +421,7 @@ def test_a_run_that_was_killed_is_run_again(site: Site, tasks_file: str) -> None
     assert site.locks() == {}
 
 
+@pytest.mark.long
 def test_check_mode_changes_nothing_and_defers_what_cannot_be_foretold(site: Site, tmp_path: Path) -> None:
     stand(site, fit1="in_service", fit2="set_aside")
     # As MAAS goes on to say of machines that check mode has not released.

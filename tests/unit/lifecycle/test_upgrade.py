@@ -210,6 +210,7 @@ def test_a_node_that_cannot_be_compared_is_no_success(site: Site) -> None:
     assert findings(run.report, "fit1")["software.drift"]["verdict"] == "unknown"
 
 
+@pytest.mark.long
 def test_check_mode_tells_what_differs_and_changes_nothing(site: Site) -> None:
     before = in_service(site)
     run = upgrade(site, *ALL, *TAKE, *ROOM, "--check", "--diff")

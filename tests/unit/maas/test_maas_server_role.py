@@ -384,6 +384,7 @@ def test_a_region_and_a_rack_are_installed_in_order_and_once(started: Played, se
         assert '"would' not in started.output
 
 
+@pytest.mark.long
 def test_what_differs_is_mended_and_nothing_else(installed: Played) -> None:
     """Other packages, a file in which others set something too, an empty file for the key."""
     (installed.kept / "version").write_text("1:3.7.4-1-g.b-0ubuntu1")
@@ -411,6 +412,7 @@ def test_what_differs_is_mended_and_nothing_else(installed: Played) -> None:
     assert (key.read_text().strip(), stat.S_IMODE(key.stat().st_mode)) == (KEY, 0o600)
 
 
+@pytest.mark.long
 def test_the_key_is_written_only_where_somebody_asked(installed: Played) -> None:
     """And an administrator whose keys were all deleted gets one."""
     del installed.variables["maas_server_api_key_file"]
@@ -422,7 +424,8 @@ def test_the_key_is_written_only_where_somebody_asked(installed: Played) -> None
     assert list((installed.folder / "secrets").iterdir()) == []
 
 
-@pytest.mark.parametrize("what", [pytest.param("url", marks=pytest.mark.long), "secret"])
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["url", "secret"])
 def test_a_rack_whose_region_was_renamed_or_installed_anew_is_registered_anew(installed: Played, what: str) -> None:
     if what == "url":
         (installed.kept / "maas02/rackd.conf").write_text("maas_url: http://old:5240/MAAS\n")
@@ -434,6 +437,7 @@ def test_a_rack_whose_region_was_renamed_or_installed_anew_is_registered_anew(in
     assert installed.writes() == [f"maas-rack register --url={URL}"]
 
 
+@pytest.mark.long
 def test_a_rack_of_another_region_is_left_there(installed: Played) -> None:
     """One that was never registered is not of the region that its file names."""
     (installed.kept / "maas02/rackd.conf").write_text("maas_url: http://localhost:5240/MAAS\n")
@@ -449,7 +453,8 @@ def test_a_rack_of_another_region_is_left_there(installed: Played) -> None:
     assert installed.writes() == [f"maas-rack register --url={URL}"]
 
 
-@pytest.mark.parametrize("mode", [(), pytest.param(("--check",), marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("mode", [(), ("--check",)])
 def test_no_second_region_is_made_at_a_site_that_has_one(installed: Played, mode: tuple[str, ...]) -> None:
     """Somebody put another host in front of the region: a new one first, then one of the rack controllers."""
     hosts = {"maas00": {}, "maas01": {}, "maas02": {}}
@@ -522,6 +527,7 @@ def test_an_external_database_is_used_and_never_made(started: Played) -> None:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("mode", "message", "done"),
     [

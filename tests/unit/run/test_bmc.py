@@ -83,6 +83,7 @@ def test_a_bmc_that_says_nothing_is_told_by_the_check_that_has_its_owner(racks: 
     }
 
 
+@pytest.mark.long
 def test_firmware_that_is_due_on_too_many_costs_only_those(racks: Racks) -> None:
     limit = ("--limit", "fit2,alone,uncabled", "-e", "bmc_firmware_most=1")
     run = racks.run("provision", *limit, firmware_due=["fit2", "alone"])
@@ -106,6 +107,7 @@ def test_health_tells_the_event_log_and_sets_nobody_aside_for_it(racks: Racks) -
     assert warnings(run, "together") == {}
 
 
+@pytest.mark.long
 def test_what_was_acknowledged_is_asked_for_no_more(racks: Racks) -> None:
     run = racks.run("bmc_acknowledge")
     assert run.status == 2 and "all nodes cannot be meant" in " ".join(run.output.split())

@@ -435,6 +435,7 @@ def test_a_restart_that_is_due_in_service_waits_and_is_told(played: Played) -> N
     assert told == {"fit1": [("lifecycle.reboot_due", "warn")], "fit2": []}
 
 
+@pytest.mark.long
 def test_a_triage_that_fails_hides_nothing_and_stops_nobody(played: Played) -> None:
     arguments = ("--limit", "fit1,silent,undeployed")
     run = played.run("provision", arguments=arguments, no_evidence=True)
