@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import uuid
@@ -123,6 +124,21 @@ def test_init_knows_every_kind_and_is_a_sound_script(directory: Path) -> None:
     for kind in {mount.kind for mount in machine_view.VIEW}:
         assert re.search(rf"^ +{kind}\)", script, re.MULTILINE), kind
     assert (directory / "init").stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [(None, False), ("", False), ("127.0.0.1 localhost\n", False), ("127.0.0.1 localhost\n198.18.7.21 {name}\n", True)],
+)
+def test_a_machine_knows_its_own_name_from_its_first_boot_on(tmp_path: Path, found: str | None, kept: bool) -> None:
+    there, ours = tmp_path / "hosts", tmp_path / "lab-hosts"
+    ours.write_text("127.0.0.1 localhost\n198.18.7.21 node01\n")
+    if found is not None:
+        there.write_text(found.format(name=os.uname().nodename))
+    before = there.read_text() if kept else ours.read_text()
+    (line,) = (line for line in INIT.read_text().splitlines() if "/lab/hosts" in line)
+    subprocess.run(["sh", "-euc", line.replace("/etc/hosts", str(there)).replace("/lab/hosts", str(ours))], check=True)
+    assert there.read_text() == before
 
 
 def test_dmesg_wrapper_gives_the_records_as_syslog(directory: Path, tmp_path: Path) -> None:
