@@ -16,8 +16,9 @@ description:
   - Runs C(all_reduce_perf) of nccl-tests inside one node, or across nodes through Open MPI 4.1 or 5.0, and judges the
     bus bandwidth at the largest size against O(floor_gbps).
   - When the group of all nodes fails or is slow, pairs of its nodes are measured until the node common to the slow
-    pairs, or the path between two nodes, is known. The nodes that the pairs clear are then measured again as a
-    group, without the others, which is the proof that they are good.
+    pairs, or the path between two nodes, is known. A slow pair is measured twice, and the better of the two counts.
+    The nodes that the pairs clear are then measured again as a group, without the others, which is the proof that
+    they are good.
   - A node about which nothing can be told gets the verdict V(unknown), never V(pass).
   - Every run is bounded; what a run has started is ended with it.
 attributes:
@@ -155,8 +156,8 @@ findings:
       - {check: collective.pair, component: host, verdict: fail}
 measured:
   description:
-    - What was measured, with the command line of every run. In C(inter) scope C(group), C(pairs), C(localisation)
-      and C(proof); in C(intra) scope C(group) alone.
+    - What was measured, with the command line of every run. In C(inter) scope C(group), C(pairs), C(slow_once),
+      C(localisation) and C(proof); in C(intra) scope C(group) alone.
   returned: unless skipped
   type: dict
 commands:

@@ -139,14 +139,18 @@ def _pair_findings(host: str, campaign: Campaign) -> list[Finding]:
         "reference_gbps": found.reference,
     }
     links = [link for link in found.links if host in link]
+    recovered = [link for link in campaign.slow_once if host in link and link in found.fast]
     if host in found.blamed:
         verdict, summary = Verdict.FAIL, f"{host} is common to the slow pairs: {_speeds(mine)}"
     elif host in found.unproven:
         verdict, summary = Verdict.UNKNOWN, f"{found.summary}; pairs of {host}: {_speeds(mine)}"
-    elif not links:
-        verdict, summary = Verdict.PASS, f"fast with every good partner: {_speeds(mine)}"
+    elif links or recovered:
+        return [
+            *(_link_finding(host, link, campaign, found) for link in links),
+            *(_recovered_finding(host, link, campaign, found) for link in recovered),
+        ]
     else:
-        return [_link_finding(host, link, campaign, found) for link in links]
+        verdict, summary = Verdict.PASS, f"fast with every good partner: {_speeds(mine)}"
     return [
         finding(
             "collective.pair",
@@ -172,6 +176,21 @@ def _link_finding(host: str, link: tuple[str, str], campaign: Campaign, found: L
         expected=found.threshold,
         remedy=f"Look at the cables and switches between {host} and {partner}; neither node is to blame by itself.",
         evidence=_evidence(measurement),
+    )
+
+
+def _recovered_finding(host: str, link: tuple[str, str], campaign: Campaign, found: Localisation) -> Finding:
+    partner = link[1] if link[0] == host else link[0]
+    first, again = campaign.slow_once[link], campaign.pairs[link]
+    return finding(
+        "collective.pair",
+        f"pair:{partner}",
+        Verdict.WARN,
+        f"slow once between {host} and {partner} ({_speed(first)}), fast when measured again ({_speed(again)})",
+        observed=first.busbw,
+        expected=found.threshold,
+        remedy=f"If it comes back, look for a flapping link between {host} and {partner}, or for traffic of others.",
+        evidence=_evidence(first),
     )
 
 

@@ -99,6 +99,34 @@ def test_a_path_that_carries_nothing_is_a_failure_on_both_ends() -> None:
     }
 
 
+def test_a_pair_that_is_slow_once_sets_nobody_aside_and_is_told() -> None:
+    slow_the_first_time = {frozenset({"node01", partner}) for partner in ("node03", "node04")}
+    site = Site(lambda hosts, time: 4.0 if "node02" in hosts or (time == 1 and hosts in slow_the_first_time) else 40.0)
+    found = judge.judge_inter(NODES, run(site))
+    assert verdicts(found, "collective.inter") == {
+        "node01": "pass",
+        "node02": "fail",
+        "node03": "pass",
+        "node04": "pass",
+    }
+    told = {each.component: each for each in found["node01"] if each.check == "collective.pair"}
+    assert {component: each.verdict.value for component, each in told.items()} == {
+        "pair:node03": "warn",
+        "pair:node04": "warn",
+    }
+    assert "slow once between node01 and node03 (4 GB/s)" in told["pair:node03"].summary
+
+
+def test_a_slow_pair_that_fails_when_measured_again_has_failed() -> None:
+    site = Site(
+        lambda hosts, time: (
+            [4.0, Status.FAILED][time - 1] if hosts == {"node01", "node03"} else 40.0 if len(hosts) < 4 else 4.0
+        )
+    )
+    found = judge.judge_inter(NODES, run(site))
+    assert verdicts(found, "collective.inter")["node01"] == "fail"
+
+
 def test_all_slow_clears_nobody() -> None:
     result = run(Site(lambda hosts, _: 4.0))
     assert result.localisation is not None
@@ -152,7 +180,7 @@ def test_a_large_fleet_takes_a_ring_and_a_second_look(bad: list[str]) -> None:
     result = run(site, nodes)
     found = judge.judge_inter(nodes, result)
     assert [host for host, verdict in verdicts(found, "collective.inter").items() if verdict != "pass"] == bad
-    assert len(site.asked) <= 1 + len(nodes) + 2 * 4 * len(bad) + 1
+    assert len(site.asked) <= 1 + len(nodes) + 2 * 2 * 4 * len(bad) + 1
     assert result.proof is not None
     assert len(result.proof.hosts) == len(nodes) - len(bad)
 
