@@ -10,7 +10,7 @@ VENV := .venv/.complete
 PYTEST := .venv/bin/python -m pytest
 MODULE_UTILS := collections/ansible_collections/firstlight/cluster/plugins/module_utils
 PLUGIN_UTILS := collections/ansible_collections/firstlight/cluster/plugins/plugin_utils
-# Scenarios that need the virtual machine wait for `make test-all`: it is emulated.
+# Scenarios that need the virtual machine wait for `make test-all`: it is emulated. So do tests that are marked as long.
 EMULATED := $(shell grep -l vm_hosts.yml molecule/*/molecule.yml | cut -d/ -f2)
 # What LAB_RELEASE names beside the default; the virtual machine is there for the default alone.
 OTHER_RELEASE := $(filter-out debian-12,$(LAB_RELEASE))
@@ -71,13 +71,13 @@ test-roles: host-packages ## every role of a host in its molecule scenario, two 
 	@$(SIDE_BY_SIDE) $(ROLES:%=test-role-%)
 
 test-role-%: $(VENV)
-	@molecule/test_role.sh $*
+	@molecule/test_role.sh $* $(ROLE_TESTS)
 
-test: test-packages test-fast ## the gate: all of these, two at a time after the fast ones (under an hour)
-	@$(SIDE_BY_SIDE) test-lab test-played test-sanity test-collection $(patsubst %,test-role-%,$(filter-out $(EMULATED),$(ROLES)))
+test: test-packages test-fast ## the gate: all of these but what is long, two at a time after the fast ones (under an hour)
+	@$(SIDE_BY_SIDE) ROLE_TESTS="'not long'" test-lab test-played test-sanity test-collection $(patsubst %,test-role-%,$(filter-out $(EMULATED),$(ROLES)))
 
-test-all: test mutation ## the gate, roles on Debian 13, bring-ups with a MAAS that fails and by the installed collection, thousands of cases more per property, mutation
-	@$(SIDE_BY_SIDE) $(EMULATED:%=test-role-%)
+test-all: test mutation ## the gate, roles whole and on Debian 13, bring-ups with a MAAS that fails and by the installed collection, thousands of cases more per property, mutation
+	@$(SIDE_BY_SIDE) $(patsubst %,test-role-%,$(sort $(EMULATED) $(ROLES)))
 	@LAB_RELEASE=debian-13 $(MAKE) --no-print-directory test-roles
 	@$(PYTEST) tests/unit -n 2 -m long
 	@$(PYTEST) tests/e2e -m long

@@ -25,7 +25,7 @@ from ..module_utils.fabric.plan_file import PlanFileError, load
 from ..module_utils.findings import Finding, Verdict
 from ..module_utils.lifecycle.run import RunDirectory
 from ..module_utils.maas.client import Response
-from ..module_utils.maas.connection import connect
+from ..module_utils.maas.connection import BEFORE_ANYTHING_IS_BEGUN, connect
 from ..module_utils.maas.errors import MaasError
 from ..module_utils.maas.requests import version, whoami
 from ..module_utils.site.roster import KEYS
@@ -405,7 +405,7 @@ def _maas_problems(options: dict[str, t.Any], max_offset: float) -> t.Iterator[P
 
     connection = {"validate_certs": True, "use_proxy": False, "request_timeout": 20.0, **options}
     try:
-        client = connect(connection, watch=listen)
+        client = connect(connection, watch=listen, retry=BEFORE_ANYTHING_IS_BEGUN)
         told, user = version(client), whoami(client)
     except MaasError as error:
         yield Problem("inventory", "maas_url", error.args[0], error.remedy or "see that MAAS answers at this URL")

@@ -130,7 +130,10 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible.utils.vars import combine_vars
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.client import Client
-from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import connect
+from ansible_collections.firstlight.cluster.plugins.module_utils.maas.connection import (
+    BEFORE_ANYTHING_IS_BEGUN,
+    connect,
+)
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.errors import MaasError
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.events import newest_event
 from ansible_collections.firstlight.cluster.plugins.module_utils.maas.machines import Machine, Status
@@ -200,7 +203,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _machines(self, path: str, options: dict[str, Any], cache: bool) -> list[Machine]:
         """The machines, from the cache where it is wanted and filled for the same question, else from MAAS."""
-        client = connect(options)
+        client = connect(options, retry=BEFORE_ANYTHING_IS_BEGUN)
         if not options["cache"]:
             return _read(client, options)
         question = json.dumps([client.root, options["filters"], options["bmc_addresses"]], sort_keys=True, default=str)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import NODES
 from tests.e2e.session import LabSession
 
@@ -67,6 +69,7 @@ def test_drift_is_found_and_nothing_else_is_touched(lab: LabSession) -> None:
     assert sorted(checked) == sorted(("node02", item) for item in DRIFT.values() if item != "systemd")
 
 
+@pytest.mark.long
 def test_one_node_alone_is_proved_with_the_help_of_others(lab: LabSession) -> None:
     run = lab.playbook("site.yml", "--limit", "node02")
     assert run.returncode == 0, run.output[-8000:]

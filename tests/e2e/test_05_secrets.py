@@ -65,6 +65,7 @@ WRITTEN_BY_A_RUN = {
     f"artifacts/[^/]+/nodes/{DEPLOYED}/provision.*.json": "provision.deploy",
 }
 HEAD_VARS = "group_vars/head_nodes/zz_planted.yml"
+pytestmark = pytest.mark.long
 
 
 def kept_keys(lab: LabSession, when: str) -> Iterator[Secret]:

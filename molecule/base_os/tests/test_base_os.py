@@ -156,6 +156,7 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
     assert (again.returncode, again.changes) == (0, []), again.tail
 
 
+@pytest.mark.long
 def test_logs_are_bounded_where_there_is_logrotate(machine: Machine, scenario: Scenario) -> None:
     """The image has none: its configuration is a stand-in."""
     machine.write("/etc/logrotate.conf", "weekly\ninclude /etc/logrotate.d\n")
@@ -196,12 +197,25 @@ def test_swap_in_use_is_turned_off(machine: Machine, scenario: Scenario) -> None
             {"base_os_timezone": "Europe/Berlim"},
             ["/etc/localtime cannot become a link to /usr/share/zoneinfo/Europe/Berlim", "Correct the variable"],
         ),
-        ({"base_os_kernel": "6.1.0-1-amd64"}, ["head01 has no boot menu of GRUB", "empty there"]),
-        ({"base_os_hugepages": [{"size_kb": 3, "count": 1}]}, ["has no huge pages such as", "Correct size_kb"]),
-        ({"base_os_sysctl": {"vm.swappyness": 1}}, ["has no vm.swappyness", "Correct base_os_sysctl"]),
-        (
+        pytest.param(
+            {"base_os_kernel": "6.1.0-1-amd64"},
+            ["head01 has no boot menu of GRUB", "empty there"],
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            {"base_os_hugepages": [{"size_kb": 3, "count": 1}]},
+            ["has no huge pages such as", "Correct size_kb"],
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            {"base_os_sysctl": {"vm.swappyness": 1}},
+            ["has no vm.swappyness", "Correct base_os_sysctl"],
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
             {"base_os_packages_extra": ["no-such-package"]},
             ["no-such-package is not in http://", "offers no version of it", "bring it into the repository"],
+            marks=pytest.mark.long,
         ),
     ],
     ids=["timezone", "kernel", "huge_pages", "sysctl", "package"],

@@ -93,7 +93,14 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machines: dict[str, Machi
     assert (again.returncode, again.changes) == (0, []), again.tail
 
 
-@pytest.mark.parametrize("authorities", [[], ["/etc/ssh/host_ca.pub"], ["-----BEGIN OPENSSH PRIVATE KEY-----"]])
+@pytest.mark.parametrize(
+    "authorities",
+    [
+        [],
+        pytest.param(["/etc/ssh/host_ca.pub"], marks=pytest.mark.long),
+        pytest.param(["-----BEGIN OPENSSH PRIVATE KEY-----"], marks=pytest.mark.long),
+    ],
+)
 def test_what_is_no_key_of_an_authority_is_refused(
     machines: dict[str, Machine], scenario: Scenario, authorities: list[str]
 ) -> None:

@@ -121,6 +121,7 @@ def test_a_container_that_sees_too_few_gpus_is_a_failure(machine: Machine, scena
     assert machine.state().touched_since(before) == set()
 
 
+@pytest.mark.long
 def test_a_description_of_other_gpus_is_written_anew(machine: Machine, scenario: Scenario) -> None:
     before = machine.state()
     machine.run(f'sed -i \'s/"7"/"8"/\' {SPECIFICATION}')
@@ -180,6 +181,7 @@ def test_drift_is_repaired_and_what_others_set_is_kept(machine: Machine, scenari
         scenario.converge()
 
 
+@pytest.mark.long
 def test_a_configuration_that_cannot_be_merged_is_refused(machine: Machine, scenario: Scenario) -> None:
     whole = machine.read(DAEMON)
     machine.write(DAEMON, '{"debug": true')
@@ -197,6 +199,7 @@ def test_a_configuration_that_cannot_be_merged_is_refused(machine: Machine, scen
         machine.write(DAEMON, whole)
 
 
+@pytest.mark.long
 def test_a_version_that_no_repository_has_is_refused(machine: Machine, scenario: Scenario) -> None:
     before = machine.state()
 

@@ -143,6 +143,7 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
     assert (again.returncode, again.changes) == (0, []), again.tail
 
 
+@pytest.mark.long
 def test_a_register_that_somebody_changed_is_set_again(machine: Machine, scenario: Scenario) -> None:
     machine.run("setpci -s %s CAP_EXP+8.w=2000:7000", HCAS["mlx5_3"])
     machine.run("setpci -s %s ECAP_ACS+6.w=001d", HCA_PORT)
@@ -157,6 +158,7 @@ def test_a_register_that_somebody_changed_is_set_again(machine: Machine, scenari
     test_nothing_between_gpu_and_hca_is_redirected(machine)
 
 
+@pytest.mark.long
 def test_the_order_of_writes_is_stored_and_waits_for_a_reset(machine: Machine, scenario: Scenario) -> None:
     wanted = {"doca_ofed_pci_write_ordering": "force_relax"}
 
@@ -217,6 +219,7 @@ def repository(scenario: Scenario, folder: str) -> dict[str, object]:
     return {"name": "doca", "uris": [scenario.lab["upstream"]["doca"] + folder], "suites": ["./"], "signed_by": key}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("folder", "words"),
     [
@@ -260,11 +263,16 @@ def test_a_repository_that_is_none_for_the_version_is_refused_before_anything_is
             {"doca_ofed_version": "{number}-999999"},
             ["doca-ofed {number}-999999 is not in http://", "which offers {version}", "Correct the version"],
         ),
-        (
+        pytest.param(
             {"doca_ofed_hca_pci_addresses": ["0000:1a:00.0"]},
             ["doca_ofed_hca_pci_addresses has 1 addresses for 8 HCAs", "equally long"],
+            marks=pytest.mark.long,
         ),
-        ({"doca_ofed_repository": {"name": "doca"}}, ["doca_ofed_repository lacks signed_by, suites, uris"]),
+        pytest.param(
+            {"doca_ofed_repository": {"name": "doca"}},
+            ["doca_ofed_repository lacks signed_by, suites, uris"],
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -289,6 +297,7 @@ def test_what_cannot_be_is_refused(
     assert not machine.host.file(f"{REQUESTS}/doca_ofed").exists
 
 
+@pytest.mark.long
 def test_a_slot_without_an_hca_is_named(machine: Machine, scenario: Scenario) -> None:
     wrong = [*list(HCAS.values())[:-1], "0000:ee:00.0"]
 
@@ -300,6 +309,7 @@ def test_a_slot_without_an_hca_is_named(machine: Machine, scenario: Scenario) ->
     assert scenario.converge().returncode == 0
 
 
+@pytest.mark.long
 def test_modules_that_do_not_build_for_the_kernel_are_told_and_the_way_back_is_open(
     machine: Machine, scenario: Scenario, version: str, other: str
 ) -> None:
@@ -322,6 +332,7 @@ def test_modules_that_do_not_build_for_the_kernel_are_told_and_the_way_back_is_o
         machine.run("rm /lab/dkms.fails")
 
 
+@pytest.mark.long
 def test_another_release_comes_from_its_own_repository_and_back(
     machine: Machine, scenario: Scenario, version: str, other: str
 ) -> None:
@@ -338,6 +349,7 @@ def test_another_release_comes_from_its_own_repository_and_back(
     assert machine.run("dpkg-query --show --showformat='${Version}' mlnx-ofed-kernel-dkms") == (f"{modules(version)}-1")
 
 
+@pytest.mark.long
 def test_without_a_version_nothing_is_done(machine: Machine, scenario: Scenario) -> None:
     before = machine.state()
 
@@ -385,6 +397,7 @@ def restart(machine: Machine) -> None:
         time.sleep(0.5)
 
 
+@pytest.mark.long
 def test_firmware_that_does_not_fit_is_not_burned(machine: Machine, scenario: Scenario) -> None:
     machine.run("rm -rf %s /run/firstlight/firmware", REQUESTS)
     before = machine.state()
@@ -407,6 +420,7 @@ def test_firmware_that_does_not_fit_is_not_burned(machine: Machine, scenario: Sc
     assert machine.state().touched_since(before, without=[f"file {IMAGE}"]) == set()
 
 
+@pytest.mark.long
 def test_firmware_is_burned_into_every_hca_but_one_that_fails_and_is_in_force_after_the_restart(
     machine: Machine, scenario: Scenario
 ) -> None:

@@ -159,12 +159,17 @@ def test_a_file_that_is_not_what_was_promised_is_refused(machine: Machine, scena
             {"file_mirror_files": [{"path": "a", "src": "/nowhere/a", "sha256": "0" * 64}]},
             ["Missing on the controller: /nowhere/a", "Fetch the files anew"],
         ),
-        (
+        pytest.param(
             {"file_mirror_upstreams": [{"name": "files", "url": "http://x/"}]},
             ["other than files, pypi, healthz", "Correct the inventory"],
+            marks=pytest.mark.long,
         ),
         # nginx itself judges a configuration before it takes the place of the old one.
-        ({"file_mirror_cache_size": "much"}, ["failed to validate", 'invalid max_size value "max_size=much"']),
+        pytest.param(
+            {"file_mirror_cache_size": "much"},
+            ["failed to validate", 'invalid max_size value "max_size=much"'],
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(

@@ -102,6 +102,7 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
     assert (again.returncode, again.changes) == (0, []), again.tail
 
 
+@pytest.mark.long
 def test_half_an_environment_is_built_anew(machine: Machine, scenario: Scenario) -> None:
     """What a controller that was killed may leave."""
     machine.run(f"rm -r {VENV}/lib/python3*/site-packages/pip")
@@ -138,6 +139,7 @@ def as_delivered(machine: Machine) -> Iterator[None]:
     machine.run(f"cat /var/tmp/gpus.state > /lab/gpus.state && rm -rf /var/tmp/gpus.state {REQUESTS}")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("as_delivered")
 def test_modes_that_differ_are_set_and_ecc_asks_for_a_restart(machine: Machine, scenario: Scenario) -> None:
     set_gpu(machine, 3, ecc_mode=0, ecc_pending=0)
@@ -180,6 +182,7 @@ def holder(machine: Machine) -> Iterator[str]:
     machine.run("systemctl stop holder; rm /dev/nvidia0")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("as_delivered")
 def test_mig_is_not_switched_under_who_uses_a_gpu(machine: Machine, scenario: Scenario, holder: str) -> None:
     set_gpu(machine, 1, mig_mode=1)
@@ -210,6 +213,7 @@ def test_the_driver_is_not_changed_under_who_uses_it(machine: Machine, scenario:
     assert (unchanged.returncode, unchanged.changes) == (0, []), unchanged.tail
 
 
+@pytest.mark.long
 def test_a_missing_hold_is_put_back_under_who_uses_the_driver(
     machine: Machine, scenario: Scenario, holder: str
 ) -> None:
@@ -234,6 +238,7 @@ def loaded(machine: Machine) -> Iterator[None]:
     machine.run(f"umount /sys/module && rm -rf {REQUESTS}")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("loaded")
 def test_another_driver_that_is_loaded_and_new_parameters_ask_for_a_restart(
     machine: Machine, scenario: Scenario
@@ -258,6 +263,7 @@ def test_another_driver_that_is_loaded_and_new_parameters_ask_for_a_restart(
     assert (again.returncode, again.changes) == (0, []), again.tail
 
 
+@pytest.mark.long
 def test_what_is_not_asked_for_any_more_goes(machine: Machine, scenario: Scenario) -> None:
     run = scenario.converge()
 
@@ -274,7 +280,7 @@ def test_what_is_not_asked_for_any_more_goes(machine: Machine, scenario: Scenari
             {"gpu_driver_fabric_manager_version": OTHER},
             [f"fabric_manager is {OTHER}, but gpu_driver is {VERSION}", "give both the same version"],
         ),
-        (
+        pytest.param(
             {"gpu_driver_version": "570.999.99", "gpu_driver_fabric_manager_version": "570.999.99"},
             [
                 "nvidia-driver-cuda 570.999.99 is not in http://",
@@ -282,25 +288,29 @@ def test_what_is_not_asked_for_any_more_goes(machine: Machine, scenario: Scenari
                 f", {VERSION}-1",
                 "Correct the version",
             ],
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             {"gpu_driver_dcgm_version": "4.9.9"},
             [
                 "datacenter-gpu-manager-4-core 4.9.9 is not in http://",
                 f"which offers 1:{OTHER_DCGM}-1, 1:{DCGM_VERSION}-1",
             ],
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             {"gpu_driver_power_limit": 900},
             ["GPU 0 (0000:18:00.0) takes a power limit of 200 to 700 W, not 900 W", "Correct the modes"],
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             {
                 "gpu_driver_version": OTHER,
                 "gpu_driver_fabric_manager_version": OTHER,
                 "gpu_driver_kernel": "6.1.0-1-amd64",
             },
             ["and 6.1.0-1-amd64 is pinned", "would be built for the wrong one", "Nothing was changed"],
+            marks=pytest.mark.long,
         ),
     ],
     ids=["fabric_manager", "driver", "dcgm", "power_limit", "another_kernel"],
@@ -317,6 +327,7 @@ def test_what_cannot_be_is_refused(
     assert machine.state().touched_since(before, without=PACKAGE_MANAGERS) == set()
 
 
+@pytest.mark.long
 def test_another_branch_takes_the_place_of_the_old_one(machine: Machine, scenario: Scenario) -> None:
     """Names of packages change with it, and holds with them."""
     versions_of_it = {"gpu_driver_version": OTHER, "gpu_driver_fabric_manager_version": OTHER}

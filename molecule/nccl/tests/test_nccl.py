@@ -132,9 +132,13 @@ def test_a_topology_file_is_installed_and_named(machine: Machine, scenario: Scen
     ("variables", "words"),
     [
         ({"nccl_environment": {"NCCL_IB_DISABLE": True}}, "NCCL_IB_DISABLE is true, which NCCL does not read"),
-        ({"nccl_environment": {"NCCL_PXN_DISABEL": 1}}, "Remedy: write NCCL_PXN_DISABLE"),
-        ({"nccl_topology_file": "/proc/version"}, "the topology file is no XML"),
-        ({"nccl_topology_file": "/nowhere.xml"}, "the topology file is not there, or empty"),
+        pytest.param(
+            {"nccl_environment": {"NCCL_PXN_DISABEL": 1}}, "Remedy: write NCCL_PXN_DISABLE", marks=pytest.mark.long
+        ),
+        pytest.param({"nccl_topology_file": "/proc/version"}, "the topology file is no XML", marks=pytest.mark.long),
+        pytest.param(
+            {"nccl_topology_file": "/nowhere.xml"}, "the topology file is not there, or empty", marks=pytest.mark.long
+        ),
     ],
 )
 def test_what_nccl_would_pass_over_is_refused(

@@ -73,9 +73,13 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
             {"node_user_env_environment": {"NCCL_DEBUG": "INFO"}},
             "NCCL_DEBUG is a setting of NCCL: write it into nccl_env",
         ),
-        ({"node_user_env_environment": {"A-B": 1}}, "A-B is no name that a shell takes"),
-        ({"node_user_env_environment": {"USE_IT": True}}, "USE_IT is no text and no number"),
-        ({"node_user_env_paths": ["bin"]}, "bin is no absolute path"),
+        pytest.param(
+            {"node_user_env_environment": {"A-B": 1}}, "A-B is no name that a shell takes", marks=pytest.mark.long
+        ),
+        pytest.param(
+            {"node_user_env_environment": {"USE_IT": True}}, "USE_IT is no text and no number", marks=pytest.mark.long
+        ),
+        pytest.param({"node_user_env_paths": ["bin"]}, "bin is no absolute path", marks=pytest.mark.long),
     ],
 )
 def test_what_no_session_could_begin_with_is_refused(

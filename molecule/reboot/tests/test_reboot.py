@@ -41,6 +41,7 @@ def test_a_restart_that_a_role_asks_for(machine: Machine, scenario: Scenario, as
     assert (again.returncode, again.changes) == (0, []), again.tail
 
 
+@pytest.mark.long
 def test_what_another_role_asks_for_happens_in_the_same_run(machine: Machine, scenario: Scenario) -> None:
     machine.run("rm /etc/modprobe.d/molecule.conf")
     before = machine.read(BOOT_ID)
@@ -52,7 +53,7 @@ def test_what_another_role_asks_for_happens_in_the_same_run(machine: Machine, sc
     assert machine.read(BOOT_ID) != before
 
 
-@pytest.mark.parametrize("what", ["gpu", "job"])
+@pytest.mark.parametrize("what", ["gpu", pytest.param("job", marks=pytest.mark.long)])
 def test_nobody_is_restarted_under_a_job(machine: Machine, scenario: Scenario, asked: str, what: str) -> None:
     """The lab has no device files and no scheduler: a plain file and a program of that name stand for them."""
     started = "systemd-run --quiet --unit=holder"
@@ -79,6 +80,7 @@ def test_nobody_is_restarted_without_leave(machine: Machine, scenario: Scenario,
     assert machine.read(BOOT_ID) == asked
 
 
+@pytest.mark.long
 def test_a_node_in_service_is_left_alone(machine: Machine, scenario: Scenario, asked: str) -> None:
     run = scenario.converge(variables={"reboot_in_service": True})
     assert (run.returncode, run.changes) == (0, []), run.tail
@@ -99,6 +101,7 @@ def test_what_came_back_worse_is_named(machine: Machine, scenario: Scenario) -> 
     assert machine.read(BOOT_ID) != before
 
 
+@pytest.mark.long
 def test_a_restart_that_changed_nothing_is_told_and_not_done_again(machine: Machine, scenario: Scenario) -> None:
     wanted = {"reboot_kernel": "6.1.0-0-pinned", "reboot_settle_timeout": 5}
 

@@ -148,8 +148,8 @@ def test_a_certificate_and_a_key_that_do_not_belong_together_are_refused(machine
     "variables",
     [
         {"registry_tls_certificate": "head01.crt"},
-        {"registry_tls_key": "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"},
-        {"registry_htpasswd": ["puller:a-password"]},
+        pytest.param({"registry_tls_key": "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"}, marks=pytest.mark.long),
+        pytest.param({"registry_htpasswd": ["puller:a-password"]}, marks=pytest.mark.long),
     ],
 )
 def test_what_cannot_be_is_refused(machine: Machine, scenario: Scenario, variables: dict[str, object]) -> None:

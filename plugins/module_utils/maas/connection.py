@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .client import ApiKey, Client, Request, Response, Transport, TransportError, api_root
+from .client import ApiKey, Client, Request, Response, Retry, Transport, TransportError, api_root
 from .errors import InvalidKey, MaasError
 from .transport import OpenUrl
+
+# For what is read before anything is begun, by every command: who waits shall hear within seconds that MAAS is down.
+BEFORE_ANYTHING_IS_BEGUN = Retry(attempts=5)
 
 
 def read_key_file(path: str) -> str:
@@ -29,7 +32,12 @@ def read_key_file(path: str) -> str:
     return text
 
 
-def connect(options: Mapping[str, Any], watch: Callable[[Response], None] | None = None) -> Client:
+def connect(
+    options: Mapping[str, Any],
+    watch: Callable[[Response], None] | None = None,
+    *,
+    retry: Retry | None = None,
+) -> Client:
     """The client for the connection's options; sends nothing. `watch` is shown every answer as it comes.
 
     Raises MaasError that names the option which is missing or unusable.
@@ -47,7 +55,8 @@ def connect(options: Mapping[str, Any], watch: Callable[[Response], None] | None
         )
     except TransportError as error:
         raise MaasError(f"{error}.", remedy="Correct the path, or leave the option out.") from error
-    return Client(root, key, _watched(transport, watch) if watch else transport, timeout=options["request_timeout"])
+    carry = _watched(transport, watch) if watch else transport
+    return Client(root, key, carry, timeout=options["request_timeout"], retry=retry)
 
 
 def _watched(transport: Transport, watch: Callable[[Response], None]) -> Transport:

@@ -246,6 +246,7 @@ def test_a_node_that_is_still_bad_is_set_aside_and_so_is_no_other(site: Site) ->
     assert site.locks() == {}
 
 
+@pytest.mark.long
 def test_a_machine_that_fails_its_commissioning_is_set_aside_with_script_and_cause(site: Site) -> None:
     nodes = "-e", "repaired=fit1,fit2,sick"
     tests = {"reprovision_testing_scripts": ["memory"], "reprovision_commission_timeout": 9000}
@@ -315,6 +316,7 @@ def test_a_machine_whose_bmc_tells_no_serial_goes_on_with_a_warning(site: Site) 
     assert machines(run, "released") == [["fit1"]]
 
 
+@pytest.mark.long
 def test_a_machine_whose_bmc_cannot_be_read_keeps_its_disks(site: Site) -> None:
     run = reprovision(site, "-e", "repaired=fit1,alone", *LOG_IN, "-e", "bmc_silent=alone")
     assert run.gates["identify"]["set_aside"] == ["alone"], run.output
