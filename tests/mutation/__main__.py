@@ -17,8 +17,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from .engine import KILLED, table, try_all, write
+from .engine import try_all
 from .kinds import KINDS
+from .mutant import KILLED
+from .outcomes import table, write
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ means: a reason that is swallowed, a check that is forgotten.
 
 from __future__ import annotations
 
-from .engine import Mutant
+from .mutant import Mutant
 
 CATALOGUE = "plugins/module_utils/catalog/checks.py"
 _PLACE = "    entry = CHECKS[check]\n"

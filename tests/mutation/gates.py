@@ -8,7 +8,7 @@ The first gate is preflight: of it the versions that do not go together, and the
 
 from __future__ import annotations
 
-from .engine import Mutant
+from .mutant import Mutant
 
 GATE = ("tests/unit/run/test_gate.py",)
 REPORT = ("tests/unit/run/test_report.py", "tests/unit/run/test_run_directory.py")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .engine import Mutant
+from .mutant import Mutant
 
 WITHOUT_SCENARIO = Path(__file__).resolve().parents[2] / "molecule" / "without_scenario.txt"
 

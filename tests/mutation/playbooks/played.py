@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ..engine import Mutant
+from ..mutant import Mutant
 
 ALL = ("tests/unit/run/test_phases.py",)
 BMC = "tests/unit/run/test_bmc.py"

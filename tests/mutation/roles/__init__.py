@@ -1,8 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""For every role with a Molecule scenario a broken task, that the scenario must notice. Each needs a lab of its own, as
-what one has left on a machine could hide what the next one does."""
+"""For every role with a Molecule scenario a broken task, that the scenario must notice. Those of a role share a lab."""
 
 from __future__ import annotations
 

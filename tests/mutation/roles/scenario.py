@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ..engine import Mutant
+from ..mutant import Mutant
 
 NEVER = "when: false"
 

@@ -18,20 +18,10 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.checks 
 
 from tests.mutation import __main__ as command
 from tests.mutation import checks
-from tests.mutation.engine import (
-    BROKEN,
-    KILLED,
-    NOT_APPLICABLE,
-    SURVIVED,
-    Mutant,
-    Outcome,
-    copy_tree,
-    table,
-    try_all,
-    try_mutant,
-    write,
-)
+from tests.mutation.engine import copy_tree, run_tests, try_all
 from tests.mutation.kinds import KINDS
+from tests.mutation.mutant import BROKEN, KILLED, NOT_APPLICABLE, SURVIVED, Mutant, Outcome, broken, try_mutant
+from tests.mutation.outcomes import table, write
 from tests.unit.conftest import ROOT
 
 MUTANTS = [mutant for mutants in KINDS.values() for mutant in mutants]
@@ -51,15 +41,23 @@ def tree(tmp_path: Path) -> Path:
     return tree
 
 
+def try_in(tree: Path, mutant: Mutant) -> Outcome:
+    def noticed_by(mutant: Mutant) -> str:
+        with broken(mutant, tree):
+            return run_tests(tree, mutant.tests)
+
+    return try_mutant(mutant, noticed_by)
+
+
 def test_a_mutant_is_noticed_by_the_test_that_fails(tree: Path) -> None:
-    outcome = try_mutant(ADD, tree)
+    outcome = try_in(tree, ADD)
     assert (outcome.outcome, outcome.by) == (KILLED, "test_sums.py::test_add")
     assert "a + b" in (tree / "sums.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("change", [{"new": "a + b"}, {"old": "a * b"}, {"old": "return"}, {"file": "none.py"}])
 def test_a_mutant_that_changes_nothing_is_no_success(tree: Path, change: dict[str, str]) -> None:
-    assert try_mutant(replace(ADD, **change), tree).outcome == NOT_APPLICABLE
+    assert try_in(tree, replace(ADD, **change)).outcome == NOT_APPLICABLE
 
 
 def test_a_mutant_that_no_test_notices_survives_and_stands_at_the_top(tree: Path, tmp_path: Path) -> None:
@@ -95,41 +93,80 @@ def test_a_copy_has_what_git_would_know_and_nothing_else(tree: Path, tmp_path: P
     assert (copy / ".git").is_dir()
 
 
-# Stands for molecule: the scenario notices what is idle, by a test that others need not run.
+# Stands for molecule. What the role brings about is what sums.py returns, in the file `state` of the lab, which a new
+# lab has not. `converge` of a role that does nothing (0) leaves what is there; what one does that does harm (9) stays.
 MOLECULE = """#!/bin/sh
-echo "$1 $3 $PYTEST_ADDOPTS" >> {log}
-test "$1" = verify || exit 0
-case "$PYTEST_ADDOPTS" in *nothing*) echo "==== 3 deselected in 0.01s ===="; exit 5;; esac
-grep -q "return 1" sums.py && exit 0
-echo "FAILED tests/test_web.py::test_idle"
-exit 1
+echo "$1 $PYTEST_ADDOPTS" >> {log}
+value=$(sed -n 's/^    return \\([0-9]\\)$/\\1/p' sums.py)
+case "$1" in
+create) rm -f {state};;
+converge) test "$value" = 0 || grep -qs 9 {state} || echo "$value" > {state};;
+verify)
+    case "$PYTEST_ADDOPTS" in *nothing*) echo "==== 3 deselected in 0.01s ===="; exit 5;; *unheeded*) exit 0;; esac
+    test "$(cat {state})" = 1 || {{ echo "FAILED tests/test_web.py::test_idle"; exit 1; }};;
+esac
 """
 
 
-def test_a_role_runs_its_whole_scenario_once_and_for_each_mutant_the_tests_that_it_names(
-    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def molecule(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What it was asked, a line each."""
     log = tmp_path / "log"
     program = tmp_path / "bin/molecule"
     program.parent.mkdir()
-    program.write_text(MOLECULE.format(log=log), encoding="utf-8")
+    program.write_text(MOLECULE.format(log=log, state=tmp_path / "state"), encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program.with_name("python")))
-    (tree / "molecule/web").mkdir(parents=True)
-    (tree / "molecule/web/molecule.yml").write_text("", encoding="utf-8")
-    idle = replace(ADD, name="idle", old="return 1", new="return 2", tests=("-k", "test_a or test_b"), role="web")
-    other = replace(ADD, name="other", tests=("-k", "test_c"), role="web")
-    none = replace(ADD, name="none", tests=("-k", "nothing"), role="web")
+    return log
 
-    outcomes = try_all(tree, [idle, other, none], tmp_path / "work", trees=1)
 
-    assert [outcome.outcome for outcome in outcomes] == [KILLED, SURVIVED, BROKEN]
+def of_role(name: str, value: str, words: str) -> Mutant:
+    return replace(ADD, name=name, old="return 1", new=f"return {value}", tests=("-k", words), role="web")
+
+
+def test_the_mutants_of_a_role_share_a_lab_and_each_is_tried_with_the_tests_that_it_names(
+    tree: Path, tmp_path: Path, molecule: Path
+) -> None:
+    mutants = [of_role("one", "2", "test_a or test_b"), of_role("two", "3", "test_c"), of_role("none", "2", "nothing")]
+
+    outcomes = try_all(tree, mutants, tmp_path / "work", trees=1)
+
+    assert [outcome.outcome for outcome in outcomes] == [KILLED, KILLED, BROKEN]
     assert outcomes[0].by == "molecule verify: tests/test_web.py::test_idle"
     assert outcomes[2].by == "no test of the scenario web is chosen by -k nothing"
-    verified = [line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("verify")]
-    assert verified == [
-        "verify web -x",
-        *(f"verify web -x -k {words}" for words in ("'test_a or test_b'", "test_c", "nothing")),
+    asked = molecule.read_text(encoding="utf-8").splitlines()
+    assert [line for line in asked if not line.startswith("converge")] == [
+        *("destroy -x", "create -x", "prepare -x"),
+        *["verify -x -k 'test_a or test_b'"] * 2,
+        *["verify -x -k test_c"] * 2,
+        "verify -x -k nothing",
+        "destroy -x",
+    ]
+
+
+def test_what_an_earlier_run_hides_is_tried_on_a_new_lab(tree: Path, tmp_path: Path, molecule: Path) -> None:
+    mutants = [of_role("seen", "2", "test_a"), of_role("hidden", "0", "test_b"), of_role("unheeded", "2", "unheeded")]
+
+    outcomes = try_all(tree, mutants, tmp_path / "work", trees=1)
+
+    assert [outcome.outcome for outcome in outcomes] == [KILLED, KILLED, SURVIVED]
+    assert molecule.read_text(encoding="utf-8").count("create") == 3
+
+
+def test_a_lab_that_a_mutant_has_spoilt_is_blamed_on_no_other(tree: Path, tmp_path: Path, molecule: Path) -> None:
+    mutants = [of_role("harm", "9", "test_a"), of_role("next", "2", "test_b")]
+
+    outcomes = try_all(tree, mutants, tmp_path / "work", trees=1)
+
+    assert [outcome.outcome for outcome in outcomes] == [KILLED, KILLED]
+    assert molecule.read_text(encoding="utf-8").count("create") == 2
+
+
+def test_tests_of_a_role_that_fail_without_the_mutant_say_nothing(tree: Path, tmp_path: Path, molecule: Path) -> None:
+    (tree / "sums.py").write_text("def idle():\n    return 2\n", encoding="utf-8")
+    outcomes = try_all(tree, [replace(of_role("other", "3", "test_a"), old="return 2")], tmp_path / "work", trees=1)
+    assert [(outcome.outcome, outcome.by) for outcome in outcomes] == [
+        (BROKEN, "molecule verify: tests/test_web.py::test_idle")
     ]
 
 
