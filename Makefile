@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup host-packages test-packages lab lab-down test-fast test-sanity test-collection test-played test-lab test-roles test test-all bench docs mutation
+.PHONY: help setup host-packages test-packages lab lab-down test-fast test-unit test-style test-sanity test-collection test-played test-lab test-roles test test-all bench docs mutation
 
 PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
@@ -17,7 +17,8 @@ OTHER_RELEASE := $(filter-out debian-12,$(LAB_RELEASE))
 ROLES := $(filter-out $(shell sed '/^\#/d; s/ .*//' molecule/without_scenario.txt) $(if $(OTHER_RELEASE),$(EMULATED)),\
 	$(notdir $(wildcard roles/*)))
 LAB_INVENTORY := $(if $(OTHER_RELEASE),--inventory=.lab/$(or $(LAB_NAME),lab).inventory)
-# A lab keeps one processor of two busy: what can run side by side does, the longest first, and each line is told whole.
+# One thing alone seldom keeps two processors busy: what can run side by side does, the longest first, and each line is told
+# whole.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=2 --output-sync=line
 
 help: ## this list
@@ -42,6 +43,12 @@ lab-down: $(VENV) ## nothing of the lab is left
 	@.venv/bin/python -m lab down
 
 test-fast: $(VENV) ## unit tests, types and linters (about three minutes)
+	@$(SIDE_BY_SIDE) test-unit test-style
+
+test-unit: $(VENV)
+	@$(PYTEST) tests/unit -n 2 -m "not lab and not played"
+
+test-style: $(VENV)
 	@ruff check .
 	@ruff format --check .
 	@yamllint --strict .
@@ -49,7 +56,6 @@ test-fast: $(VENV) ## unit tests, types and linters (about three minutes)
 	@PYTHONPATH=.:collections lint-imports --no-logo
 	@ANSIBLE_INVENTORY=inventories/example/hosts.yml ansible-lint --offline
 	@antsibull-changelog lint
-	@$(PYTEST) tests/unit -n 2 -m "not lab and not played"
 
 test-sanity: $(VENV) ## ansible-test sanity on what the collection ships (minutes the first time, then one)
 	@$(PYTEST) tests/sanity
