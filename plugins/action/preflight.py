@@ -30,7 +30,7 @@ from ..module_utils.maas.errors import MaasError
 from ..module_utils.maas.requests import version, whoami
 from ..module_utils.site.roster import KEYS
 from ..module_utils.site.urls import holds_credentials
-from ..module_utils.site.validate import validate
+from ..module_utils.site.validate import Site, validate
 from ..plugin_utils.ssh_keys import VAULTED, host_ca_problems, public_key_problems, unreadable
 
 # What this release was tried with; requires_ansible of meta/runtime.yml only warns.
@@ -242,7 +242,19 @@ def _site_problems(variables: dict[str, t.Any], releases: dict[str, str]) -> lis
     if not rosters:
         remedy = "put hosts.yml into the inventory folder and give the folder to -i; see inventories/example"
         return [Problem(shown(folders[0]), "hosts.yml", "there is no roster", remedy)]
-    return [problem for folder in rosters for problem in validate(folder, resolved, releases).problems]
+    sites = [validate(folder, resolved, releases) for folder in rosters]
+    return [problem for site in sites for problem in [*site.problems, *_repository_problems(site, hostvars)]]
+
+
+def _repository_problems(site: Site, hostvars: t.Mapping[str, t.Any]) -> t.Iterator[Problem]:
+    """What is needed where a class pins it, and a later phase would miss. Its value may depend on the version."""
+    pinning = {name for name, values in site.classes.items() if values.get("software", {}).get("doca_ofed")}
+    concerned = [host for host, node in site.roster.nodes.items() if node.node_class in pinning]
+    without = [host for host in concerned if "doca_ofed_repository" not in hostvars[host]]
+    if without:
+        message = f"is not set for {_listed(without)}, whose class pins software.doca_ofed"
+        remedy = "set it in group_vars: where the packages of DOCA-OFED come from; see docs/doca_ofed.md"
+        yield Problem("inventory", "doca_ofed_repository", message, remedy)
 
 
 def _folders(variables: dict[str, t.Any]) -> list[Path]:

@@ -66,7 +66,7 @@ EXAMPLES = r"""
     firmware:
       - component: BIOS
         version: 2.1.3
-        image_uri: http://head01/firmware/bios-2.1.3.exe
+        image_uri: http://head01/files/firmware/bios-2.1.3.exe
   delegate_to: localhost
 """
 

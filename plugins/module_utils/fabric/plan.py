@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-RAIL_OPTIMISED = "rail_optimised_fat_tree"
 _RANGE = re.compile(r"\[([0-9]{1,9}):([0-9]{1,9})\]")
 _PORT_NUMBER = re.compile(r"[0-9]{1,9}")
 _PLACEHOLDER = re.compile(r"\{[a-z]+(?::0?[1-9]d?)?\}")

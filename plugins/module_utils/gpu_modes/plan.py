@@ -13,7 +13,6 @@ NAMES = {"mig": "MIG", "persistence": "persistence mode", "power_limit": "power 
 MILLI = 1000
 IN_USE, RESET_REQUIRED = 19, 16
 _NOT_SUPPORTED = 3
-_SWITCHED = ("mig", "persistence", "ecc")
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,6 @@ class HostsFile:
         groups = self._below(group)
         return {entry.host for entry in self.entries if group == "all" or entry.group in groups}
 
-    def of_host(self, host: str) -> list[Entry]:
-        return [entry for entry in self.entries if entry.host == host]
-
     def merged(self) -> dict[str, dict[str, Any]]:
         """By host its variables in this file: those of its groups, the nearest last, then its own."""
         depth = {group: self._depth(group) for group in {*self.children, *(entry.group for entry in self.entries)}}

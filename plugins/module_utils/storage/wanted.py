@@ -15,7 +15,6 @@ from typing import Any
 from .description import DiskDescription
 
 DOCKER = "docker.service"
-DOCKER_DATA_ROOT = "/var/lib/docker"
 RAID = ("raid0", "raid1", "raid5", "raid10")
 # Layout to the least number of disks.
 LEAST = {"single": 1, "raid0": 2, "raid1": 2, "raid5": 3, "raid10": 2, "lvm": 1, "zfs": 1}

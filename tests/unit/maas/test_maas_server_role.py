@@ -594,9 +594,16 @@ def test_what_cannot_be_is_refused_before_anything_is_asked(started: Played) -> 
         ),
         "lines": (
             {"maas_server_admin_password": "two\nlines"},
-            "must be one line each, and not empty. Set them in the vault.",
+            "must be one line each, and neither empty nor the `replace-me` of the example.",
         ),
-        "none": ({"maas_server_database_password": ""}, "must be one line each, and not empty. Set them in the vault."),
+        "none": (
+            {"maas_server_database_password": ""},
+            "must be one line each, and neither empty nor the `replace-me` of the example.",
+        ),
+        "placeholder": (
+            {"maas_server_admin_password": "replace-me"},
+            "nor the `replace-me` of the example. Set them in",
+        ),
         "half": (tls, "its unencrypted key, both as PEM text, or both must be empty."),
         "place": ({"maas_server_api_key_file": "/nowhere/at/all"}, "the controller has no folder /nowhere/at. Make it"),
         "key": (

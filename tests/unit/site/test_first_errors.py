@@ -42,6 +42,7 @@ SITE = {
     "cluster_ssh_host_authorities": ["{{ lookup('file', inventory_dir ~ '/secrets/ssh_host_ca.pub') }}"],
     "gpu_driver_repository": {"name": "n", "uris": ["http://head01/n"], "suites": ["./"]},
     "nccl_repository": "{{ gpu_driver_repository }}",
+    "doca_ofed_repository": "{{ gpu_driver_repository | combine({'uris': ['http://head01/' ~ doca_ofed_version]}) }}",
     "mpi_network": "10.20.0.0/22",
     "node_authorized_keys": ["{{ lookup('file', inventory_dir ~ '/secrets/ssh_host_ca.pub') }}"],
     "registry_tls_certificate": "certificate",
@@ -172,6 +173,17 @@ def test_what_a_variable_needs_and_is_not_there_is_told(run: Run, site: Path) ->
         "inventory: registry_htpasswd: cannot be evaluated: 'vault_registry_htpasswd' is undefined (head01).",
         "inventory: registry_tls_key: cannot be evaluated: 'vault_registry_tls_key' is undefined (head01).",
     ]
+
+
+def test_what_a_class_pins_needs_a_repository(run: Run, site: Path) -> None:
+    variables = {name: value for name, value in SITE.items() if name != "doca_ofed_repository"}
+    (site / "group_vars" / "all" / "site.yml").write_text(yaml.safe_dump(variables))
+    status, told = run("-i", site, "playbooks/preflight.yml")
+    assert status == 2
+    assert (
+        "inventory: doca_ofed_repository: is not set for node001, whose class pins software.doca_ofed. Remedy: set it"
+        in told
+    ), told
 
 
 def test_what_the_roles_or_the_vendors_do_not_support_is_refused(run: Run, site: Path) -> None:

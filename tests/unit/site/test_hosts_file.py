@@ -84,7 +84,7 @@ def test_groups_and_variables_are_those_of_ansible(tmp_path: Path) -> None:
 
 def test_places_of_hosts(tmp_path: Path) -> None:
     hosts = hosts_of(tmp_path, NESTED)
-    (entry,) = hosts.of_host("node02")
+    (entry,) = (entry for entry in hosts.entries if entry.host == "node02")
     assert entry.path == ("all", "children", "gpu_nodes", "children", "cage_a", "hosts", "node[01:03]")
     assert hosts.document.line(entry.path) == 10
 
