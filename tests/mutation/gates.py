@@ -492,6 +492,14 @@ MUTANTS = [
         RELEASES,
     ),
     Mutant(
+        "preflight: repository of a pin",
+        _PREFLIGHT,
+        "a repository that only a class's pin needs is not asked for",
+        'values.get("software", {}).get("doca_ofed")',
+        'values.get("software", {}).get("none")',
+        (FIRST_ERRORS[0], "-k", "pins"),
+    ),
+    Mutant(
         "preflight: releases unasked",
         "playbooks/preflight.yml",
         "preflight is not told which systems are supported",
