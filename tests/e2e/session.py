@@ -102,6 +102,21 @@ class LabSession:
         report = json.loads(Path(match[1]).read_text(encoding="utf-8")) if match else {}
         return PlaybookRun(returncode, output, report)
 
+    def ledger(self, **question: Any) -> dict[str, Any]:
+        """What ledger_info answers to an operator's command."""
+        module = ["-m", "firstlight.cluster.ledger_info", *(["-a", json.dumps(question)] if question else [])]
+        done = subprocess.run(
+            ["ansible", "head01", "-b", *module],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return dict(json.loads(done.stdout[done.stdout.index("{") :]))
+
     def release(self, *arguments: str) -> None:
         """Give the machines back to MAAS, with `--limit` some of them."""
         released = self.playbook("tests/e2e/release.yml", *arguments)

@@ -49,12 +49,6 @@ def test_health_names_the_fault_and_heal_ends_it(
     assert healed.state("node02") == "admitted", told(healed.findings("node02"))
 
 
-def test_site_admits_the_healed_node(lab: LabSession) -> None:
-    run = lab.playbook("site.yml")
-    assert run.returncode == 0, run.output[-8000:]
-    assert run.state("node02") == "admitted", told(run.findings("node02"))
-
-
 def test_a_slow_link_is_found_by_the_nodes_together_and_named(lab: LabSession) -> None:
     lab.lab("fault", "node02", "slow-link")
     try:
@@ -65,3 +59,9 @@ def test_a_slow_link_is_found_by_the_nodes_together_and_named(lab: LabSession) -
     assert run.state("node02") == "set_aside"
     assert any(item["check"].startswith("collective.") for item in run.findings("node02")), told(run.findings("node02"))
     assert [run.state(node) for node in ("node01", "node03", "node04")] == ["admitted"] * 3, run.report["nodes"]
+
+
+def test_site_admits_the_healed_node(lab: LabSession) -> None:
+    run = lab.playbook("site.yml")
+    assert run.returncode == 0, run.output[-8000:]
+    assert run.state("node02") == "admitted", told(run.findings("node02"))

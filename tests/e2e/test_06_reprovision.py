@@ -5,36 +5,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import NODES
-from tests.e2e.session import ROOT, LabSession
+from tests.e2e.session import LabSession
 
 pytestmark = pytest.mark.usefixtures("in_service")
 
 PLAYBOOK = "playbooks/reprovision.yml"
 OTHERS = [node for node in NODES if node != "node02"]
-
-
-def ledger(lab: LabSession, **question: Any) -> dict[str, Any]:
-    """What ledger_info answers to an operator's command."""
-    module = ["-m", "firstlight.cluster.ledger_info", *(["-a", json.dumps(question)] if question else [])]
-    done = subprocess.run(
-        ["ansible", "head01", "-b", *module],
-        cwd=ROOT,
-        env=lab.environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return dict(json.loads(done.stdout[done.stdout.index("{") :]))
 
 
 def writing(lab: LabSession) -> int:
@@ -57,7 +39,7 @@ def test_a_node_in_service_is_refused(lab: LabSession) -> None:
     assert "node02 is in service since" in run.output
     assert lab.playbook(PLAYBOOK).returncode == 2
     assert writing(lab) == before
-    assert ledger(lab)["locks"] == {}
+    assert lab.ledger()["locks"] == {}
 
 
 def test_check_mode_sends_no_writing_request(lab: LabSession) -> None:
@@ -67,7 +49,7 @@ def test_check_mode_sends_no_writing_request(lab: LabSession) -> None:
     assert run.returncode == 0, run.output[-8000:]
     assert {node: run.state(node) for node in run.report["nodes"]} == {"node02": "deferred", "node03": "deferred"}
     assert writing(lab) == before
-    assert {node["state"] for node in ledger(lab)["nodes"].values()} == {"in_service"}
+    assert {node["state"] for node in lab.ledger()["nodes"].values()} == {"in_service"}
 
 
 def test_a_node_with_an_exchanged_gpu_is_proved_and_the_ledger_shows_the_exchange(lab: LabSession) -> None:
@@ -86,7 +68,7 @@ def test_a_node_with_an_exchanged_gpu_is_proved_and_the_ledger_shows_the_exchang
     [parts] = [item for item in run.findings("node02") if item["check"] == "repair.parts"]
     assert f"{serials[0]} -> {serials[1]}" in parts["summary"]
 
-    known = ledger(lab, nodes=["node02"], history=True, parts=True, part=serials[0])
+    known = lab.ledger(nodes=["node02"], history=True, parts=True, part=serials[0])
     swapped = [each for each in known["actions"]["node02"] if each["action"] == "part_swapped"]
     assert swapped[-1]["detail"].endswith(f"{serials[0]} -> {serials[1]}")
     assert serials[1] in {part["serial"] for part in known["parts"]["node02"]}
@@ -107,7 +89,7 @@ def test_a_node_that_is_still_bad_is_not_admitted(lab: LabSession) -> None:
     assert run.returncode == 2, run.output[-8000:]
     assert run.state("node02") == "set_aside"
     assert ("gpu.ecc.uncorrected", "gpu:5", "fail") in told(run.findings("node02"))
-    states = {name: node["state"] for name, node in ledger(lab)["nodes"].items() if name in NODES}
+    states = {name: node["state"] for name, node in lab.ledger()["nodes"].items() if name in NODES}
     assert states == {**dict.fromkeys(OTHERS, "in_service"), "node02": "set_aside"}
 
 
@@ -121,7 +103,7 @@ def test_a_node_that_does_not_answer_is_provisioned_anew_and_a_killed_run_conver
     run = lab.playbook(PLAYBOOK, "--limit", "node02")  # which the killed one has taken out of service
     assert run.returncode == 0, run.output[-8000:]
     assert run.state("node02") == "admitted", told(run.findings("node02"))
-    assert ledger(lab)["locks"] == {}
+    assert lab.ledger()["locks"] == {}
 
 
 @pytest.mark.long

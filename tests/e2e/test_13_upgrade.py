@@ -15,7 +15,7 @@ import yaml
 
 from tests.e2e.conftest import NODES
 from tests.e2e.session import ROOT, LabSession, PlaybookRun
-from tests.e2e.test_06_reprovision import ledger, told, writing
+from tests.e2e.test_06_reprovision import told, writing
 
 pytestmark = pytest.mark.long
 UPGRADE, DRIFT = "playbooks/upgrade.yml", "playbooks/drift.yml"
@@ -49,7 +49,7 @@ class Site:
         return {node: self.lab.ssh(node, ask).strip() for node in NODES}
 
     def states(self) -> dict[str, str]:
-        return {name: node["state"] for name, node in ledger(self.lab)["nodes"].items() if name in NODES}
+        return {name: node["state"] for name, node in self.lab.ledger()["nodes"].items() if name in NODES}
 
     def scheduler(self) -> list[tuple[str, list[str]]]:
         """What the scheduler was told, and of whom, since it was asked last."""
@@ -130,7 +130,7 @@ def test_a_bad_driver_stops_at_the_canary(site: Site) -> None:
     assert site.drivers() == dict.fromkeys(NODES, NEXT) | {"node01": BAD}
     assert site.states() == dict.fromkeys(NODES, "in_service") | {"node01": "set_aside"}
     assert site.scheduler() == [("drain", ["node01"])]
-    assert ledger(site.lab)["locks"] == {}
+    assert site.lab.ledger()["locks"] == {}
 
 
 def test_the_way_back_is_the_old_version_in_the_class(site: Site) -> None:
