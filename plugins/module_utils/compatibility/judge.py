@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import table
+from .nccl import cuda_of, driver_floor
 from .versions import all_reach, numbers, reaches
 
 MODEL = "hardware.gpus.model"
@@ -37,6 +38,7 @@ def conflicts(matrix: Mapping[str, Any], gpu_model: str = "", release: str = "")
     return [
         *_fabric_manager(versions),
         *_floors(versions),
+        *_nccl_build(versions),
         *_generation(versions, gpu_model),
         *_kernel(versions, release),
         *_release(versions, release),
@@ -66,6 +68,17 @@ def _floors(versions: Mapping[str, str]) -> Iterator[Conflict]:
             limit = min((each.since for each in floors if not reaches(versions[other], each.least)), key=numbers)
             remedy = f"take {other} {floor.least} or later, or {key} before {limit} ({floor.source})"
             yield Conflict(other, message, remedy)
+
+
+def _nccl_build(versions: Mapping[str, str]) -> Iterator[Conflict]:
+    """A build of NCCL that is pinned, for a CUDA that the driver does not run."""
+    nccl, driver = versions.get("nccl", ""), versions.get("gpu_driver")
+    cuda = cuda_of(nccl)
+    floor = driver_floor(cuda, driver) if cuda and driver else None
+    if floor:
+        message = f"is {nccl}, but a build for CUDA {cuda} needs gpu_driver {floor.least} or later, and that is {driver}"
+        remedy = f"write {nccl.partition('-')[0]} for the build that fits, or take gpu_driver {floor.least} or later"
+        yield Conflict("nccl", message, f"{remedy} ({floor.source})")
 
 
 def _generation(versions: Mapping[str, str], gpu_model: str) -> Iterator[Conflict]:

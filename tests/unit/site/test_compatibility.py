@@ -56,6 +56,11 @@ REFUSED: list[tuple[dict[str, str], str]] = [
         "gpu_driver before 525",
     ),
     ({"gpu_driver": "580.65.06", "dcgm": "4.3.1"}, "dcgm is 4.3.1, but gpu_driver is 580.65.06, which needs 4.4 or"),
+    (
+        {"gpu_driver": "570.172.08", "nccl": "2.27.7-1+cuda13.0"},
+        "nccl is 2.27.7-1+cuda13.0, but a build for CUDA 13.0 needs gpu_driver 580 or later, and that is 570.172.08. "
+        "Remedy: write 2.27.7 for the build that fits, or take gpu_driver 580 or later",
+    ),
     ({"cuda": "13.0", "nccl": "2.27.6"}, "nccl is 2.27.6, but cuda is 13.0, which needs 2.27.7 or later"),
     (
         {"container_toolkit": "1.17.8", "docker": "18.09"},
@@ -146,6 +151,9 @@ def test_what_does_not_go_together_is_refused(versions: dict[str, str], words: s
         {"gpu_driver": "575.57.08", "dcgm": "4.3.1"},
         {"cuda": "13.0", "nccl": "2.27.7"},
         {"cuda": "12.9", "nccl": "2.18.3"},
+        {"gpu_driver": "570.172.08", "nccl": "2.27.7-1+cuda12.9"},
+        {"gpu_driver": "580.65.06", "nccl": "2.27.7-1+cuda13.0", "cuda": "12.9"},
+        {"nccl": "2.27.7-1+cuda13.0"},
         {"container_toolkit": "1.17.8", "docker": "19.03"},
         {"container_toolkit": "1.17.8", "docker": "20.10"},
         {"container_toolkit": "1.17.8", "docker": "28"},
