@@ -10,7 +10,7 @@ name: nccl_build
 short_description: Tell which build of NCCL a version matrix means
 version_added: 0.2.0
 description:
-  - NVIDIA's repository has every version of NCCL built for several CUDA versions, and a driver does not run all of them.
+  - NVIDIA's repository has one version of NCCL for several CUDA versions, and a driver does not run all of them.
   - A version that names its build is returned as it is. Of any other the build for the major version of C(cuda) is
     meant, and without that the build for the newest CUDA that C(gpu_driver) runs by the table of versions that go
     together.

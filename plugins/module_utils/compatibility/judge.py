@@ -76,7 +76,7 @@ def _nccl_build(versions: Mapping[str, str]) -> Iterator[Conflict]:
     cuda = cuda_of(nccl)
     floor = driver_floor(cuda, driver) if cuda and driver else None
     if floor:
-        message = f"is {nccl}, but a build for CUDA {cuda} needs gpu_driver {floor.least} or later, and that is {driver}"
+        message = f"is {nccl}, but a build for CUDA {cuda} needs gpu_driver {floor.least} or later, and it is {driver}"
         remedy = f"write {nccl.partition('-')[0]} for the build that fits, or take gpu_driver {floor.least} or later"
         yield Conflict("nccl", message, f"{remedy} ({floor.source})")
 

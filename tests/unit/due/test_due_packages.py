@@ -102,7 +102,7 @@ def test_of_several_builds_the_best_that_fits_is_chosen() -> None:
     choice = choose([Wanted("libnccl2", "2.27.7-*+cuda12.*", hold=True)], offered, "x")
     assert choice.specifiers == ["libnccl2=2.27.7-1+cuda12.9"]
     refused = choose([Wanted("libnccl2", "2.26.5-*+cuda13.*")], offered, "http://head01/nvidia")
-    assert refused.message.startswith("libnccl2 2.26.5-*+cuda13.* is not in http://head01/nvidia, which offers 2.27.7-1+")
+    assert refused.message.startswith("libnccl2 2.26.5-*+cuda13.* is not in http://head01/nvidia, which offers")
 
 
 def test_a_version_that_is_not_offered_is_refused_with_those_that_are() -> None:

@@ -58,7 +58,7 @@ REFUSED: list[tuple[dict[str, str], str]] = [
     ({"gpu_driver": "580.65.06", "dcgm": "4.3.1"}, "dcgm is 4.3.1, but gpu_driver is 580.65.06, which needs 4.4 or"),
     (
         {"gpu_driver": "570.172.08", "nccl": "2.27.7-1+cuda13.0"},
-        "nccl is 2.27.7-1+cuda13.0, but a build for CUDA 13.0 needs gpu_driver 580 or later, and that is 570.172.08. "
+        "nccl is 2.27.7-1+cuda13.0, but a build for CUDA 13.0 needs gpu_driver 580 or later, and it is 570.172.08. "
         "Remedy: write 2.27.7 for the build that fits, or take gpu_driver 580 or later",
     ),
     ({"cuda": "13.0", "nccl": "2.27.6"}, "nccl is 2.27.6, but cuda is 13.0, which needs 2.27.7 or later"),

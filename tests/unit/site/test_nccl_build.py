@@ -60,7 +60,7 @@ def test_the_roles_take_it_from_the_whole_matrix() -> None:
     ("nccl", "told"),
     [
         ("2.27.7-1+cuda12.9", ""),
-        ("2.27.7-1+cuda13.0", "but a build for CUDA 13.0 needs gpu_driver 580 or later, and that is 570.172.08"),
+        ("2.27.7-1+cuda13.0", "but a build for CUDA 13.0 needs gpu_driver 580 or later, and it is 570.172.08"),
         ("2.27.7+cuda12.9", "for example 2.27.7-1+cuda12.9"),
         ("2.27.7-1", "for example 2.27.7-1+cuda12.9"),
     ],
