@@ -146,7 +146,7 @@ def test_registries_are_trusted_each_in_its_directory(evaluate: Callable[..., An
 
 def test_the_drivers_services_are_named_by_their_version(evaluate: Callable[..., Any]) -> None:
     version = {"gpu_driver_version": "570.172.08"}
-    waits = {"waits_for": ["/sys/module/nvidia/version"]}
+    waits = {"waits_for": ["/sys/module/nvidia/version", "/sys/module/nouveau/initstate"]}
     persistence = {"name": "nvidia-persistenced", "words": ["570.172.08"], **waits}
     manager = {"name": "nvidia-fabricmanager", "words": ["570.172.08"], **waits}
     dcgm = {"name": "nvidia-dcgm", "words": ["4.2.3", "570.172.08"], **waits}
@@ -217,6 +217,29 @@ def test_parameters_of_the_module(evaluate: Callable[..., Any]) -> None:
     assert evaluate("gpu_driver", "__gpu_driver_files")[0] == {"path": path, "state": "absent"}
 
 
+def test_nouveau_is_kept_from_the_gpus(evaluate: Callable[..., Any]) -> None:
+    file = evaluate("gpu_driver", "__gpu_driver_files", gpu_driver_version="570.172.08")[1]
+    assert file["path"] == "/etc/modprobe.d/firstlight-nouveau.conf"
+    told = [line for line in file["content"].splitlines() if not line.startswith("#")]
+    assert told == ["blacklist nouveau", "options nouveau modeset=0"]
+
+
+@pytest.mark.parametrize(
+    ("loaded", "reason"),
+    [
+        (["/sys/module/nouveau/initstate"], "nouveau is loaded, and keeps the GPUs from the driver"),
+        (["/sys/module/nvidia/version"], "the driver that is loaded is not 570.172.08"),
+    ],
+)
+def test_a_restart_is_asked_for_with_what_is_loaded(
+    evaluate: Callable[..., Any], loaded: list[str], reason: str
+) -> None:
+    task = load(ROLES / "gpu_driver" / "tasks" / "install.yml")[-1]
+    given = task["vars"]["common_reboot_reason"].strip("{} ")
+    told = {"gpu_driver_version": "570.172.08", "common_due": {"sysfs": loaded}}
+    assert evaluate("gpu_driver", given, **told) == reason
+
+
 def due(*paths: str, packages: int = 0, sysfs: int = 0) -> dict[str, Any]:
     """What the look at a host said."""
     return {"files": [{"path": path} for path in paths], "packages": [{}] * packages, "sysfs": [""] * sysfs}
@@ -250,7 +273,7 @@ def test_modes_are_unknown_before_a_driver_is_there_and_loaded(
 @pytest.mark.parametrize(("way", "loaded"), [("dmabuf", False), ("peermem", True)])
 def test_peermem_is_loaded_where_it_is_asked_for(evaluate: Callable[..., Any], way: str, loaded: bool) -> None:
     variables = {"gpu_driver_version": "570.172.08", "gpu_driver_peermem": way}
-    file = evaluate("gpu_driver", "__gpu_driver_files", **variables)[1]
+    file = evaluate("gpu_driver", "__gpu_driver_files", **variables)[2]
     assert (file.get("content"), file.get("state")) == (("nvidia-peermem\n", None) if loaded else (None, "absent"))
 
 
