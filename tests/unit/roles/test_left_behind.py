@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.unit.conftest import ROOT
 
@@ -119,3 +120,16 @@ def test_what_somebody_else_holds_stays_held(run: Run, tool: Callable[[str, str]
     done = run("common", "packages", common_due=look, common_packages_pin_name="kernel")
     assert done.returncode == 0, done.stdout
     assert not (tmp_path / "asked").exists()
+
+
+def test_a_class_without_volumes_takes_back_the_last_one() -> None:
+    """The role has to be asked also where nothing is wanted of it."""
+    plays = yaml.safe_load((ROOT / "playbooks" / "configure.yml").read_text())
+    (block,) = [task for play in plays for task in play.get("tasks", []) if task["name"] == "Configure the node"]
+    conditions = {
+        next(iter(task.values())): task.get("when")
+        for task in block["block"]
+        if any(action.endswith("_role") for action in task)
+    }
+    assert conditions.pop("Data disks") is None
+    assert {*conditions.values()} == {None}
