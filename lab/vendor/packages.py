@@ -55,6 +55,7 @@ NCCL_CUDAS = ("12.9", "13.0")
 DCGM_VERSIONS = {"4.2.3": (11, 12), "4.4.1": (11, 12, 13)}
 NCCL_TESTS_VERSION = "2.17.6-1"
 TOOLKIT_VERSION = "1.17.8-1"
+NVLSM_VERSION = "2025.10.14-1"
 
 
 def source_hash() -> str:
@@ -104,6 +105,7 @@ def packages(work: Path) -> Iterator[Package]:
     for version, cuda in itertools.product(NCCL_VERSIONS, NCCL_CUDAS):
         yield from nccl_packages(version, cuda, compile_nccl(version, cuda, work))
     yield from toolkit_packages()
+    yield Package("nvlsm", NVLSM_VERSION, "NVLink Subnet Manager (the lab's NVSwitches need none)", section="utils")
     yield Package(
         "nccl-tests",
         NCCL_TESTS_VERSION,

@@ -311,6 +311,26 @@ def test_what_is_not_asked_for_any_more_goes(machine: Machine, scenario: Scenari
     assert not machine.host.file(REQUESTS).exists
 
 
+@pytest.mark.long
+def test_nvlsm_is_of_its_version_held_and_the_fabric_manager_waits_for_its_module(
+    machine: Machine, scenario: Scenario
+) -> None:
+    """Without it the fabric manager of HGX B100, B200 and B300 does not start."""
+    run = scenario.converge(variables={"gpu_driver_nvlsm_version": "2025.10.14"})
+
+    assert run.returncode == 0, run.tail
+    assert versions(machine, ["nvlsm"]) == {"nvlsm": "2025.10.14-1"}
+    assert "nvlsm" in machine.run("apt-mark showhold").split()
+    shown = machine.run("systemctl show --property=Wants,After --value nvidia-fabricmanager").splitlines()
+    assert all("modprobe@ib_umad.service" in line for line in shown)
+    assert machine.host.service("nvidia-fabricmanager").is_running
+    again = scenario.converge(variables={"gpu_driver_nvlsm_version": "2025.10.14"})
+    assert (again.returncode, again.changes) == (0, []), again.tail
+    assert scenario.converge().returncode == 0
+    assert "ib_umad" not in machine.run("systemctl show --property=Wants --value nvidia-fabricmanager")
+    machine.run("apt-mark unhold nvlsm && apt-get -qq purge --yes nvlsm > /dev/null 2>&1")
+
+
 @pytest.mark.parametrize(
     ("variables", "words"),
     [

@@ -39,6 +39,7 @@ def conflicts(matrix: Mapping[str, Any], gpu_model: str = "", release: str = "")
         *_fabric_manager(versions),
         *_floors(versions),
         *_nccl_build(versions),
+        *_subnet_manager(versions, gpu_model),
         *_generation(versions, gpu_model),
         *_kernel(versions, release),
         *_release(versions, release),
@@ -81,8 +82,21 @@ def _nccl_build(versions: Mapping[str, str]) -> Iterator[Conflict]:
         yield Conflict("nccl", message, f"{remedy} ({floor.source})")
 
 
+def _subnet_manager(versions: Mapping[str, str], gpu_model: str) -> Iterator[Conflict]:
+    """A fabric manager that would not start without its second half."""
+    manager = versions.get("fabric_manager")
+    if manager and "nvlsm" not in versions and not _words(gpu_model).isdisjoint(table.NVLSM_MODELS):
+        message = f"is {manager}, but {MODEL} is {gpu_model}, whose fabric manager does not start without nvlsm"
+        remedy = f"add nvlsm, such as 2025.10.14: `apt-cache madison nvlsm` lists what there is ({table.NVLSM})"
+        yield Conflict("fabric_manager", message, remedy)
+
+
+def _words(gpu_model: str) -> set[str]:
+    return set(re.split(r"[^A-Za-z0-9]+", gpu_model))
+
+
 def _generation(versions: Mapping[str, str], gpu_model: str) -> Iterator[Conflict]:
-    words = set(re.split(r"[^A-Za-z0-9]+", gpu_model))
+    words = _words(gpu_model)
     for generation in table.GENERATIONS:
         if words.isdisjoint(generation.models):
             continue

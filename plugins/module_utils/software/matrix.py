@@ -179,6 +179,7 @@ ITEMS: dict[str, Callable[[Mapping[str, Read]], Iterator[str]]] = {
     "kernel": _of("host", "kernel"),
     "gpu_driver": _of("nvml", "driver_version"),
     "fabric_manager": _fabric_manager,
+    "nvlsm": _packages("nvlsm"),
     "dcgm": _packages(r"datacenter-gpu-manager(-4-core)?"),
     "doca_ofed": _packages("doca-ofed"),
     "cuda": _packages(r"cuda-(toolkit|libraries|cudart)-\d+-\d+"),
@@ -188,5 +189,5 @@ ITEMS: dict[str, Callable[[Mapping[str, Read]], Iterator[str]]] = {
 }
 # Those that the roles of configure.yml bring to what the class wants.
 MANAGED = frozenset(
-    {"kernel", "gpu_driver", "fabric_manager", "dcgm", "doca_ofed", "nccl", "container_toolkit", "docker"}
+    {"kernel", "gpu_driver", "fabric_manager", "nvlsm", "dcgm", "doca_ofed", "nccl", "container_toolkit", "docker"}
 )

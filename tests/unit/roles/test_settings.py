@@ -148,7 +148,7 @@ def test_the_drivers_services_are_named_by_their_version(evaluate: Callable[...,
     version = {"gpu_driver_version": "570.172.08"}
     waits = {"waits_for": ["/sys/module/nvidia/version", "/sys/module/nouveau/initstate"]}
     persistence = {"name": "nvidia-persistenced", "words": ["570.172.08"], **waits}
-    manager = {"name": "nvidia-fabricmanager", "words": ["570.172.08"], **waits}
+    manager = {"name": "nvidia-fabricmanager", "words": ["570.172.08"], "reads": [], **waits}
     dcgm = {"name": "nvidia-dcgm", "words": ["4.2.3", "570.172.08"], **waits}
     assert evaluate("gpu_driver", "__gpu_driver_services", **version)[:-1] == [persistence]
     versions = version | {"gpu_driver_fabric_manager_version": "570.172.08", "gpu_driver_dcgm_version": "4.2.3"}
@@ -215,6 +215,22 @@ def test_parameters_of_the_module(evaluate: Callable[..., Any]) -> None:
         'options nvidia NVreg_RegistryDwords="PeerMappingOverride=1;"',
     ]
     assert evaluate("gpu_driver", "__gpu_driver_files")[0] == {"path": path, "state": "absent"}
+
+
+def test_nvlsm_comes_with_its_module_and_before_the_fabric_manager(evaluate: Callable[..., Any]) -> None:
+    path = "/etc/systemd/system/nvidia-fabricmanager.service.d/50-firstlight-nvlsm.conf"
+    given = {"gpu_driver_version": "570.172.08", "gpu_driver_fabric_manager_version": "570.172.08"}
+    given |= {"ansible_facts": {"distribution": "Ubuntu"}}
+    files = {item["path"]: item for item in evaluate("gpu_driver", "__gpu_driver_files", **given)}
+    assert files[path]["state"] == "absent"
+    given["gpu_driver_nvlsm_version"] = "2025.10.14"
+    files = {item["path"]: item for item in evaluate("gpu_driver", "__gpu_driver_files", **given)}
+    assert "Wants=modprobe@ib_umad.service\nAfter=modprobe@ib_umad.service" in files[path]["content"]
+    assert files[path.rpartition("/")[0]]["state"] == "directory"
+    manager = evaluate("gpu_driver", "__gpu_driver_services", **given)[1]
+    assert (manager["name"], manager["reads"]) == ("nvidia-fabricmanager", [path])
+    (nvlsm,) = [item for item in evaluate("gpu_driver", "__gpu_driver_wanted", **given) if item["name"] == "nvlsm"]
+    assert (nvlsm["version"], nvlsm["hold"]) == ("2025.10.14", True)
 
 
 def test_nouveau_is_kept_from_the_gpus(evaluate: Callable[..., Any]) -> None:
