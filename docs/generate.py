@@ -155,6 +155,8 @@ def compatibility_page() -> str:
             "",
             f"`fabric_manager` must be `gpu_driver`, exactly ({compatibility.FABRIC_MANAGER}).",
             "",
+            f"With GPUs {', '.join(compatibility.NVLSM_MODELS)} it needs `nvlsm` beside it ({compatibility.NVLSM}).",
+            "",
             table(("from this version on", "at least this one", "source"), floors),
             "## GPUs",
             "",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,10 +49,13 @@ class Driver:
 # The bad one is older than the newest, which apt takes where nobody asks for a version.
 DRIVERS = (Driver("570.172.08", 12080), Driver("575.57.08", 12090), Driver("575.51.03", 12090, lost_gpus=1))
 NCCL_VERSIONS = ("2.26.5", "2.27.7")
+# Each is built for these versions of CUDA; of the last no driver here runs anything, and apt takes it for the newest.
+NCCL_CUDAS = ("12.9", "13.0")
 # DCGM has its diagnostics built for these major versions of CUDA.
 DCGM_VERSIONS = {"4.2.3": (11, 12), "4.4.1": (11, 12, 13)}
 NCCL_TESTS_VERSION = "2.17.6-1"
 TOOLKIT_VERSION = "1.17.8-1"
+NVLSM_VERSION = "2025.10.14-1"
 
 
 def source_hash() -> str:
@@ -98,9 +102,10 @@ def packages(work: Path) -> Iterator[Package]:
         yield from driver_packages(driver, compile_driver(driver, work / driver.version))
     for version, cudas in DCGM_VERSIONS.items():
         yield from dcgm_packages(version, cudas, compile_dcgm(version, work))
-    for version in NCCL_VERSIONS:
-        yield from nccl_packages(version, compile_nccl(version, work))
+    for version, cuda in itertools.product(NCCL_VERSIONS, NCCL_CUDAS):
+        yield from nccl_packages(version, cuda, compile_nccl(version, cuda, work))
     yield from toolkit_packages()
+    yield Package("nvlsm", NVLSM_VERSION, "NVLink Subnet Manager (the lab's NVSwitches need none)", section="utils")
     yield Package(
         "nccl-tests",
         NCCL_TESTS_VERSION,
@@ -135,11 +140,11 @@ def compile_dcgm(version: str, out: Path) -> Path:
     return _compile(out / f"dcgm-{version}", "nv-hostengine", [define], ["hostengine.c", "daemon.c", "state.c"])
 
 
-def compile_nccl(version: str, out: Path) -> Path:
-    """libnccl.so.2 that says it is of this version. Raises BuildError."""
+def compile_nccl(version: str, cuda: str, out: Path) -> Path:
+    """libnccl.so.2 that says it is of this version and asks for a driver of this CUDA. Raises BuildError."""
     major, minor, patch = (int(part) for part in version.split("."))
-    define = f"-DNCCL_VERSION_CODE={major * 10000 + minor * 100 + patch}"
-    return _compile(out / f"nccl-{version}", "libnccl.so.2", [*_SHARED, define], ["nccl.c"])
+    defines = [f"-DNCCL_VERSION_CODE={major * 10000 + minor * 100 + patch}", f"-DCUDA_MAJOR={cuda.partition('.')[0]}"]
+    return _compile(out / f"nccl-{version}-{cuda}", "libnccl.so.2", [*_SHARED, *defines], ["nccl.c"])
 
 
 def _compile(out: Path, name: str, flags: list[str], sources: list[str]) -> Path:
@@ -291,9 +296,9 @@ def dcgm_packages(dcgm: str, cudas: tuple[int, ...], engine: Path) -> Iterator[P
         )
 
 
-def nccl_packages(nccl: str, library: Path) -> Iterator[Package]:
-    """NCCL as NVIDIA packs it for CUDA 12.9."""
-    version = f"{nccl}-1+cuda12.9"
+def nccl_packages(nccl: str, cuda: str, library: Path) -> Iterator[Package]:
+    """NCCL as NVIDIA packs it for a version of CUDA."""
+    version = f"{nccl}-1+cuda{cuda}"
     yield Package(
         "libnccl2",
         version,

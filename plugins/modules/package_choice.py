@@ -26,7 +26,8 @@ options:
       version:
         description:
           - Wanted version; without one, the choice is apt's.
-          - V(570.172.08) accepts any packaging of that version, V(20.10.*) any version of that series.
+          - V(570.172.08) accepts any packaging of that version.
+          - A C(*) stands for any text, as in V(20.10.*) for a series or V(2.27.7-*+cuda12.*) for builds of one CUDA.
         type: str
       repository:
         description: Where this one comes from, for messages, where it is not O(repository).

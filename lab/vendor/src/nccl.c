@@ -6,6 +6,9 @@
  */
 #define API __attribute__((visibility("default")))
 
+/* NCCL has CUDA's runtime in it, which refuses a driver of an older CUDA; nccl-tests' lab package asks in its place. */
+API const int lab_cuda_major = CUDA_MAJOR;
+
 API int ncclGetVersion(int *version)
 {
     enum { INVALID_ARGUMENT = 4 };

@@ -263,6 +263,44 @@ def test_another_driver_that_is_loaded_and_new_parameters_ask_for_a_restart(
     assert (again.returncode, again.changes) == (0, []), again.tail
 
 
+NOUVEAU = "/etc/modprobe.d/firstlight-nouveau.conf"
+
+
+@pytest.fixture
+def nouveau(machine: Machine) -> Iterator[None]:
+    """The kernel's own driver, loaded, an initramfs from before, and what renews that, in place of a machine's own."""
+    machine.run(
+        "mount -t tmpfs modules /sys/module && mkdir /sys/module/nouveau && echo live > /sys/module/nouveau/initstate"
+        f" && mkdir -p /boot && touch -d '2 days ago' /boot/initrd.img-$(uname -r) && touch -d yesterday {NOUVEAU}"
+        " && printf '#!/bin/sh\ntouch /boot/initrd.img-$(uname -r)\n' > /usr/local/sbin/update-initramfs"
+        " && chmod +x /usr/local/sbin/update-initramfs"
+    )
+    yield
+    machine.run(
+        f"umount /sys/module && rm -rf {REQUESTS} /usr/local/sbin/update-initramfs /boot/initrd.img-$(uname -r)"
+    )
+
+
+@pytest.mark.usefixtures("nouveau")
+def test_nouveau_that_is_loaded_asks_for_a_restart_and_starts_nothing(machine: Machine, scenario: Scenario) -> None:
+    """As on a node that was just deployed: the services could not start, and nothing else would say why."""
+    # The first run found no stamps either.
+    machine.run("systemctl stop nvidia-fabricmanager && rm /var/lib/firstlight/applied/nvidia-fabricmanager")
+
+    run = scenario.converge()
+
+    assert run.returncode == 0, run.tail
+    assert machine.read(f"{REQUESTS}/gpu_driver") == "nouveau is loaded, and keeps the GPUs from the driver\n"
+    assert not machine.host.service("nvidia-fabricmanager").is_running
+    assert machine.run(f"find /boot -name 'initrd.img-*' -newer {NOUVEAU}")
+    assert "blacklist nouveau" in machine.run("modprobe --showconfig").splitlines()
+    again = scenario.converge()
+    assert (again.returncode, again.changes) == (0, []), again.tail
+    # As the start of the machine does.
+    machine.run("rm -r /sys/module/nouveau && systemctl start nvidia-fabricmanager")
+    assert scenario.converge().returncode == 0
+
+
 @pytest.mark.long
 def test_what_is_not_asked_for_any_more_goes(machine: Machine, scenario: Scenario) -> None:
     run = scenario.converge()
@@ -271,6 +309,26 @@ def test_what_is_not_asked_for_any_more_goes(machine: Machine, scenario: Scenari
     assert [change.split(" : ")[-1] for change in run.changes] == ["files | Remove what must not be there"]
     assert "NVreg_EnableStreamMemOPs" not in machine.run("modprobe --showconfig")
     assert not machine.host.file(REQUESTS).exists
+
+
+@pytest.mark.long
+def test_nvlsm_is_of_its_version_held_and_the_fabric_manager_waits_for_its_module(
+    machine: Machine, scenario: Scenario
+) -> None:
+    """Without it the fabric manager of HGX B100, B200 and B300 does not start."""
+    run = scenario.converge(variables={"gpu_driver_nvlsm_version": "2025.10.14"})
+
+    assert run.returncode == 0, run.tail
+    assert versions(machine, ["nvlsm"]) == {"nvlsm": "2025.10.14-1"}
+    assert "nvlsm" in machine.run("apt-mark showhold").split()
+    shown = machine.run("systemctl show --property=Wants,After --value nvidia-fabricmanager").splitlines()
+    assert all("modprobe@ib_umad.service" in line for line in shown)
+    assert machine.host.service("nvidia-fabricmanager").is_running
+    again = scenario.converge(variables={"gpu_driver_nvlsm_version": "2025.10.14"})
+    assert (again.returncode, again.changes) == (0, []), again.tail
+    assert scenario.converge().returncode == 0
+    assert "ib_umad" not in machine.run("systemctl show --property=Wants --value nvidia-fabricmanager")
+    machine.run("apt-mark unhold nvlsm && apt-get -qq purge --yes nvlsm > /dev/null 2>&1")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from shared.machine import PACKAGE_MANAGERS, Machine
 from shared.scenario import Scenario
 
 VERSION = "2.27.7-1+cuda12.9"
-OLDER = "2.26.5-1+cuda12.9"
+# Of the same version, for a CUDA that the driver does not run; apt would take it.
+OTHER_BUILD = "2.27.7-1+cuda13.0"
+OLDER = "2.26.5-1+cuda13.0"
 WITHOUT = [*PACKAGE_MANAGERS, "file /usr/"]
 SETTINGS = {
     "NCCL_DEBUG": "WARN",
@@ -34,6 +36,7 @@ def test_nccl_is_of_the_version_held_and_pinned(machine: Machine) -> None:
     assert "libnccl2" in machine.run("apt-mark showhold").split()
     assert re.search(r"2\.27\.7-1\+cuda12\.9 1001$", machine.run("apt-cache policy libnccl2"), re.MULTILINE)
     assert f"Candidate: {VERSION}" in machine.run("apt-cache policy libnccl-dev")
+    assert re.search(r"2\.27\.7-1\+cuda13\.0 500$", machine.run("apt-cache policy libnccl2"), re.MULTILINE)
 
 
 def test_packages_come_from_the_vendors_signed_repository(machine: Machine, scenario: Scenario) -> None:
@@ -68,7 +71,7 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machines: dict[str, Machi
     before = {name: machine.state() for name, machine in machines.items()}
     node.run(
         "apt-mark unhold libnccl2"
-        f" && apt-get -qq install --yes --allow-downgrades libnccl2={OLDER} > /dev/null 2>&1"
+        f" && apt-get -qq install --yes libnccl2={OTHER_BUILD} > /dev/null 2>&1"
         " && apt-get -qq remove --yes nccl-tests > /dev/null 2>&1"
         " && sed -i s/mlx5_7/mlx5_9/ /etc/nccl.conf"
         " && rm /etc/apt/preferences.d/firstlight-nccl"
@@ -103,7 +106,7 @@ def test_a_version_that_no_repository_has_is_refused(machine: Machine, scenario:
 
     assert run.returncode != 0
     assert "libnccl2 2.99.1 is not in http://" in run.messages, run.tail
-    assert f"which offers {VERSION}, {OLDER}" in run.messages
+    assert f"which offers {OTHER_BUILD}, {VERSION}, {OLDER}" in run.messages
     assert "Correct the version in the node class" in run.messages
     assert machine.state().touched_since(before, without=PACKAGE_MANAGERS) == set()
 

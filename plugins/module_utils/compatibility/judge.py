@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import table
+from .nccl import cuda_of, driver_floor
 from .versions import all_reach, numbers, reaches
 
 MODEL = "hardware.gpus.model"
@@ -37,6 +38,8 @@ def conflicts(matrix: Mapping[str, Any], gpu_model: str = "", release: str = "")
     return [
         *_fabric_manager(versions),
         *_floors(versions),
+        *_nccl_build(versions),
+        *_subnet_manager(versions, gpu_model),
         *_generation(versions, gpu_model),
         *_kernel(versions, release),
         *_release(versions, release),
@@ -68,8 +71,32 @@ def _floors(versions: Mapping[str, str]) -> Iterator[Conflict]:
             yield Conflict(other, message, remedy)
 
 
+def _nccl_build(versions: Mapping[str, str]) -> Iterator[Conflict]:
+    """A build of NCCL that is pinned, for a CUDA that the driver does not run."""
+    nccl, driver = versions.get("nccl", ""), versions.get("gpu_driver")
+    cuda = cuda_of(nccl)
+    floor = driver_floor(cuda, driver) if cuda and driver else None
+    if floor:
+        message = f"is {nccl}, but a build for CUDA {cuda} needs gpu_driver {floor.least} or later, and it is {driver}"
+        remedy = f"write {nccl.partition('-')[0]} for the build that fits, or take gpu_driver {floor.least} or later"
+        yield Conflict("nccl", message, f"{remedy} ({floor.source})")
+
+
+def _subnet_manager(versions: Mapping[str, str], gpu_model: str) -> Iterator[Conflict]:
+    """A fabric manager that would not start without its second half."""
+    manager = versions.get("fabric_manager")
+    if manager and "nvlsm" not in versions and not _words(gpu_model).isdisjoint(table.NVLSM_MODELS):
+        message = f"is {manager}, but {MODEL} is {gpu_model}, whose fabric manager does not start without nvlsm"
+        remedy = f"add nvlsm, such as 2025.10.14: `apt-cache madison nvlsm` lists what there is ({table.NVLSM})"
+        yield Conflict("fabric_manager", message, remedy)
+
+
+def _words(gpu_model: str) -> set[str]:
+    return set(re.split(r"[^A-Za-z0-9]+", gpu_model))
+
+
 def _generation(versions: Mapping[str, str], gpu_model: str) -> Iterator[Conflict]:
-    words = set(re.split(r"[^A-Za-z0-9]+", gpu_model))
+    words = _words(gpu_model)
     for generation in table.GENERATIONS:
         if words.isdisjoint(generation.models):
             continue

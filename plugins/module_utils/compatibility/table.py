@@ -88,6 +88,10 @@ FLOORS: tuple[Floor, ...] = (
 
 FABRIC_MANAGER = "NVIDIA/yum-packaging-fabric-manager: must match the driver that is installed"
 
+# Words of GPUs whose NVSwitches the fabric manager sets up with a second program, over InfiniBand's datagrams.
+NVLSM_MODELS = ("B100", "B200", "B300")
+NVLSM = "NVIDIA, Fabric Manager User Guide: HGX B100, HGX B200 and what came after need NVLSM"
+
 _NO_OPEN_MODULES = f"{_MODULES}: open ones from Turing on; {_ARCHITECTURES}: {_DROPPED}"
 
 GENERATIONS: tuple[Generation, ...] = (

@@ -65,13 +65,14 @@ def parse_query(text: str) -> list[Found]:
 def fits(wanted: str, version: str) -> bool:
     """Whether a version of apt is the wanted one, whatever its epoch.
 
-    `570.172.08` takes any packaging of that very version (570.172.08-1), `20.10.*` any version of that series.
+    `570.172.08` takes any packaging of that very version (570.172.08-1). A `*` stands for any text: `20.10.*` takes any
+    version of that series, `2.27.7-*+cuda12.*` any packaging of 2.27.7 for CUDA 12.
     """
     if not wanted:
         return True
     bare = r"(?:[0-9]+:)?"
-    if wanted.endswith(".*"):
-        return re.fullmatch(bare + re.escape(wanted[:-1]) + ".*", version) is not None
+    if "*" in wanted:
+        return re.fullmatch(bare + ".*".join(map(re.escape, wanted.split("*"))), version) is not None
     return re.fullmatch(bare + re.escape(wanted) + "(?:[-+~].*)?", version) is not None
 
 

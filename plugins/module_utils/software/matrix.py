@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..catalog.checks import finding
+from ..compatibility.nccl import build as nccl_build
 from ..due.packages import fits
 from ..findings import Finding, Verdict
 from ..hca_firmware.wanted import wanted_of
@@ -64,7 +65,8 @@ def compare(read: Mapping[str, Read], software: Mapping[str, Any], hcas: Mapping
     `read` is what read_versions returns, `software` and `hcas` are those of the class. Firmware of HCAs is a floor,
     as it is for the check hca.firmware: newer is no difference, unless the class wants it exactly.
     """
-    found = [_compare(item, read, str(software[item])) for item in ITEMS if software.get(item)]
+    wants = {**software, "nccl": nccl_build(software)}
+    found = [_compare(item, read, str(wants[item])) for item in ITEMS if wants.get(item)]
     if hcas.get("firmware"):
         found += _firmware(read, hcas)
     return found
@@ -177,6 +179,7 @@ ITEMS: dict[str, Callable[[Mapping[str, Read]], Iterator[str]]] = {
     "kernel": _of("host", "kernel"),
     "gpu_driver": _of("nvml", "driver_version"),
     "fabric_manager": _fabric_manager,
+    "nvlsm": _packages("nvlsm"),
     "dcgm": _packages(r"datacenter-gpu-manager(-4-core)?"),
     "doca_ofed": _packages("doca-ofed"),
     "cuda": _packages(r"cuda-(toolkit|libraries|cudart)-\d+-\d+"),
@@ -186,5 +189,5 @@ ITEMS: dict[str, Callable[[Mapping[str, Read]], Iterator[str]]] = {
 }
 # Those that the roles of configure.yml bring to what the class wants.
 MANAGED = frozenset(
-    {"kernel", "gpu_driver", "fabric_manager", "dcgm", "doca_ofed", "nccl", "container_toolkit", "docker"}
+    {"kernel", "gpu_driver", "fabric_manager", "nvlsm", "dcgm", "doca_ofed", "nccl", "container_toolkit", "docker"}
 )

@@ -66,6 +66,10 @@ def test_one_architecture_that_is_as_wanted_is_enough() -> None:
         ("20.10.*", "5:20.10.24~3-0~debian", True),
         ("20.10.*", "20.100.1-1", False),
         ("20.10.*", "2010.1-1", False),
+        ("2.27.7-*+cuda12.*", "2.27.7-1+cuda12.9", True),
+        ("2.27.7-*+cuda12.*", "2.27.7-1+cuda13.0", False),
+        ("2.27.7-*+cuda12.*", "2.27.70-1+cuda12.9", False),
+        ("2.27.7-*+cuda1.*", "2.27.7-1+cuda12.9", False),
     ],
 )
 def test_versions_that_fit(wanted: str, version: str, expected: bool) -> None:
@@ -91,6 +95,14 @@ def test_the_best_offered_version_that_fits_is_chosen() -> None:
     choice = choose([Wanted("libnccl2", "2.27.7", hold=True), Wanted("chrony")], parse_madison(MADISON), "x")
     assert choice.specifiers == ["libnccl2=2.27.7-1+cuda12.9", "chrony"]
     assert (choice.absent, choice.message) == ([], "")
+
+
+def test_of_several_builds_the_best_that_fits_is_chosen() -> None:
+    offered = {"libnccl2": ["2.27.7-1+cuda13.0", "2.27.7-1+cuda12.9", "2.27.7-1+cuda12.8", "2.26.5-1+cuda12.9"]}
+    choice = choose([Wanted("libnccl2", "2.27.7-*+cuda12.*", hold=True)], offered, "x")
+    assert choice.specifiers == ["libnccl2=2.27.7-1+cuda12.9"]
+    refused = choose([Wanted("libnccl2", "2.26.5-*+cuda13.*")], offered, "http://head01/nvidia")
+    assert refused.message.startswith("libnccl2 2.26.5-*+cuda13.* is not in http://head01/nvidia, which offers")
 
 
 def test_a_version_that_is_not_offered_is_refused_with_those_that_are() -> None:

@@ -24,7 +24,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     out = tmp_path_factory.mktemp("vendor")
     return {
         **compile_driver(DRIVER, out),
-        "libnccl.so.2": compile_nccl("2.27.7", out),
+        "libnccl.so.2": compile_nccl("2.27.7", "12.9", out),
         "nv-hostengine": compile_dcgm("4.2.3", out),
     }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.unit.conftest import ROOT
 
@@ -119,3 +120,79 @@ def test_what_somebody_else_holds_stays_held(run: Run, tool: Callable[[str, str]
     done = run("common", "packages", common_due=look, common_packages_pin_name="kernel")
     assert done.returncode == 0, done.stdout
     assert not (tmp_path / "asked").exists()
+
+
+def test_an_initramfs_from_before_nouveau_was_kept_out_is_built_anew(
+    run: Run, tool: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    file, image = tmp_path / "nouveau.conf", tmp_path / "initrd.img"
+    file.write_text("blacklist nouveau\n")
+    look = {"kernel": "6.8", "files": [{"path": str(file)}]}
+    variables = {"__gpu_driver_nouveau_file": str(file), "__gpu_driver_initramfs_image": str(image), "common_due": look}
+    tool("update-initramfs", f"echo $* > {image}")
+
+    # A machine without one has none that loads nouveau.
+    assert run("gpu_driver", "nouveau", **variables).returncode == 0
+    assert not image.exists()
+    image.write_text("old")
+    os.utime(image, (0, 0))
+    tried = run("gpu_driver", "nouveau", "--check", **variables)
+    assert "would run update-initramfs" in tried.stdout and image.read_text() == "old", tried.stdout
+    done = run("gpu_driver", "nouveau", **variables)
+    assert done.returncode == 0, done.stdout
+    assert image.read_text() == "-u -k all\n"
+    again = run("gpu_driver", "nouveau", **variables)
+    assert "changed=0" in again.stdout, again.stdout
+
+
+@pytest.mark.parametrize(("built", "installed", "again"), [(1, 2, True), (2, 1, False), (1, 0, False), (0, 1, False)])
+def test_peermem_is_built_again_for_another_doca_ofed(
+    run: Run, tool: Callable[[str, str], None], tmp_path: Path, built: int, installed: int, again: bool
+) -> None:
+    """In check mode, which asks for no restart; a time of 0 stands for what is not there."""
+    module, files = tmp_path / "dkms" / "nvidia-peermem.ko.zst", tmp_path / "doca-ofed.list"
+    module.parent.mkdir()
+    for path, time in ((module, built), (files, installed)):
+        if time:
+            path.write_text("")
+            os.utime(path, (time, time))
+    tool("dkms", 'echo "nvidia/570.172.08, 6.8, x86_64: installed"')
+    places = {"__gpu_driver_module_directory": str(module.parent), "__gpu_driver_doca_ofed_list": str(files)}
+    told = {"gpu_driver_version": "570.172.08", "common_due": {"kernel": "6.8"}}
+
+    tried = run("gpu_driver", "peermem", "--check", **places, **told)
+
+    assert tried.returncode == 0, tried.stdout
+    assert ("would ask for a restart: nvidia-peermem is built again" in tried.stdout) is again
+    assert ("would build the modules of driver 570.172.08 again for kernel 6.8" in tried.stdout) is again
+
+
+@pytest.mark.parametrize(
+    "known", ["nvidia/570.172.08, 6.8, x86_64: installed", "nvidia, 570.172.08, 6.8, x86_64: installed"]
+)
+def test_dkms_builds_the_driver_by_the_name_that_it_has_there(
+    run: Run, tool: Callable[[str, str], None], tmp_path: Path, known: str
+) -> None:
+    tool("dkms", f'test $1 = status && echo "{known}" || echo $* >> {tmp_path / "asked"}')
+    told = {"gpu_driver_version": "570.172.08", "common_due": {"kernel": "6.8"}}
+
+    done = run("gpu_driver", "peermem_build", **told)
+
+    assert done.returncode == 0, done.stdout
+    wanted = ["build --force -m nvidia -v 570.172.08 -k 6.8", "install --force -m nvidia -v 570.172.08 -k 6.8"]
+    assert (tmp_path / "asked").read_text().splitlines() == wanted
+    refused = run("gpu_driver", "peermem_build", **told | {"gpu_driver_version": "575.57.08"})
+    assert refused.returncode != 0 and "DKMS has no driver 575.57.08 for kernel 6.8" in refused.stdout
+
+
+def test_a_class_without_volumes_takes_back_the_last_one() -> None:
+    """The role has to be asked also where nothing is wanted of it."""
+    plays = yaml.safe_load((ROOT / "playbooks" / "configure.yml").read_text())
+    (block,) = [task for play in plays for task in play.get("tasks", []) if task["name"] == "Configure the node"]
+    conditions = {
+        next(iter(task.values())): task.get("when")
+        for task in block["block"]
+        if any(action.endswith("_role") for action in task)
+    }
+    assert conditions.pop("Data disks") is None
+    assert {*conditions.values()} == {None}

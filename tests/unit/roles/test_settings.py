@@ -146,9 +146,9 @@ def test_registries_are_trusted_each_in_its_directory(evaluate: Callable[..., An
 
 def test_the_drivers_services_are_named_by_their_version(evaluate: Callable[..., Any]) -> None:
     version = {"gpu_driver_version": "570.172.08"}
-    waits = {"waits_for": ["/sys/module/nvidia/version"]}
+    waits = {"waits_for": ["/sys/module/nvidia/version", "/sys/module/nouveau/initstate"]}
     persistence = {"name": "nvidia-persistenced", "words": ["570.172.08"], **waits}
-    manager = {"name": "nvidia-fabricmanager", "words": ["570.172.08"], **waits}
+    manager = {"name": "nvidia-fabricmanager", "words": ["570.172.08"], "reads": [], **waits}
     dcgm = {"name": "nvidia-dcgm", "words": ["4.2.3", "570.172.08"], **waits}
     assert evaluate("gpu_driver", "__gpu_driver_services", **version)[:-1] == [persistence]
     versions = version | {"gpu_driver_fabric_manager_version": "570.172.08", "gpu_driver_dcgm_version": "4.2.3"}
@@ -217,6 +217,45 @@ def test_parameters_of_the_module(evaluate: Callable[..., Any]) -> None:
     assert evaluate("gpu_driver", "__gpu_driver_files")[0] == {"path": path, "state": "absent"}
 
 
+def test_nvlsm_comes_with_its_module_and_before_the_fabric_manager(evaluate: Callable[..., Any]) -> None:
+    path = "/etc/systemd/system/nvidia-fabricmanager.service.d/50-firstlight-nvlsm.conf"
+    given = {"gpu_driver_version": "570.172.08", "gpu_driver_fabric_manager_version": "570.172.08"}
+    given |= {"ansible_facts": {"distribution": "Ubuntu"}}
+    files = {item["path"]: item for item in evaluate("gpu_driver", "__gpu_driver_files", **given)}
+    assert files[path]["state"] == "absent"
+    given["gpu_driver_nvlsm_version"] = "2025.10.14"
+    files = {item["path"]: item for item in evaluate("gpu_driver", "__gpu_driver_files", **given)}
+    assert "Wants=modprobe@ib_umad.service\nAfter=modprobe@ib_umad.service" in files[path]["content"]
+    assert files[path.rpartition("/")[0]]["state"] == "directory"
+    manager = evaluate("gpu_driver", "__gpu_driver_services", **given)[1]
+    assert (manager["name"], manager["reads"]) == ("nvidia-fabricmanager", [path])
+    (nvlsm,) = [item for item in evaluate("gpu_driver", "__gpu_driver_wanted", **given) if item["name"] == "nvlsm"]
+    assert (nvlsm["version"], nvlsm["hold"]) == ("2025.10.14", True)
+
+
+def test_nouveau_is_kept_from_the_gpus(evaluate: Callable[..., Any]) -> None:
+    file = evaluate("gpu_driver", "__gpu_driver_files", gpu_driver_version="570.172.08")[1]
+    assert file["path"] == "/etc/modprobe.d/firstlight-nouveau.conf"
+    told = [line for line in file["content"].splitlines() if not line.startswith("#")]
+    assert told == ["blacklist nouveau", "options nouveau modeset=0"]
+
+
+@pytest.mark.parametrize(
+    ("loaded", "reason"),
+    [
+        (["/sys/module/nouveau/initstate"], "nouveau is loaded, and keeps the GPUs from the driver"),
+        (["/sys/module/nvidia/version"], "the driver that is loaded is not 570.172.08"),
+    ],
+)
+def test_a_restart_is_asked_for_with_what_is_loaded(
+    evaluate: Callable[..., Any], loaded: list[str], reason: str
+) -> None:
+    task = load(ROLES / "gpu_driver" / "tasks" / "install.yml")[-1]
+    given = task["vars"]["common_reboot_reason"].strip("{} ")
+    told = {"gpu_driver_version": "570.172.08", "common_due": {"sysfs": loaded}}
+    assert evaluate("gpu_driver", given, **told) == reason
+
+
 def due(*paths: str, packages: int = 0, sysfs: int = 0) -> dict[str, Any]:
     """What the look at a host said."""
     return {"files": [{"path": path} for path in paths], "packages": [{}] * packages, "sysfs": [""] * sysfs}
@@ -250,7 +289,7 @@ def test_modes_are_unknown_before_a_driver_is_there_and_loaded(
 @pytest.mark.parametrize(("way", "loaded"), [("dmabuf", False), ("peermem", True)])
 def test_peermem_is_loaded_where_it_is_asked_for(evaluate: Callable[..., Any], way: str, loaded: bool) -> None:
     variables = {"gpu_driver_version": "570.172.08", "gpu_driver_peermem": way}
-    file = evaluate("gpu_driver", "__gpu_driver_files", **variables)[1]
+    file = evaluate("gpu_driver", "__gpu_driver_files", **variables)[2]
     assert (file.get("content"), file.get("state")) == (("nvidia-peermem\n", None) if loaded else (None, "absent"))
 
 

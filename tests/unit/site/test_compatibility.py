@@ -56,6 +56,16 @@ REFUSED: list[tuple[dict[str, str], str]] = [
         "gpu_driver before 525",
     ),
     ({"gpu_driver": "580.65.06", "dcgm": "4.3.1"}, "dcgm is 4.3.1, but gpu_driver is 580.65.06, which needs 4.4 or"),
+    (
+        {"gpu_driver": "570.172.08", "nccl": "2.27.7-1+cuda13.0"},
+        "nccl is 2.27.7-1+cuda13.0, but a build for CUDA 13.0 needs gpu_driver 580 or later, and it is 570.172.08. "
+        "Remedy: write 2.27.7 for the build that fits, or take gpu_driver 580 or later",
+    ),
+    (
+        {"gpu_model": "NVIDIA B200", "gpu_driver": "570.172.08", "fabric_manager": "570.172.08"},
+        "fabric_manager is 570.172.08, but hardware.gpus.model is NVIDIA B200, whose fabric manager does not start "
+        "without nvlsm. Remedy: add nvlsm, such as 2025.10.14",
+    ),
     ({"cuda": "13.0", "nccl": "2.27.6"}, "nccl is 2.27.6, but cuda is 13.0, which needs 2.27.7 or later"),
     (
         {"container_toolkit": "1.17.8", "docker": "18.09"},
@@ -146,6 +156,9 @@ def test_what_does_not_go_together_is_refused(versions: dict[str, str], words: s
         {"gpu_driver": "575.57.08", "dcgm": "4.3.1"},
         {"cuda": "13.0", "nccl": "2.27.7"},
         {"cuda": "12.9", "nccl": "2.18.3"},
+        {"gpu_driver": "570.172.08", "nccl": "2.27.7-1+cuda12.9"},
+        {"gpu_driver": "580.65.06", "nccl": "2.27.7-1+cuda13.0", "cuda": "12.9"},
+        {"nccl": "2.27.7-1+cuda13.0"},
         {"container_toolkit": "1.17.8", "docker": "19.03"},
         {"container_toolkit": "1.17.8", "docker": "20.10"},
         {"container_toolkit": "1.17.8", "docker": "28"},
@@ -159,6 +172,9 @@ def test_what_does_not_go_together_is_refused(versions: dict[str, str], words: s
         {"gpu_model": "NVIDIA B300 SXM6 AC", "gpu_driver": "570.172.08", "cuda": "12.8"},
         {"gpu_model": "NVIDIA GB200", "gpu_driver": "570.86.15", "cuda": "12.8"},
         {"gpu_model": "NVIDIA B200", "gpu_driver": "570.133.20", "cuda": "12.8"},
+        {"gpu_model": "NVIDIA B200", "fabric_manager": "570.172.08", "nvlsm": "2025.10.14"},
+        # Theirs runs on the switches.
+        {"gpu_model": "NVIDIA GB200", "fabric_manager": "570.172.08"},
         {"release": "Debian 12", "kernel": "6.1.0-37-rt-amd64"},
         {"release": "Debian 13", "kernel": "6.12.48+deb13-amd64", "doca_ofed": "3.2.0"},
         {"release": "Ubuntu 22.04", "kernel": "6.8.0-60-generic", "doca_ofed": "2.9.3"},
@@ -208,7 +224,8 @@ def test_all_conflicts_are_told() -> None:
 def test_every_row_of_the_table_refuses_something() -> None:
     said = [str(each) for versions, _words in REFUSED for each in conflicts_of(versions)]
     sources = [floor.source for floor in table.FLOORS] + [row.source for row in table.RELEASES]
-    sources += [generation.source for generation in table.GENERATIONS] + [table.FABRIC_MANAGER, table.KERNEL_SOURCE]
+    sources += [generation.source for generation in table.GENERATIONS]
+    sources += [table.FABRIC_MANAGER, table.NVLSM, table.KERNEL_SOURCE]
     assert [source for source in sources if not any(f"({source})" in sentence for sentence in said)] == []
 
 

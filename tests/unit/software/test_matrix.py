@@ -120,6 +120,20 @@ def test_what_differs_is_told_with_both_versions(other: dict[str, Any], told: st
     assert line.startswith(told)
 
 
+@pytest.mark.parametrize(
+    ("wants", "told"),
+    [
+        ("2.27.7", ["nccl is 2.27.7-1+cuda13.0, the class has 2.27.7-*+cuda12.*"]),
+        ("2.27.7-1+cuda12.9", ["nccl is 2.27.7-1+cuda13.0, the class has 2.27.7-1+cuda12.9"]),
+        ("2.27.7-1+cuda13.0", []),
+    ],
+)
+def test_a_build_of_nccl_for_another_cuda_is_a_difference(wants: str, told: list[str]) -> None:
+    found = read(packages=without("libnccl2", libnccl2="2.27.7-1+cuda13.0"))
+    assert unlike(found, {**SOFTWARE, "nccl": wants}) == told
+    assert matrix.is_due(matrix.compare(found, {**SOFTWARE, "nccl": wants}, {})) is bool(told)
+
+
 def test_one_of_several_toolkits_is_enough() -> None:
     both = without("cuda-toolkit-12-8", **{"cuda-toolkit-12-4": "12.4.1-1", "cuda-toolkit-12-8": "12.8.1-1"})
     assert unlike(read(packages=both)) == []
