@@ -452,6 +452,22 @@ MUTANTS = [
         ("tests/unit/software/test_matrix.py",),
     ),
     Mutant(
+        "upgrade: unmanaged fails",
+        "plugins/module_utils/software/matrix.py",
+        "upgrade.yml sets nodes aside for what no role brings about",
+        "return against if version.managed else Verdict.WARN",
+        "return against",
+        ("tests/unit/software/test_matrix.py",),
+    ),
+    Mutant(
+        "drift: CUDA is a must",
+        "plugins/module_utils/software/matrix.py",
+        "a node without CUDA, which no role installs, differs from its class for ever",
+        'same = bool(has) or (item == "cuda" and not versions)',
+        "same = bool(has)",
+        ("tests/unit/software/test_matrix.py",),
+    ),
+    Mutant(
         "containers: nothing is proved again",
         "plugins/modules/container_gpus.py",
         "a container does not prove again that it gets the GPUs",
