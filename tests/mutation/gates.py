@@ -476,6 +476,14 @@ MUTANTS = [
         ("tests/unit/due/test_container_gpus.py",),
     ),
     Mutant(
+        "containers: no driver passes",
+        "plugins/modules/container_gpus.py",
+        "a driver that does not answer after the restart that was to load it passes the configure phase",
+        'if self.params["driver_required"]:',
+        "if False:",
+        ("tests/unit/due/test_container_gpus.py",),
+    ),
+    Mutant(
         "containers: always proved",
         "plugins/modules/container_gpus.py",
         "every run starts a container",
