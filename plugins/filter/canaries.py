@@ -10,7 +10,8 @@ name: canaries
 short_description: Choose the nodes of a rolling change that go before all others
 version_added: 0.2.0
 description:
-  - Of each class the nodes that were named, or the first one. A class of which a node is in service with the wanted
+  - Of each class the nodes that were named, or one - of those that a stopped run had taken, else of those in service,
+    else of the others the first, but none that is set aside. A class of which a node is in service with the wanted
     versions needs none.
 options:
   _input:
@@ -24,6 +25,21 @@ options:
     default: []
   named:
     description: Nodes that are to go first.
+    type: list
+    elements: str
+    default: []
+  begun:
+    description: Nodes that a run which was stopped had taken from service.
+    type: list
+    elements: str
+    default: []
+  serving:
+    description: Nodes that are in service.
+    type: list
+    elements: str
+    default: []
+  aside:
+    description: Nodes that are set aside.
     type: list
     elements: str
     default: []
@@ -49,9 +65,16 @@ import typing as t
 from ..module_utils.lifecycle import rolling
 
 
-def canaries(due: dict[str, str], proved: t.Sequence[str] = (), named: t.Sequence[str] = ()) -> list[str]:
+def canaries(
+    due: dict[str, str],
+    proved: t.Sequence[str] = (),
+    named: t.Sequence[str] = (),
+    begun: t.Sequence[str] = (),
+    serving: t.Sequence[str] = (),
+    aside: t.Sequence[str] = (),
+) -> list[str]:
     """The nodes that go first."""
-    return rolling.canaries(due, proved, named)
+    return rolling.canaries(due, proved, named, begun=begun, serving=serving, aside=aside)
 
 
 class FilterModule:

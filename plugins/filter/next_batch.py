@@ -11,7 +11,8 @@ short_description: Choose the nodes of a rolling change that go next, or stop it
 version_added: 0.2.0
 description:
   - The canaries first, then batches of the others, as many as the ceiling on nodes out of service has room for. Nodes
-    that are out of service already take no room, and go before the others.
+    that are out of service already take no room, and go before the others; those that were set aside before the run go
+    when no other can, and are not counted.
   - It stops when a canary failed, when too large a share of the nodes failed, and when there is no room.
 options:
   _input:
@@ -41,6 +42,11 @@ options:
     default: []
   out:
     description: Nodes of the roster that are out of service now.
+    type: list
+    elements: str
+    default: []
+  aside:
+    description: Nodes that were set aside before the run.
     type: list
     elements: str
     default: []
@@ -97,14 +103,18 @@ def next_batch(
     failed: t.Sequence[str] = (),
     missed: t.Sequence[str] = (),
     out: t.Sequence[str] = (),
+    aside: t.Sequence[str] = (),
 ) -> dict[str, t.Any]:
     """The nodes that go next, or the reason to stop."""
     try:
         limits = rolling.Limits.of(size, most_out, max_failed, int(roster))
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error
-    batch = rolling.next_batch(waiting, taken, first=first, failed=failed, missed=missed, out=out, limits=limits)
-    return vars(batch)
+    return vars(
+        rolling.next_batch(
+            waiting, taken, first=first, failed=failed, missed=missed, out=out, aside=aside, limits=limits
+        )
+    )
 
 
 class FilterModule:

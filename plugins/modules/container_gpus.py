@@ -13,7 +13,8 @@ description:
   - Starts one container with all GPUs where something that this depends on has changed, or no proof is left of the last
     time, and fails where the container does not see every GPU.
   - Where both hold, two programs are asked for their versions and nothing is started.
-  - Where the driver does not answer, as between its upgrade and the restart of the machine, it warns and does nothing.
+  - Where the driver does not answer, as between its upgrade and the restart of the machine, it warns and does nothing;
+    with O(driver_required) it fails.
 options:
   specification:
     description: File of the specification.
@@ -51,6 +52,10 @@ options:
     description: Seconds that the container may take, with the time to pull the image.
     type: int
     default: 120
+  driver_required:
+    description: Whether a driver that does not answer is a failure, as it is after the restart that was to load it.
+    type: bool
+    default: false
   stamp:
     description: File that holds for what the specification was written, and for what the proof is.
     type: path
@@ -242,6 +247,12 @@ class _Work:
             code, output, errors = self.module.run_command(core.QUERY)
             if code:
                 said = (output or errors).strip()[:300]
+                if self.params["driver_required"]:
+                    self._fail(
+                        f"The GPU driver does not answer ({said}), although the machine has been restarted: no "
+                        "container gets a GPU. See `dkms status` and `journalctl --boot -k --grep NVRM` on the host, "
+                        "then run again."
+                    )
                 self.module.warn(f"The GPU driver does not answer ({said}): containers get their GPUs by the next run.")
             else:
                 gpus = core.parse_gpus(output)
@@ -277,6 +288,7 @@ def main() -> None:
             "run_options": {"type": "list", "elements": "str", "required": True},
             "depends_on": {"type": "list", "elements": "path", "default": []},
             "timeout": {"type": "int", "default": 120},
+            "driver_required": {"type": "bool", "default": False},
             "stamp": {"type": "path", "default": "/var/lib/firstlight/container_gpus.json"},
         },
         supports_check_mode=True,

@@ -12,7 +12,8 @@ description:
   - Reads kernel, GPU driver, fabric manager, DCGM, DOCA-OFED, CUDA, NCCL, container toolkit, Docker and firmware of the
     HCAs of a node in one pass, and compares them with the version matrix of its node class.
   - What runs counts where something runs, such as the kernel and the loaded driver; of the rest, what dpkg has
-    installed. An item that the class does not name is not compared.
+    installed. An item that the class does not name is not compared, and a node without any CUDA does not differ from
+    its class, as no role installs it.
   - Every source is read in a process of its own with a deadline. What could not be read is V(unknown), and never taken
     for the same.
 options:
@@ -29,7 +30,9 @@ options:
     type: dict
     default: {}
   against:
-    description: Verdict of a version that differs.
+    description:
+      - Verdict of a version that differs. One that no role brings to the class (CUDA, and firmware of which the class
+        has no image) is V(warn) in any case.
     type: str
     choices: [warn, fail]
     default: warn

@@ -39,17 +39,29 @@ class Batch:
     stop: str = ""
 
 
-def canaries(due: Mapping[str, str], proved: Collection[str], named: Collection[str]) -> list[str]:
-    """The nodes that go before all others: of each class those that were named, or its first.
+def canaries(
+    due: Mapping[str, str],
+    proved: Collection[str],
+    named: Collection[str],
+    *,
+    begun: Collection[str],
+    serving: Collection[str],
+    aside: Collection[str],
+) -> list[str]:
+    """The nodes that go before all others: of each class those that were named, or the one that is likeliest fit.
 
     `due` is the class of each node, in the roster's order. A class of `proved` needs none: a node of it is in service
-    with the versions that it wants.
+    with the versions that it wants. `begun` are nodes that a run which was stopped had taken from service: one of them
+    is finished before another is taken. Then comes who is `serving`. Who is set aside (`aside`) was broken before, so
+    that its failure would say nothing of the versions, and is a canary only by name.
     """
     first: list[str] = []
     for node_class in dict.fromkeys(due.values()):
         nodes = [node for node in due if due[node] == node_class]
+        fit = [node for node in nodes if node not in aside]
         if node_class not in proved:
-            first += [node for node in nodes if node in named] or nodes[:1]
+            chosen = sorted(fit, key=lambda node: (node not in begun, node not in serving))[:1]
+            first += [node for node in nodes if node in named] or chosen
     return first
 
 
@@ -61,25 +73,31 @@ def next_batch(
     failed: Collection[str],
     missed: Collection[str],
     out: Collection[str],
+    aside: Collection[str],
     limits: Limits,
 ) -> Batch:
     """What follows when `taken` were brought through, and `waiting` are still to be.
 
     `first` are the canaries; `failed` and `missed` those of the taken that were set aside, and that could not take
     part. `out` are the nodes of the roster that are out of service now; of those that wait, they go before the others.
+    But who was set aside before the run (`aside`) goes when no other can, and is not counted: what was broken before is
+    neither the fault of the versions, nor may it keep them from the others, run after run.
     """
     lost = [node for node in first if node in failed or node in missed]
     if lost:
         return Batch([], f"canary {', '.join(lost)} {'was set aside' if lost[0] in failed else 'could not take part'}.")
-    if taken and len(failed) / len(taken) > limits.max_failed:
-        told = f"{len(failed)} of {len(taken)} nodes were set aside"
+    counted, bad = (sum(node not in aside for node in nodes) for nodes in (taken, failed))
+    if counted and bad / counted > limits.max_failed:
+        told = f"{bad} of {counted} nodes were set aside"
         return Batch([], f"{told}, more than upgrade_max_failed ({limits.max_failed:g}) allows.")
     canary = [node for node in waiting if node in first]
     size = len(canary) or limits.size
-    ready = sorted(canary or waiting, key=lambda node: node not in out)
+    ready = canary or [node for node in waiting if node not in aside]
     room = max(0, limits.most_out - len(out))
     free = [node for node in ready if node in out]
     nodes = (free + [node for node in ready if node not in out][:room])[:size]
+    if not nodes and not canary:
+        nodes = [node for node in waiting if node in aside][:size]
     if not nodes or (canary and len(nodes) < len(canary)):
         told = f"{len(out)} nodes are out of service, and upgrade_most_out is {limits.most_out}"
         return Batch([], f"{told}: no room for {'the canaries' if canary else 'another'}.")

@@ -56,7 +56,10 @@ class Version:
     def __str__(self) -> str:
         if self.has is None:
             return f"{self.name} cannot be told ({self.why}), the class has {self.wants}"
-        return f"{self.name} is {self.has or 'not installed'}" + ("" if self.same else f", the class has {self.wants}")
+        told = f"{self.name} is {self.has or 'not installed'}"
+        if self.same:
+            return told
+        return f"{told}, the class has {self.wants}" + ("" if self.managed else f" ({_BROUGHT_BY[self.item]})")
 
 
 def compare(read: Mapping[str, Read], software: Mapping[str, Any], hcas: Mapping[str, Any]) -> list[Version]:
@@ -78,20 +81,31 @@ def is_due(versions: Sequence[Version]) -> bool:
 
 
 def findings(versions: Sequence[Version], against: Verdict) -> list[Finding]:
-    """A finding for each item; one that differs has the verdict `against`, one that was not read is unknown."""
+    """A finding for each item; one that differs has the verdict `against`, one that was not read is unknown.
+
+    What no role brings about is a warning at most: to configure the node would not end the difference.
+    """
     if not versions:
         return [finding(CHECK, "host", Verdict.PASS, "the class names no version")]
     return [
         finding(
             CHECK,
             version.component,
-            Verdict.PASS if version.same else Verdict.UNKNOWN if version.has is None else against,
+            _verdict(version, against),
             str(version),
             observed=version.has,
             expected=version.wants,
         )
         for version in versions
     ]
+
+
+def _verdict(version: Version, against: Verdict) -> Verdict:
+    if version.same:
+        return Verdict.PASS
+    if version.has is None:
+        return Verdict.UNKNOWN
+    return against if version.managed else Verdict.WARN
 
 
 def _compare(item: str, read: Mapping[str, Read], wants: str) -> Version:
@@ -101,7 +115,9 @@ def _compare(item: str, read: Mapping[str, Read], wants: str) -> Version:
         return Version(item, None, wants, same=False, why=str(reason))
     has = next((version for version in versions if _same(item, wants, version)), "")
     # Toolkits of several releases may lie side by side: one of them has to be the wanted one.
-    return Version(item, has or ", ".join(dict.fromkeys(versions)), wants, same=bool(has))
+    # No role installs CUDA, and a node that runs containers only needs none; what it has must be what the class says.
+    same = bool(has) or (item == "cuda" and not versions)
+    return Version(item, has or ", ".join(dict.fromkeys(versions)), wants, same=same)
 
 
 def _same(item: str, wants: str, has: str) -> bool:
@@ -191,3 +207,8 @@ ITEMS: dict[str, Callable[[Mapping[str, Read]], Iterator[str]]] = {
 MANAGED = frozenset(
     {"kernel", "gpu_driver", "fabric_manager", "nvlsm", "dcgm", "doca_ofed", "nccl", "container_toolkit", "docker"}
 )
+# Who brings the others.
+_BROUGHT_BY = {
+    "cuda": "which the nodes' image brings, and no role",
+    "hca_firmware": "of which it has no image in hardware.hcas.firmware_images",
+}

@@ -86,6 +86,22 @@ MUTANTS = [
         "gate_state: in_service",
     ),
     broken(
+        "configure: unproved after a restart",
+        "configure.yml",
+        "modes of GPUs and the proof of containers wait for another run",
+        "          ansible.builtin.import_tasks: tasks/restarted.yml\n",
+        "          ansible.builtin.meta: noop\n",
+        played("restart_that_is_due"),
+    ),
+    broken(
+        "configure: proved without a restart",
+        "tasks/restarted.yml",
+        "nodes that nobody restarted start a container, too",
+        "[] if reboot_in_service or",
+        "[] if",
+        played("restart_that_is_due"),
+    ),
+    broken(
         "configure: all go on",
         "configure.yml",
         "who was set aside is configured",

@@ -335,6 +335,11 @@ def test_a_driver_that_does_not_answer_is_waited_for(proved: Host, monkeypatch: 
     result = proved.run()
     assert (result["changed"], result["gpus"]) == (False, [])
     assert ["Driver/library version mismatch" in text for text in warnings] == [True]
+    # After the restart nothing is left to wait for.
+    message = proved.run(driver_required=True)["msg"]
+    assert (
+        "Driver/library version mismatch), although the machine has been restarted: no container gets a GPU." in message
+    )
 
 
 def test_what_is_not_installed_is_said_in_check_mode_and_refused_otherwise(

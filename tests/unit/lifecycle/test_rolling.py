@@ -33,12 +33,30 @@ DUE = {"n1": "h100", "n2": "h100", "n3": "b200", "n4": "b200"}
     ],
 )
 def test_every_class_that_is_not_proved_has_a_canary(proved: list[str], named: list[str], first: list[str]) -> None:
-    assert canaries(DUE, proved, named) == first
+    assert canaries(DUE, proved, named, begun=[], serving=[], aside=[]) == first
     assert Canaries().filters()["canaries"](DUE, proved, named) == first
 
 
+@pytest.mark.parametrize(
+    ("standing", "named", "first"),
+    [
+        # Broken before: no canary, unless somebody wants it.
+        ({"aside": "n1"}, [], ["n2", "n3"]),
+        ({"aside": "n1 n2"}, [], ["n3"]),
+        ({"aside": "n1"}, ["n1"], ["n1", "n3"]),
+        # Proved hardware before such as never was in service; before both what a stopped run had taken.
+        ({"serving": "n2 n4"}, [], ["n2", "n4"]),
+        ({"serving": "n1 n3", "begun": "n2"}, [], ["n2", "n3"]),
+        ({"begun": "n1 n2", "aside": "n1", "serving": "n4"}, [], ["n2", "n4"]),
+    ],
+)
+def test_a_canary_is_a_node_that_was_fit(standing: dict[str, str], named: list[str], first: list[str]) -> None:
+    given = {key: standing.get(key, "").split() for key in ("begun", "serving", "aside")}
+    assert Canaries().filters()["canaries"](DUE, [], named, **given) == first
+
+
 def batch(waiting: str, taken: str = "", **given: Any) -> Batch:
-    names = {key: str(given.get(key, "")).split() for key in ("first", "failed", "missed", "out")}
+    names = {key: str(given.get(key, "")).split() for key in ("first", "failed", "missed", "out", "aside")}
     limits = Limits(given.get("size", 2), given.get("most_out", 4), given.get("max_failed", 0.25))
     return next_batch(waiting.split(), taken.split(), limits=limits, **names)
 
@@ -57,6 +75,13 @@ def batch(waiting: str, taken: str = "", **given: Any) -> Batch:
         (("n1 n2 n3", ""), {"most_out": 2, "out": "x1 n3"}, "n3"),
         (("n1 n2 n3", ""), {"most_out": 2, "out": "n3"}, "n3 n1"),
         (("n1 n2 n3", ""), {"most_out": 1, "out": "n1 n2 n3"}, "n1 n2"),
+        # Broken before: last of all, not beside others, and not counted.
+        (("n1 n2 n3", ""), {"out": "n1 n2", "aside": "n1"}, "n2 n3"),
+        (("n1 n2", ""), {"out": "n1", "aside": "n1", "size": 3}, "n2"),
+        (("n1 n2 n3", "n4"), {"out": "n1 n2 n3", "aside": "n1 n2 n3"}, "n1 n2"),
+        (("n3", "n1 n2 n4"), {"out": "n1 n2 n3", "aside": "n1 n2 n3", "failed": "n1 n2"}, "n3"),
+        (("n1 n2", ""), {"most_out": 1, "out": "n1", "aside": "n1"}, "n1"),
+        (("n1 n2", ""), {"first": "n1", "out": "n1", "aside": "n1"}, "n1"),
     ],
 )
 def test_who_is_next(arguments: tuple[str, str], given: dict[str, Any], nodes: str) -> None:
@@ -69,6 +94,12 @@ def test_who_is_next(arguments: tuple[str, str], given: dict[str, Any], nodes: s
         (("n1", "c1"), {"first": "c1", "failed": "c1", "max_failed": 1.0}, "canary c1 was set aside."),
         (("n1", "c1"), {"first": "c1", "missed": "c1"}, "canary c1 could not take part."),
         (("n4", "c1 n1 n2"), {"first": "c1", "failed": "n2"}, "1 of 3 nodes were set aside, more than"),
+        (
+            ("n3", "b1 b2 n1 n2"),
+            {"aside": "b1 b2", "failed": "b1 n1"},
+            "1 of 2 nodes were set aside, more than",
+        ),
+        (("n1", "b1"), {"first": "b1", "aside": "b1", "failed": "b1"}, "canary b1 was set aside."),
         (
             ("n1", ""),
             {"out": "x1 x2 x3 x4"},
@@ -120,3 +151,4 @@ def test_the_filter_hands_on_everything() -> None:
     assert next_one(["n2"], taken=["n1"], failed=["n1"], **given)["stop"].startswith("1 of 1 nodes were set aside")
     assert next_one(["n2"], taken=["n1"], first=["n1"], missed=["n1"], **given)["stop"]
     assert next_one(["n2"], out=["x1", "x2", "x3"], **given)["stop"]
+    assert next_one(["n2"], taken=["n1"], failed=["n1"], aside=["n1"], **given)["nodes"] == ["n2"]

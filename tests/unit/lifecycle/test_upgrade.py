@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_model import Batch, StateChange
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.states import State, Step
 
 from tests.unit.lifecycle.played_ledger import Site, findings, furnish
 from tests.unit.lifecycle.test_reprovision import stand
@@ -182,7 +184,31 @@ def test_too_many_failures_stop_it_and_the_next_run_goes_on_where_it_stopped(sit
     assert again.report["nodes"].keys() == set(NODES) - {"alone"}
     assert site.states() == dict.fromkeys(NODES, "in_service")
     drained = [nodes for action, nodes in orders(site) if action == "drain"]
-    assert drained == [["alone"], ["fit1"], ["fit1"], ["fit2"], ["together"]], "who is out already goes first"
+    assert drained == [["alone"], ["fit1"], ["fit2"], ["together"], ["fit1"]], "who was set aside goes last"
+
+
+def test_who_was_broken_before_holds_nobody_up_and_what_a_killed_run_had_begun_is_finished_first(site: Site) -> None:
+    """The first of the roster is broken. Another was configured by a run that was killed before it could prove it."""
+    in_service(site)
+    taken = "versions brought to the class: upgrade"
+    steps = {"alone": [("set_aside", "sick")], "together": [("deployed", taken), ("configured", "every role ran")]}
+    with site.open() as ledger:
+        for node, changes in steps.items():
+            for run, (state, reason) in enumerate(changes, 1):
+                change = StateChange(
+                    node, State(state), reason=reason, step=Step.BACKWARD if run == 1 else Step.FORWARD
+                )
+                name = f"20260101T00000{run}Z-000000"
+                ledger.record(Batch(run=name, phase="test", operator="alice@ctl", states=[change]))
+    (site.played.folder / "configured/together").touch()
+    run = upgrade(site, *ALL, *TAKE, *ROOM, **{"collective.intra": ["alone"]})
+    said = " ".join(run.output.split())
+    assert "1 were set aside before: they go last, and are not counted when they fail: alone." in said
+    assert [nodes for action, nodes in orders(site) if action == "drain"] == [["together"], ["fit1", "fit2"], ["alone"]]
+    assert site.states() == dict.fromkeys(NODES, "in_service") | {"alone": "set_aside"}
+    assert "Stopped" not in said and "were left as they were" not in said
+    # Three of four are fit.
+    assert run.status == 0, run.output
 
 
 @pytest.mark.long

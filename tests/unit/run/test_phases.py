@@ -228,6 +228,14 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     (collection / "roles/reboot/tasks/main.yml").write_text(yaml.safe_dump([due, say]), encoding="utf-8")
     break_one = {"name": "Break", "ansible.builtin.assert": {"that": "inventory_hostname != 'unconfigured'"}}
     (collection / "roles/gpu_driver/tasks/main.yml").write_text(yaml.safe_dump([break_one]), encoding="utf-8")
+    for role in ("gpu_driver", "container_runtime"):
+        after = {
+            "name": "After",
+            "ansible.builtin.debug": {"msg": f"{role} of {{{{ inventory_hostname }}}} after a restart."},
+        }
+        place = collection / "roles" / role / "tasks/restarted.yml"
+        assert place.is_file(), "the role has such an entry"
+        place.write_text(yaml.safe_dump([after]), encoding="utf-8")
     return Played(folder, _inventory(folder))
 
 
@@ -433,6 +441,11 @@ def test_a_restart_that_is_due_in_service_waits_and_is_told(played: Played) -> N
         for name, node in run.report["nodes"].items()
     }
     assert told == {"fit1": [("lifecycle.reboot_due", "warn")], "fit2": []}
+    # Who was restarted does in the same run what waited for it, and nobody else does.
+    assert re.findall(r"(\w+) of (\w+) after a restart\.", run.output) == [
+        ("gpu_driver", "fit2"),
+        ("container_runtime", "fit2"),
+    ]
 
 
 @pytest.mark.long

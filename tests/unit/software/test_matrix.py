@@ -100,7 +100,10 @@ def test_a_node_as_its_class_says_has_no_difference() -> None:
         ),
         ({"packages": without("doca-ofed")}, "doca_ofed is not installed, the class has 3.1.0-091000"),
         ({"packages": without("doca-ofed", **{"doca-ofed": "2.9.3-081000"})}, "doca_ofed is 2.9.3-081000, the class"),
-        ({"packages": without("cuda-toolkit-12-8", **{"cuda-toolkit-12-4": "12.4.1-1"})}, "cuda is 12.4.1-1, the"),
+        (
+            {"packages": without("cuda-toolkit-12-8", **{"cuda-toolkit-12-4": "12.4.1-1"})},
+            "cuda is 12.4.1-1, the class has 12.8 (which the nodes' image brings, and no role)",
+        ),
         ({"packages": without("libnccl2", libnccl2="2.27.70-1")}, "nccl is 2.27.70-1, the class has 2.27.7"),
         ({"packages": without("nvidia-container-toolkit")}, "container_toolkit is not installed, the class has 1.17.8"),
         ({"docker": ok(answers=True, version="20.100.1")}, "docker is 20.100.1, the class has 20.10"),
@@ -110,7 +113,7 @@ def test_a_node_as_its_class_says_has_no_difference() -> None:
         ),
         (
             {"infiniband": devices(mlx5_0="28.39.1001", mlx5_3="28.39.1002")},
-            "hca_firmware of mlx5_0 is 28.39.1001, the class has 28.39.1002",
+            "hca_firmware of mlx5_0 is 28.39.1001, the class has 28.39.1002 (of which it has no image in hardware.hcas",
         ),
         ({"infiniband": devices(mlx5_0="28.39.1002")}, "hca_firmware of mlx5_3 cannot be told (there is no firmware)"),
     ],
@@ -138,7 +141,34 @@ def test_one_of_several_toolkits_is_enough() -> None:
     both = without("cuda-toolkit-12-8", **{"cuda-toolkit-12-4": "12.4.1-1", "cuda-toolkit-12-8": "12.8.1-1"})
     assert unlike(read(packages=both)) == []
     other = without("cuda-toolkit-12-8", **{"cuda-toolkit-12-4": "12.4.1-1", "cuda-toolkit-13-0": "13.0.2-1"})
-    assert unlike(read(packages=other)) == ["cuda is 12.4.1-1, 13.0.2-1, the class has 12.8"]
+    [line] = unlike(read(packages=other))
+    assert line.startswith("cuda is 12.4.1-1, 13.0.2-1, the class has 12.8")
+
+
+def test_a_node_without_any_cuda_is_as_its_class_says() -> None:
+    """No role installs it: a node that runs containers only would never be the same."""
+    none = read(packages=without("cuda-toolkit-12-8"))
+    assert unlike(none) == []
+    found = {each.item: each for each in matrix.compare(none, SOFTWARE, HCAS)}
+    assert (found["cuda"].has, str(found["cuda"])) == ("", "cuda is not installed")
+
+
+def test_what_no_role_brings_about_sets_no_node_aside() -> None:
+    """Where upgrade.yml compares once more, to configure the node has changed nothing of it."""
+    packages = without("cuda-toolkit-12-8", **{"cuda-toolkit-12-4": "12.4.1-1"})
+    other = read(packages=packages, infiniband=devices(mlx5_0="28.39.1001", mlx5_3="28.39.1002"))
+    told = {
+        each.component: each.verdict for each in matrix.findings(matrix.compare(other, SOFTWARE, HCAS), Verdict.FAIL)
+    }
+    assert (told["software:cuda"], told["hca:mlx5_0"]) == (Verdict.WARN, Verdict.WARN)
+    burned = HCAS | {"firmware_images": [IMAGE]}
+    told = {each.component: each.verdict for each in matrix.findings(matrix.compare(other, {}, burned), Verdict.FAIL)}
+    assert told["hca:mlx5_0"] == Verdict.FAIL
+    unread = read(packages=broken("timeout", "no answer"))
+    told = {
+        each.component: each.verdict for each in matrix.findings(matrix.compare(unread, SOFTWARE, HCAS), Verdict.FAIL)
+    }
+    assert told["software:cuda"] == Verdict.UNKNOWN
 
 
 def test_where_packages_cannot_be_read_none_is_taken_for_absent() -> None:
