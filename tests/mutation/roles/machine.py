@@ -65,9 +65,9 @@ MUTANTS = [
     broken(
         "reboot",
         "busy",
-        "reboot/tasks/restart.yml",
+        "common/tasks/refuse_busy.yml",
         "a host is restarted under a job",
-        "that: __reboot_busy.holders | length == 0",
+        "that: __common_busy.holders | length == 0",
         "that: true",
         "test_nobody_is_restarted_under_a_job",
     ),

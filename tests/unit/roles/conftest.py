@@ -1,11 +1,16 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The roles as data, and Ansible's own templating over their variables."""
+"""The roles as data, Ansible's own templating over their variables, and single task files with stand-ins for a host."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +18,20 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 from role_files import ROLES, load
+
+from tests.unit.conftest import ROOT
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+PLAYBOOK = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role:
+        name: "firstlight.cluster.{{ role }}"
+        tasks_from: "{{ tasks }}"
+        rolespec_validate: false
+"""
 
 
 def _trusted(value: Any) -> Any:
@@ -61,3 +80,42 @@ def render() -> Callable[..., str]:
         return str(templar.copy_with_new_env(available_variables=known | variables).template(trust_as_template(text)))
 
     return render
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> Callable[[str, str], None]:
+    """A program of a host: a shell script."""
+
+    def make(name: str, script: str) -> None:
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    return make
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """`run("base_os", "system_grub_left", variable=...)`: one file of a role's tasks."""
+    (tmp_path / "play.yml").write_text(PLAYBOOK)
+    (tmp_path / "ansible.cfg").write_text("[defaults]\n")
+
+    def run(role: str, tasks: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        extra = json.dumps({"role": role, "tasks": tasks, "ansible_become": False, **variables})
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,"]
+        return subprocess.run(
+            [*command, str(tmp_path / "play.yml"), "-e", extra, *options],
+            env=os.environ
+            | {
+                "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+                "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+                "ANSIBLE_LOCAL_TEMP": str(tmp_path / "tmp"),
+                "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
