@@ -36,6 +36,12 @@ options:
       repository:
         description: Where the package comes from, for messages; handed on.
         type: str
+  in_service:
+    description:
+      - Whether the host is in service. Where a package that is to be held is due then, none is; all that would be are
+        in RV(waiting) instead of RV(packages).
+    type: bool
+    default: false
   replaced:
     description: Patterns of names that the packages carried before. Held ones among them are returned.
     type: list
@@ -267,6 +273,11 @@ packages:
   type: list
   elements: dict
   sample: [{"name": "chrony", "version": "", "hold": false, "repository": "", "installed": false}]
+waiting:
+  description: Packages of a host in service that are left as they are, in the form of RV(packages).
+  returned: success
+  type: list
+  elements: dict
 unheld:
   description: Names of packages that are as wanted but for their hold, which needs no installation.
   returned: success
@@ -380,11 +391,15 @@ class _Look:
                 due.append({**vars(package), "installed": installed})
             if reasons:
                 self._say(f"package {package.name}", reasons)
+        # What is held is in use: half of an exchange, as the others without it, is worse than none.
+        waiting = due if self.params["in_service"] and any(package["hold"] for package in due) else []
+        if waiting:
+            due = []
         broken = self._run(["dpkg", "--audit"], codes=(0, 1)) if due or self.params["audit"] else ""
         if broken:
             self._say("dpkg", ["was interrupted"])
-        replaced = packages.held_by_former_names(wanted, found)
-        return {"packages": due, "unheld": unheld, "broken": broken, "replaced": replaced}
+        replaced = [] if waiting else packages.held_by_former_names(wanted, found)
+        return {"packages": due, "waiting": waiting, "unheld": unheld, "broken": broken, "replaced": replaced}
 
     def users(self) -> dict[str, t.Any]:
         if not self.params["users"]:

@@ -158,6 +158,28 @@ def test_a_host_on_which_everything_is_due(call: Call, tool: Callable[..., Path]
     assert json.loads(settings.read_text()) == {"debug": True}, "a look changes nothing"
 
 
+def test_packages_in_use_wait_until_the_host_is_out_of_service(call: Call, tool: Callable[..., Path]) -> None:
+    tool("dpkg-query", "driver hi  570\ndriver-old hi  570\nother ii  1\n")
+    audits = tool("dpkg", "half configured: x\n")
+    driver = {"name": "driver", "version": "580", "hold": True}
+    tools = {"name": "tools"}
+    asked = {"packages": [driver, tools], "replaced": ["driver-*"]}
+
+    found = call(due, **asked, in_service=True)
+    assert [(item["name"], item["version"], item["installed"]) for item in found["waiting"]] == [
+        ("driver", "580", True),
+        ("tools", "", False),
+    ]
+    assert found["packages"] == found["replaced"] == []
+    assert found["due"] is False and found["why"][0] == "package driver: has version 570, wanted is 580"
+    assert not audits.exists(), "a repair would change packages, too"
+    # What nobody's work depends on does not wait, and nothing waits on a host out of service.
+    alone = call(due, packages=[tools, {"name": "other", "version": "2"}], in_service=True)
+    assert ([item["name"] for item in alone["packages"]], alone["waiting"]) == (["tools", "other"], [])
+    taken = call(due, **asked)
+    assert ([item["name"] for item in taken["packages"]], taken["waiting"]) == (["driver", "tools"], [])
+
+
 @pytest.mark.parametrize(
     ("damage", "restarted"),
     [

@@ -219,7 +219,8 @@ def test_parameters_of_the_module(evaluate: Callable[..., Any]) -> None:
 
 def due(*paths: str, packages: int = 0, sysfs: int = 0) -> dict[str, Any]:
     """What the look at a host said."""
-    return {"files": [{"path": path} for path in paths], "packages": [{}] * packages, "sysfs": [""] * sysfs}
+    files = [{"path": path} for path in paths]
+    return {"files": files, "packages": [{}] * packages, "waiting": [], "sysfs": [""] * sysfs}
 
 
 def test_files_of_modules_that_are_due(evaluate: Callable[..., Any]) -> None:
