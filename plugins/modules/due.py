@@ -337,11 +337,13 @@ services:
     - Services that are due. C(state) is that of M(ansible.builtin.systemd_service), empty to leave the service as it
       is; C(stamp) is to be written once it has that state; C(present) is whether there is such a unit; C(drifted) is
       whether the stamp must be removed before its files are mended, as only that says then that it is due.
+    - C(changed_keys) are the keys at the top of JSON files that will be changed, where it was last started with these
+      files as they are now.
   returned: success
   type: list
   elements: dict
   sample: [{"name": "chrony", "state": "restarted", "stamp": "2c26b46b", "present": true,
-            "drifted": false, "why": ["is not running"]}]
+            "drifted": false, "changed_keys": [], "why": ["is not running"]}]
 """
 
 import os
@@ -365,6 +367,8 @@ class _Look:
         self.why: list[str] = []
         # Path to hash of the wanted content, for the services that read it.
         self.hashes: dict[str, str] = {}
+        # Path to what is to become of a JSON file.
+        self.merged: dict[str, files.Merged] = {}
         # Paths of files whose content is another.
         self.unlike: set[str] = set()
         # Patterns of kernel files with another value.
@@ -422,6 +426,7 @@ class _Look:
                 self.unlike.add(path)
             if item["json"] is not None:
                 outcome = self._merge(path, item["json"], found)
+                self.merged[path] = outcome
                 self.hashes[path] = outcome.sha256
                 if outcome.due and found.kind == "file":
                     reasons.append("lacks settings")
@@ -489,7 +494,8 @@ class _Look:
             waits = any(self._differs(item["name"], pattern) for pattern in item["waits_for"])
             due = services.due(item, services.unit_of(item["name"], units), stamp, applied.strip(), unlike, waits)
             if due.why:
-                found.append({"name": item["name"], **due.to_dict()})
+                keys = self._changed_keys(item, applied.strip())
+                found.append({"name": item["name"], **due.to_dict(), "changed_keys": keys})
                 self._say(f"service {item['name']}", due.why)
         return {"services": found}
 
@@ -497,6 +503,14 @@ class _Look:
         if path not in self.hashes:
             self.module.fail_json(msg=f"services: {service}: reads {path}, which is not among files. Add it there.")
         return self.hashes[path]
+
+    def _changed_keys(self, item: dict[str, t.Any], applied: str) -> list[str]:
+        """None where the service was last started with something else than what its files are now."""
+        outcomes = {path: self.merged[path] for path in item["reads"] if path in self.merged}
+        now = [outcomes[path].before if path in outcomes else self._hash(item["name"], path) for path in item["reads"]]
+        if services.stamp_of(now, item["words"]) != applied:
+            return []
+        return sorted({key for outcome in outcomes.values() for key in outcome.changed})
 
     def _differs(self, service: str, pattern: str) -> bool:
         if pattern not in self.params["sysfs"]:

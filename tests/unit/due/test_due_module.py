@@ -238,6 +238,29 @@ def test_a_service_that_gets_another_configuration_keeps_its_stamp_until_then(
     assert [(item["state"], item["drifted"]) for item in look("old")] == [("restarted", True)]
 
 
+def test_a_service_tells_which_keys_of_its_settings_are_new_to_it(
+    call: Call, tool: Callable[..., Path], tmp_path: Path
+) -> None:
+    tool("systemctl", RUNNING)
+    path, stamp = tmp_path / "daemon.json", tmp_path / "stamps" / "d"
+    stamp.parent.mkdir()
+    path.write_text('{"theirs": {"a": 1}, "ours": 1}')
+    path.chmod(0o644)
+
+    def look(**ours: Any) -> dict[str, Any]:
+        files = [{"path": str(path), "json": ours, **OWNED}]
+        [service] = call(due, files=files, services=[{"name": "d", "reads": [str(path)]}])["services"]
+        return dict(service)
+
+    assert look(ours=2)["changed_keys"] == [], "nobody knows what it was started with"
+    stamp.write_text(look(ours=1)["stamp"])
+    assert look(ours=2)["changed_keys"] == ["ours"]
+    assert look(theirs={"b": 2}, new=[])["changed_keys"] == ["new", "theirs"]
+    # Of a run that was killed after it had written the file nothing is known.
+    path.write_text('{"theirs": {"a": 1}, "ours": 2}')
+    assert look(ours=2)["changed_keys"] == []
+
+
 def test_a_dpkg_that_was_interrupted_is_due_alone(call: Call, tool: Callable[..., Path]) -> None:
     tool("dpkg", "half configured: x\n")
     assert call(due)["due"] is False

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import getpass
 import grp
+import json
 import os
 import shutil
+import socketserver
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +181,101 @@ def test_a_driver_that_waits_asks_for_no_restart_and_tells_its_modes(
     assert evaluate("gpu_driver", "__gpu_driver_modes_unknown", **look) is expected
     [ask] = [task for task in load(ROLES / "gpu_driver" / "tasks" / "install.yml") if "Ask" in task["name"]]
     assert "common_due.waiting | length == 0" in ask["when"]
+
+
+# -- containers
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """A Docker daemon: what it answers by path, and where it listens."""
+    answers: dict[str, Any] = {"/info": {"LiveRestoreEnabled": False}, "/containers/json": [{"Names": ["/train"]}]}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(answers[self.path]).encode())
+
+        def address_string(self) -> str:
+            return "unix"
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with socketserver.ThreadingUnixStreamServer(str(tmp_path / "sock"), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield answers
+        server.shutdown()
+
+
+@pytest.fixture
+def guard(run: Run, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """What came of it, the action chosen for the daemon, and what was said."""
+
+    def guard(keys: list[str], packages: tuple[str, ...] = (), **variables: Any) -> tuple[int, str, str]:
+        service = {"name": "docker", "state": "restarted", "why": ["reads it"], "changed_keys": keys}
+        look = {"services": [service], "packages": [{"name": name} for name in packages], "waiting": []}
+        given = {"common_due": look, "__container_runtime_socket": str(tmp_path / "sock"), **variables}
+        done = run("container_runtime", "guard", "-v", **given)
+        said = " ".join(done.stdout.split())
+        chosen = said.partition('"__container_runtime_action": "')[2].partition('"')[0]
+        return done.returncode, chosen, said
+
+    return guard
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (["live-restore", "registry-mirrors"], "reloaded"),
+        (["log-opts", "registry-mirrors"], "refused"),
+        (["features"], "refused"),
+        ([], "refused"),
+    ],
+)
+def test_a_daemon_is_not_restarted_under_containers(
+    guard: Callable[..., tuple[int, str, str]], daemon: dict[str, Any], keys: list[str], expected: str
+) -> None:
+    status, chosen, said = guard(keys)
+    assert (status == 0, chosen) == (expected == "reloaded", expected.replace("refused", "restarted")), said
+    words = (
+        "needs a restart of Docker, but containers run that would end, as live-restore is not in force: train. Nothing"
+    )
+    assert (words in said) is (expected == "refused")
+
+
+def test_containers_that_outlive_a_restart_do_not_keep_it_from_being_made(
+    guard: Callable[..., tuple[int, str, str]], daemon: dict[str, Any]
+) -> None:
+    daemon["/info"] = {"LiveRestoreEnabled": True}
+    assert guard(["log-opts"])[:2] == (0, "restarted")
+    # But packages are not changed under them.
+    status, _chosen, said = guard([], ("docker.io",))
+    assert status != 0 and "needs a change of docker.io, but containers run : train. Nothing was changed." in said
+    daemon["/containers/json"] = []
+    assert guard([], ("docker.io",))[:2] == (0, "restarted")
+
+
+def test_a_restart_is_put_off_on_a_node_in_service(
+    guard: Callable[..., tuple[int, str, str]], daemon: dict[str, Any], evaluate: Callable[..., Any]
+) -> None:
+    status, chosen, said = guard(["log-opts"], container_runtime_in_service=True)
+    assert (status, chosen) == (0, "left")
+    assert "brings a restart of Docker, which would end containers (train)" in said
+    given = {"container_runtime_nvidia_toolkit": False}
+    for action, services in (
+        ("left", []),
+        ("reloaded", [("docker", "reloaded")]),
+        ("restarted", [("docker", "restarted")]),
+    ):
+        found = evaluate(
+            "container_runtime", "__container_runtime_services", __container_runtime_action=action, **given
+        )
+        assert [(item["name"], item["action"]) for item in found] == services
+
+
+def test_a_daemon_that_hangs_is_not_restarted_unseen(guard: Callable[..., tuple[int, str, str]]) -> None:
+    status, _chosen, said = guard(["log-opts"])
+    assert status != 0 and "runs and does not say which containers run. Nothing was changed." in said

@@ -20,7 +20,7 @@ from ansible_collections.firstlight.cluster.plugins.modules import storage_plan
 from role_files import ROLES, load
 
 DOCKER_KEYS = {"container_runtime_registry_mirrors": ["https://head02:5000"], "container_runtime_nvidia_toolkit": True}
-CONTAINERS = {"default-cgroupns-mode": "private", "default-shm-size": "16G"}
+CONTAINERS = {"default-cgroupns-mode": "private", "default-shm-size": "16G", "live-restore": True}
 
 
 def test_settings_of_the_daemon(evaluate: Callable[..., Any]) -> None:
