@@ -36,6 +36,12 @@ options:
       repository:
         description: Where the package comes from, for messages; handed on.
         type: str
+  in_service:
+    description:
+      - Whether the host is in service. Where a package that is to be held is due then, none is; all that would be are
+        in RV(waiting) instead of RV(packages).
+    type: bool
+    default: false
   replaced:
     description: Patterns of names that the packages carried before. Held ones among them are returned.
     type: list
@@ -267,6 +273,11 @@ packages:
   type: list
   elements: dict
   sample: [{"name": "chrony", "version": "", "hold": false, "repository": "", "installed": false}]
+waiting:
+  description: Packages of a host in service that are left as they are, in the form of RV(packages).
+  returned: success
+  type: list
+  elements: dict
 unheld:
   description: Names of packages that are as wanted but for their hold, which needs no installation.
   returned: success
@@ -326,11 +337,13 @@ services:
     - Services that are due. C(state) is that of M(ansible.builtin.systemd_service), empty to leave the service as it
       is; C(stamp) is to be written once it has that state; C(present) is whether there is such a unit; C(drifted) is
       whether the stamp must be removed before its files are mended, as only that says then that it is due.
+    - C(changed_keys) are the keys at the top of JSON files that will be changed, where it was last started with these
+      files as they are now.
   returned: success
   type: list
   elements: dict
   sample: [{"name": "chrony", "state": "restarted", "stamp": "2c26b46b", "present": true,
-            "drifted": false, "why": ["is not running"]}]
+            "drifted": false, "changed_keys": [], "why": ["is not running"]}]
 """
 
 import os
@@ -354,6 +367,8 @@ class _Look:
         self.why: list[str] = []
         # Path to hash of the wanted content, for the services that read it.
         self.hashes: dict[str, str] = {}
+        # Path to what is to become of a JSON file.
+        self.merged: dict[str, files.Merged] = {}
         # Paths of files whose content is another.
         self.unlike: set[str] = set()
         # Patterns of kernel files with another value.
@@ -380,11 +395,15 @@ class _Look:
                 due.append({**vars(package), "installed": installed})
             if reasons:
                 self._say(f"package {package.name}", reasons)
+        # What is held is in use: half of an exchange, as the others without it, is worse than none.
+        waiting = due if self.params["in_service"] and any(package["hold"] for package in due) else []
+        if waiting:
+            due = []
         broken = self._run(["dpkg", "--audit"], codes=(0, 1)) if due or self.params["audit"] else ""
         if broken:
             self._say("dpkg", ["was interrupted"])
-        replaced = packages.held_by_former_names(wanted, found)
-        return {"packages": due, "unheld": unheld, "broken": broken, "replaced": replaced}
+        replaced = [] if waiting else packages.held_by_former_names(wanted, found)
+        return {"packages": due, "waiting": waiting, "unheld": unheld, "broken": broken, "replaced": replaced}
 
     def users(self) -> dict[str, t.Any]:
         if not self.params["users"]:
@@ -407,6 +426,7 @@ class _Look:
                 self.unlike.add(path)
             if item["json"] is not None:
                 outcome = self._merge(path, item["json"], found)
+                self.merged[path] = outcome
                 self.hashes[path] = outcome.sha256
                 if outcome.due and found.kind == "file":
                     reasons.append("lacks settings")
@@ -474,7 +494,8 @@ class _Look:
             waits = any(self._differs(item["name"], pattern) for pattern in item["waits_for"])
             due = services.due(item, services.unit_of(item["name"], units), stamp, applied.strip(), unlike, waits)
             if due.why:
-                found.append({"name": item["name"], **due.to_dict()})
+                keys = self._changed_keys(item, applied.strip())
+                found.append({"name": item["name"], **due.to_dict(), "changed_keys": keys})
                 self._say(f"service {item['name']}", due.why)
         return {"services": found}
 
@@ -482,6 +503,14 @@ class _Look:
         if path not in self.hashes:
             self.module.fail_json(msg=f"services: {service}: reads {path}, which is not among files. Add it there.")
         return self.hashes[path]
+
+    def _changed_keys(self, item: dict[str, t.Any], applied: str) -> list[str]:
+        """None where the service was last started with something else than what its files are now."""
+        outcomes = {path: self.merged[path] for path in item["reads"] if path in self.merged}
+        now = [outcomes[path].before if path in outcomes else self._hash(item["name"], path) for path in item["reads"]]
+        if services.stamp_of(now, item["words"]) != applied:
+            return []
+        return sorted({key for outcome in outcomes.values() for key in outcome.changed})
 
     def _differs(self, service: str, pattern: str) -> bool:
         if pattern not in self.params["sysfs"]:

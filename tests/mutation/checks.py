@@ -56,6 +56,7 @@ JUDGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "phase.complete": ("unknown", GATE),
     "lifecycle.quarantined": ("fail", PHASES),
     "lifecycle.reboot_due": ("warn", PHASES),
+    "lifecycle.upgrade_due": ("warn", PHASES),
     "software.drift": ("fail warn unknown", SOFTWARE),
     "lifecycle.held": ("fail", LOCKS),
     "lifecycle.released": ("unknown", QUARANTINE),

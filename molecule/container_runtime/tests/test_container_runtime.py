@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -131,6 +132,49 @@ def test_a_description_of_other_gpus_is_written_anew(machine: Machine, scenario:
     assert run.returncode == 0, run.tail
     assert machine.state().differences(before, without=WITHOUT) == set()
     test_the_gpus_are_described_to_container_engines(machine)
+
+
+@pytest.fixture
+def container(machine: Machine, image: str) -> Iterator[str]:
+    """A container that runs for as long as nobody ends it."""
+    machine.run(
+        f"docker run --detach --name job --network none {image} /bin/sh -c 'while :; do read x < /dev/zero; done'"
+    )
+    yield "docker inspect --format '{{.State.Running}} {{.State.Pid}}' job"
+    machine.run("docker rm --force job 2> /dev/null || true")
+
+
+def test_containers_are_not_ended(machine: Machine, scenario: Scenario, container: str) -> None:
+    """By a reload where that suffices, by live-restore where it does not, by a refusal where that is off."""
+    assert docker_info(machine)["LiveRestoreEnabled"] is True
+    whole, before = machine.read(DAEMON), machine.run(container)
+    daemon = machine.run("pidof dockerd")
+    try:
+        mirrors = ["https://head01:5000", "https://head01:5001"]
+        reloaded = scenario.converge(variables={"container_runtime_registry_mirrors": mirrors})
+        assert reloaded.returncode == 0, reloaded.tail
+        assert docker_info(machine)["RegistryConfig"]["Mirrors"] == [f"{mirror}/" for mirror in mirrors]
+        assert (machine.run("pidof dockerd"), machine.run(container)) == (daemon, before)
+
+        extra = {"data-root": "/var/lib/docker/elsewhere"}
+        logs = {"log-opts": {"max-file": "6"}}
+        restarted = scenario.converge(variables={"container_runtime_daemon_extra": {**extra, **logs}})
+        assert restarted.returncode == 0, restarted.tail
+        assert machine.run("pidof dockerd") != daemon and machine.run(container) == before
+
+        off = scenario.converge(variables={"container_runtime_daemon_extra": {**extra, "live-restore": False}})
+        assert off.returncode == 0, off.tail
+        logs = {"log-opts": {"max-file": "7"}}
+        refused = scenario.converge(
+            variables={"container_runtime_daemon_extra": {**extra, "live-restore": False, **logs}}
+        )
+        assert refused.returncode != 0
+        assert "needs a restart of Docker, but containers run that would end" in refused.messages, refused.tail
+        assert machine.run(container) == before
+    finally:
+        machine.run("docker rm --force job")
+        machine.write(DAEMON, whole)
+        scenario.converge()
 
 
 def test_the_sites_registry_is_trusted(machine: Machine, image: str) -> None:

@@ -248,6 +248,14 @@ _OTHER = (
         "configure",
     ),
     Check(
+        "lifecycle.upgrade_due",
+        "Nothing waits until the node is out of service",
+        (),
+        "software",
+        "Run upgrade.yml on the node; what is no part of its class needs quarantine.yml, release.yml and site.yml.",
+        "configure",
+    ),
+    Check(
         "software.drift",
         "The node has the versions of its class's matrix",
         (),

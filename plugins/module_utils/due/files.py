@@ -142,11 +142,16 @@ def merge(present: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]
 
 @dataclass(frozen=True)
 class Merged:
-    """A JSON file with keys of others in it: the text that it should have, and a hash that ignores its layout."""
+    """A JSON file with keys of others in it: the text that it should have, and a hash that ignores its layout.
+
+    `before`: that hash of what the file has now; `changed`: the keys at the top that get another value.
+    """
 
     due: bool
     text: str
     sha256: str
+    before: str = ""
+    changed: tuple[str, ...] = ()
 
 
 def merge_json(present: str | None, ours: Mapping[str, Any]) -> Merged:
@@ -165,7 +170,12 @@ def merge_json(present: str | None, ours: Mapping[str, Any]) -> Merged:
     after = merge(before, ours)
     due = present is None or after != before
     text = present if present is not None and not due else json.dumps(after, indent=2, sort_keys=True) + "\n"
-    return Merged(due, text, hashlib.sha256(json.dumps(after, sort_keys=True).encode()).hexdigest())
+    changed = tuple(sorted(key for key in after if key not in before or before[key] != after[key]))
+    return Merged(due, text, _hash_of_json(after), _hash_of_json(before), changed)
+
+
+def _hash_of_json(value: Mapping[str, Any]) -> str:
+    return hash_of_text(json.dumps(value, sort_keys=True))
 
 
 def why_text_due(wanted: Mapping[str, Any], text: str | None) -> list[str]:

@@ -19,6 +19,7 @@ OPTIONS: dict[str, Any] = {
             "repository": {"type": "str"},
         },
     },
+    "in_service": {"type": "bool", "default": False},
     "replaced": {"type": "list", "elements": "str", "default": []},
     "audit": {"type": "bool", "default": False},
     "users": {

@@ -158,6 +158,28 @@ def test_a_host_on_which_everything_is_due(call: Call, tool: Callable[..., Path]
     assert json.loads(settings.read_text()) == {"debug": True}, "a look changes nothing"
 
 
+def test_packages_in_use_wait_until_the_host_is_out_of_service(call: Call, tool: Callable[..., Path]) -> None:
+    tool("dpkg-query", "driver hi  570\ndriver-old hi  570\nother ii  1\n")
+    audits = tool("dpkg", "half configured: x\n")
+    driver = {"name": "driver", "version": "580", "hold": True}
+    tools = {"name": "tools"}
+    asked = {"packages": [driver, tools], "replaced": ["driver-*"]}
+
+    found = call(due, **asked, in_service=True)
+    assert [(item["name"], item["version"], item["installed"]) for item in found["waiting"]] == [
+        ("driver", "580", True),
+        ("tools", "", False),
+    ]
+    assert found["packages"] == found["replaced"] == []
+    assert found["due"] is False and found["why"][0] == "package driver: has version 570, wanted is 580"
+    assert not audits.exists(), "a repair would change packages, too"
+    # What nobody's work depends on does not wait, and nothing waits on a host out of service.
+    alone = call(due, packages=[tools, {"name": "other", "version": "2"}], in_service=True)
+    assert ([item["name"] for item in alone["packages"]], alone["waiting"]) == (["tools", "other"], [])
+    taken = call(due, **asked)
+    assert ([item["name"] for item in taken["packages"]], taken["waiting"]) == (["driver", "tools"], [])
+
+
 @pytest.mark.parametrize(
     ("damage", "restarted"),
     [
@@ -214,6 +236,29 @@ def test_a_service_that_gets_another_configuration_keeps_its_stamp_until_then(
     path.write_text("new")
     assert [(item["state"], item["drifted"]) for item in look("new")] == [("restarted", False)]
     assert [(item["state"], item["drifted"]) for item in look("old")] == [("restarted", True)]
+
+
+def test_a_service_tells_which_keys_of_its_settings_are_new_to_it(
+    call: Call, tool: Callable[..., Path], tmp_path: Path
+) -> None:
+    tool("systemctl", RUNNING)
+    path, stamp = tmp_path / "daemon.json", tmp_path / "stamps" / "d"
+    stamp.parent.mkdir()
+    path.write_text('{"theirs": {"a": 1}, "ours": 1}')
+    path.chmod(0o644)
+
+    def look(**ours: Any) -> dict[str, Any]:
+        files = [{"path": str(path), "json": ours, **OWNED}]
+        [service] = call(due, files=files, services=[{"name": "d", "reads": [str(path)]}])["services"]
+        return dict(service)
+
+    assert look(ours=2)["changed_keys"] == [], "nobody knows what it was started with"
+    stamp.write_text(look(ours=1)["stamp"])
+    assert look(ours=2)["changed_keys"] == ["ours"]
+    assert look(theirs={"b": 2}, new=[])["changed_keys"] == ["new", "theirs"]
+    # Of a run that was killed after it had written the file nothing is known.
+    path.write_text('{"theirs": {"a": 1}, "ours": 2}')
+    assert look(ours=2)["changed_keys"] == []
 
 
 def test_a_dpkg_that_was_interrupted_is_due_alone(call: Call, tool: Callable[..., Path]) -> None:

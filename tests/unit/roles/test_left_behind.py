@@ -47,7 +47,14 @@ def test_holds_go_before_the_pins_that_tell_whose_they_are(
     pins, holds = tmp_path / "firstlight-kernel", tmp_path / "holds"
     pins.write_text("Package: *\n")
     tool("dpkg-query", "echo hold")
-    look = {"packages": [], "unheld": [], "broken": "", "replaced": ["linux-image-6.8"], "files": [{"path": str(pins)}]}
+    look = {
+        "packages": [],
+        "waiting": [],
+        "unheld": [],
+        "broken": "",
+        "replaced": ["linux-image-6.8"],
+        "files": [{"path": str(pins)}],
+    }
     variables = {"common_due": look, "__common_pins": [{"path": str(pins), "state": "absent"}]}
 
     tool("dpkg", "test $1 = --get-selections && echo linux-image-6.8 hold || exit 1")
@@ -64,7 +71,7 @@ def test_holds_go_before_the_pins_that_tell_whose_they_are(
 def test_what_somebody_else_holds_stays_held(run: Run, tool: Callable[[str, str], None], tmp_path: Path) -> None:
     """Where there are no pins of the role there is no hold of it."""
     tool("dpkg", f"touch {tmp_path / 'asked'}")
-    look = {"packages": [], "unheld": [], "broken": "", "replaced": ["linux-image-6.8"], "files": []}
+    look = {"packages": [], "waiting": [], "unheld": [], "broken": "", "replaced": ["linux-image-6.8"], "files": []}
     done = run("common", "packages", common_due=look, common_packages_pin_name="kernel")
     assert done.returncode == 0, done.stdout
     assert not (tmp_path / "asked").exists()

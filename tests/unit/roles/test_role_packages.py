@@ -110,10 +110,10 @@ def test_pins_that_are_not_wanted_any_more_go(
     files = evaluate("common", "__common_pins", **variables)
     assert [item.get("state", "file") for item in files] == expected
     assert [item["path"] for item in files] == ["/etc/apt/preferences.d/firstlight-kernel"] * len(expected)
-    due = {"files": [{"path": item["path"], "strangers": []} for item in files]}
+    due = {"waiting": [], "files": [{"path": item["path"], "strangers": []} for item in files]}
     left = evaluate("common", "__common_pins_left", common_due=due, **variables)
     assert [item["path"] for item in left] == [item["path"] for item in files if "state" in item]
-    assert evaluate("common", "__common_pins_left", common_due={"files": []}, **variables) == []
+    assert evaluate("common", "__common_pins_left", common_due={"waiting": [], "files": []}, **variables) == []
 
 
 REPOSITORY = {"name": "nvidia", "uris": ["http://head01/nvidia"], "suites": ["./"], "signed_by": "/usr/share/k.gpg"}

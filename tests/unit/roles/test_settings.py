@@ -20,7 +20,7 @@ from ansible_collections.firstlight.cluster.plugins.modules import storage_plan
 from role_files import ROLES, load
 
 DOCKER_KEYS = {"container_runtime_registry_mirrors": ["https://head02:5000"], "container_runtime_nvidia_toolkit": True}
-CONTAINERS = {"default-cgroupns-mode": "private", "default-shm-size": "16G"}
+CONTAINERS = {"default-cgroupns-mode": "private", "default-shm-size": "16G", "live-restore": True}
 
 
 def test_settings_of_the_daemon(evaluate: Callable[..., Any]) -> None:
@@ -258,7 +258,8 @@ def test_a_restart_is_asked_for_with_what_is_loaded(
 
 def due(*paths: str, packages: int = 0, sysfs: int = 0) -> dict[str, Any]:
     """What the look at a host said."""
-    return {"files": [{"path": path} for path in paths], "packages": [{}] * packages, "sysfs": [""] * sysfs}
+    files = [{"path": path} for path in paths]
+    return {"files": files, "packages": [{}] * packages, "waiting": [], "sysfs": [""] * sysfs}
 
 
 def test_files_of_modules_that_are_due(evaluate: Callable[..., Any]) -> None:

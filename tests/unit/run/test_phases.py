@@ -430,7 +430,8 @@ def test_a_forgotten_task_keeps_a_node_out(played: Played, what: str) -> None:
 
 def test_a_restart_that_is_due_in_service_waits_and_is_told(played: Played) -> None:
     ledger = {"fit1": {"state": "in_service"}, "fit2": {"state": "configured"}}
-    arguments = ("--limit", "fit1,fit2", "-e", json.dumps({"reasons": ["another kernel is pinned"]}))
+    waits = {"reasons": ["another kernel is pinned"], "common_put_offs": ["nvidia-driver-cuda 580.65.06"]}
+    arguments = ("--limit", "fit1,fit2", "-e", json.dumps(waits))
     run = played.run("configure", arguments=arguments, ledger=ledger)
     assert run.gates["configure"]["passed"] == ["fit1", "fit2"], run.output
     assert {"fit1 in service: True.", "fit2 in service: False."} <= set(
@@ -440,7 +441,7 @@ def test_a_restart_that_is_due_in_service_waits_and_is_told(played: Played) -> N
         name: [(item["check"], item["verdict"]) for item in node["findings"]]
         for name, node in run.report["nodes"].items()
     }
-    assert told == {"fit1": [("lifecycle.reboot_due", "warn")], "fit2": []}
+    assert told == {"fit1": [("lifecycle.reboot_due", "warn"), ("lifecycle.upgrade_due", "warn")], "fit2": []}
     # Who was restarted does in the same run what waited for it, and nobody else does.
     assert re.findall(r"(\w+) of (\w+) after a restart\.", run.output) == [
         ("gpu_driver", "fit2"),
