@@ -9,8 +9,9 @@ module: software_info
 short_description: Tell which versions a node has, and how they differ from its class
 version_added: 0.2.0
 description:
-  - Reads kernel, GPU driver, fabric manager, DCGM, DOCA-OFED, CUDA, NCCL, container toolkit, Docker and firmware of the
-    HCAs of a node in one pass, and compares them with the version matrix of its node class.
+  - Reads kernel, GPU driver, fabric manager, NVLSM, DCGM, DOCA-OFED, CUDA, NCCL, container toolkit, Docker and firmware
+    of the HCAs of a node in one pass, and compares them with the version matrix of its node class.
+  - C(nccl) stands for a build, as for the filter P(firstlight.cluster.nccl_build#filter).
   - What runs counts where something runs, such as the kernel and the loaded driver; of the rest, what dpkg has
     installed. An item that the class does not name is not compared, and a node without any CUDA does not differ from
     its class, as no role installs it.

@@ -228,41 +228,6 @@ def test_a_missing_hold_is_put_back_under_who_uses_the_driver(
     assert machine.state().touched_since(drifted, without=WITHOUT) == {"package nvidia-persistenced"}
 
 
-@pytest.fixture
-def loaded(machine: Machine) -> Iterator[None]:
-    """Kernel modules of another driver, loaded. A container cannot load any, so these are files in their place."""
-    machine.run(
-        "mount -t tmpfs modules /sys/module && mkdir /sys/module/nvidia && echo 550.54.15 > /sys/module/nvidia/version"
-    )
-    yield
-    machine.run(f"umount /sys/module && rm -rf {REQUESTS}")
-
-
-@pytest.mark.long
-@pytest.mark.usefixtures("loaded")
-def test_another_driver_that_is_loaded_and_new_parameters_ask_for_a_restart(
-    machine: Machine, scenario: Scenario
-) -> None:
-    # The fabric manager would be started anew, and would refuse the driver that is loaded.
-    machine.run("rm /var/lib/firstlight/applied/nvidia-fabricmanager")
-    before = machine.state()
-    variables = {"gpu_driver_module_parameters": {"NVreg_EnableStreamMemOPs": 1}, "gpu_driver_peermem": "peermem"}
-
-    run = scenario.converge(variables=variables)
-
-    assert run.returncode == 0, run.tail
-    assert machine.read(f"{REQUESTS}/gpu_driver") == f"the driver that is loaded is not {VERSION}\n"
-    asked = "the modules were loaded before a change of {} and {}\n".format(*FILES)
-    assert machine.read(f"{REQUESTS}/gpu_driver_modules") == asked
-    assert "options nvidia NVreg_EnableStreamMemOPs=1" in machine.run("modprobe --showconfig").splitlines()
-    assert machine.state().touched_since(before) == {
-        *(f"file {path}" for path in FILES),
-        "file /var/lib/firstlight/applied/nvidia-fabricmanager",
-    }
-    again = scenario.converge(variables=variables)
-    assert (again.returncode, again.changes) == (0, []), again.tail
-
-
 NOUVEAU = "/etc/modprobe.d/firstlight-nouveau.conf"
 
 
@@ -299,6 +264,41 @@ def test_nouveau_that_is_loaded_asks_for_a_restart_and_starts_nothing(machine: M
     # As the start of the machine does.
     machine.run("rm -r /sys/module/nouveau && systemctl start nvidia-fabricmanager")
     assert scenario.converge().returncode == 0
+
+
+@pytest.fixture
+def loaded(machine: Machine) -> Iterator[None]:
+    """Kernel modules of another driver, loaded. A container cannot load any, so these are files in their place."""
+    machine.run(
+        "mount -t tmpfs modules /sys/module && mkdir /sys/module/nvidia && echo 550.54.15 > /sys/module/nvidia/version"
+    )
+    yield
+    machine.run(f"umount /sys/module && rm -rf {REQUESTS}")
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("loaded")
+def test_another_driver_that_is_loaded_and_new_parameters_ask_for_a_restart(
+    machine: Machine, scenario: Scenario
+) -> None:
+    # The fabric manager would be started anew, and would refuse the driver that is loaded.
+    machine.run("rm /var/lib/firstlight/applied/nvidia-fabricmanager")
+    before = machine.state()
+    variables = {"gpu_driver_module_parameters": {"NVreg_EnableStreamMemOPs": 1}, "gpu_driver_peermem": "peermem"}
+
+    run = scenario.converge(variables=variables)
+
+    assert run.returncode == 0, run.tail
+    assert machine.read(f"{REQUESTS}/gpu_driver") == f"the driver that is loaded is not {VERSION}\n"
+    asked = "the modules were loaded before a change of {} and {}\n".format(*FILES)
+    assert machine.read(f"{REQUESTS}/gpu_driver_modules") == asked
+    assert "options nvidia NVreg_EnableStreamMemOPs=1" in machine.run("modprobe --showconfig").splitlines()
+    assert machine.state().touched_since(before) == {
+        *(f"file {path}" for path in FILES),
+        "file /var/lib/firstlight/applied/nvidia-fabricmanager",
+    }
+    again = scenario.converge(variables=variables)
+    assert (again.returncode, again.changes) == (0, []), again.tail
 
 
 @pytest.mark.long

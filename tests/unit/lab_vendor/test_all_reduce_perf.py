@@ -9,11 +9,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from vendor_machine import Machine
 
-from lab.vendor.packages import FILES
+from lab.vendor.packages import FILES, compile_nccl
 
 pytest.importorskip("numpy", reason="numpy is not installed: the program cannot run here")
 
@@ -96,6 +97,13 @@ def test_it_fails_as_nccl_tests_does(trained: Machine, change: dict[str, object]
     assert done.returncode == 2
     assert re.search(rf"^\S+: Test CUDA failure common.cu:\d+ '{message}'$", done.stdout, re.MULTILINE)
     assert re.search(r"^ \.\. \S+ pid \d+: Test failure common.cu:\d+$", done.stdout, re.MULTILINE)
+
+
+def test_it_fails_with_an_nccl_for_a_cuda_that_the_driver_does_not_run(trained: Machine, tmp_path: Path) -> None:
+    trained.built = {**trained.built, "libnccl.so.2": compile_nccl("2.27.7", "13.0", tmp_path / "newer")}
+    done = perf(trained, "-b", "8", "-e", "8", "-g", "8")
+    assert done.returncode == 2
+    assert "'CUDA driver version is insufficient for CUDA runtime version'" in done.stdout
 
 
 def test_it_fails_without_any_gpu(trained: Machine) -> None:

@@ -14,7 +14,7 @@ import pytest
 from lab.upstream.build import NVIDIA, make_repository, pinned_version
 from lab.upstream.signing import ensure_key
 from lab.vendor.debian import Package, Service, build
-from lab.vendor.packages import DRIVERS, build_all, source_hash
+from lab.vendor.packages import DRIVERS, NCCL_CUDAS, NCCL_VERSIONS, build_all, source_hash
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("gcc", "dpkg-deb", "apt-ftparchive", "apt-get", "gpg"))),
@@ -50,6 +50,14 @@ def test_a_driver_depends_on_exactly_itself(debs: Path, driver: object) -> None:
     assert "./usr/bin/nvidia-smi" in listing(deb)
     library = listing(debs / f"libnvidia-ml1_{version}_amd64.deb")
     assert f"libnvidia-ml.so.1 -> libnvidia-ml.so.{version.removesuffix('-1')}" in library
+
+
+def test_every_nccl_is_built_for_several_versions_of_cuda(debs: Path) -> None:
+    """As NVIDIA has them, so that who takes the newest takes one that no driver here runs."""
+    names = sorted(path.name for path in debs.glob("libnccl2_*.deb"))
+    assert names == [f"libnccl2_{nccl}-1+cuda{cuda}_amd64.deb" for nccl in NCCL_VERSIONS for cuda in NCCL_CUDAS]
+    assert all(driver.cuda // 1000 < int(NCCL_CUDAS[-1].split(".")[0]) for driver in DRIVERS)
+    assert field(debs / "libnccl-dev_2.27.7-1+cuda13.0_amd64.deb", "Depends") == "libnccl2 (= 2.27.7-1+cuda13.0)"
 
 
 def test_dcgm_has_an_epoch_and_packages_for_a_major_version_of_cuda(debs: Path) -> None:
