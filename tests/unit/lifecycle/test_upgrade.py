@@ -195,9 +195,8 @@ def test_who_was_broken_before_holds_nobody_up_and_what_a_killed_run_had_begun_i
     with site.open() as ledger:
         for node, changes in steps.items():
             for run, (state, reason) in enumerate(changes, 1):
-                change = StateChange(
-                    node, State(state), reason=reason, step=Step.BACKWARD if run == 1 else Step.FORWARD
-                )
+                step = Step.BACKWARD if state == "deployed" else Step.FORWARD
+                change = StateChange(node, State(state), reason=reason, step=step)
                 name = f"20260101T00000{run}Z-000000"
                 ledger.record(Batch(run=name, phase="test", operator="alice@ctl", states=[change]))
     (site.played.folder / "configured/together").touch()
