@@ -203,7 +203,7 @@ def test_who_was_broken_before_holds_nobody_up_and_what_a_killed_run_had_begun_i
     run = upgrade(site, *ALL, *TAKE, *ROOM, **{"collective.intra": ["alone"]})
     said = " ".join(run.output.split())
     assert "1 were set aside before: they go last, and are not counted when they fail: alone." in said
-    assert [nodes for action, nodes in orders(site) if action == "drain"] == [["together"], ["fit1", "fit2"], ["alone"]]
+    assert [nodes for action, nodes in orders(site) if action == "drain"] == [["together"], ["fit1"], ["fit2"], ["alone"]]
     assert site.states() == dict.fromkeys(NODES, "in_service") | {"alone": "set_aside"}
     assert "Stopped" not in said and "were left as they were" not in said
     # Three of four are fit.
