@@ -452,6 +452,22 @@ MUTANTS = [
         ("tests/unit/software/test_matrix.py",),
     ),
     Mutant(
+        "upgrade: broken canary",
+        "plugins/module_utils/lifecycle/rolling.py",
+        "what was broken before goes first, and keeps the versions from all others",
+        "fit = [node for node in nodes if node not in aside]",
+        "fit = nodes",
+        ("tests/unit/lifecycle/test_rolling.py",),
+    ),
+    Mutant(
+        "upgrade: broken counted",
+        "plugins/module_utils/lifecycle/rolling.py",
+        "what was broken before stops the run when it fails again",
+        "counted, bad = (sum(node not in aside for node in nodes) for nodes in (taken, failed))",
+        "counted, bad = (len(nodes) for nodes in (taken, failed))",
+        ("tests/unit/lifecycle/test_rolling.py",),
+    ),
+    Mutant(
         "upgrade: unmanaged fails",
         "plugins/module_utils/software/matrix.py",
         "upgrade.yml sets nodes aside for what no role brings about",

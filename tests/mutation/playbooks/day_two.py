@@ -169,14 +169,6 @@ MUTANTS = [
         (UPGRADE, "-k", "broken_before"),
     ),
     broken(
-        "upgrade: broken canary",
-        "tasks/upgrade_plan.yml",
-        "what was broken before keeps the versions from all others",
-        "aside=__aside",
-        "aside=[]",
-        (UPGRADE, "-k", "broken_before"),
-    ),
-    broken(
         "upgrade: another begun",
         "tasks/upgrade_plan.yml",
         "a node is taken from its users before the one that a killed run had taken is finished",

@@ -194,17 +194,21 @@ def test_who_was_broken_before_holds_nobody_up_and_what_a_killed_run_had_begun_i
     steps = {"alone": [("set_aside", "sick")], "together": [("deployed", taken), ("configured", "every role ran")]}
     with site.open() as ledger:
         for node, changes in steps.items():
-            for run, (state, reason) in enumerate(changes, 1):
-                change = StateChange(
-                    node, State(state), reason=reason, step=Step.BACKWARD if run == 1 else Step.FORWARD
-                )
-                name = f"20260101T00000{run}Z-000000"
+            for number, (state, reason) in enumerate(changes, 1):
+                step = Step.BACKWARD if state == "deployed" else Step.FORWARD
+                change = StateChange(node, State(state), reason=reason, step=step)
+                name = f"20260101T00000{number}Z-000000"
                 ledger.record(Batch(run=name, phase="test", operator="alice@ctl", states=[change]))
     (site.played.folder / "configured/together").touch()
     run = upgrade(site, *ALL, *TAKE, *ROOM, **{"collective.intra": ["alone"]})
     said = " ".join(run.output.split())
     assert "1 were set aside before: they go last, and are not counted when they fail: alone." in said
-    assert [nodes for action, nodes in orders(site) if action == "drain"] == [["together"], ["fit1", "fit2"], ["alone"]]
+    assert [nodes for action, nodes in orders(site) if action == "drain"] == [
+        ["together"],
+        ["fit1"],
+        ["fit2"],
+        ["alone"],
+    ]
     assert site.states() == dict.fromkeys(NODES, "in_service") | {"alone": "set_aside"}
     assert "Stopped" not in said and "were left as they were" not in said
     # Three of four are fit.
