@@ -251,9 +251,14 @@ def test_containers_that_outlive_a_restart_do_not_keep_it_from_being_made(
 ) -> None:
     daemon["/info"] = {"LiveRestoreEnabled": True}
     assert guard(["log-opts"])[:2] == (0, "restarted")
+    # A daemon that starts without it ends what it finds.
+    off = {"container_runtime_daemon_extra": {"live-restore": False}}
+    status, _chosen, said = guard(["log-opts", "live-restore"], **off)
+    assert status != 0 and "would end, as live-restore is not in force: train" in said
+    assert guard(["live-restore"], **off)[:2] == (0, "reloaded")
     # But packages are not changed under them.
     status, _chosen, said = guard([], ("docker.io",))
-    assert status != 0 and "needs a change of docker.io, but containers run : train. Nothing was changed." in said
+    assert status != 0 and "needs a change of docker.io, but containers run: train. Nothing was changed." in said
     daemon["/containers/json"] = []
     assert guard([], ("docker.io",))[:2] == (0, "restarted")
 
