@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
@@ -12,9 +13,8 @@ from pathlib import Path
 from socketserver import UnixStreamServer
 
 import pytest
-from test_left_behind import Run, run, tool
 
-__all__ = ["run", "tool"]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Answer(BaseHTTPRequestHandler):
