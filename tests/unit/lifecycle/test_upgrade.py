@@ -210,7 +210,7 @@ def test_who_was_broken_before_holds_nobody_up_and_what_a_killed_run_had_begun_i
         ["alone"],
     ]
     assert site.states() == dict.fromkeys(NODES, "in_service") | {"alone": "set_aside"}
-    assert "Stopped" not in said and "were left as they were" not in said
+    assert "Stopped: " not in said and "nodes were left as they were: " not in said
     # Three of four are fit.
     assert run.status == 0, run.output
 
