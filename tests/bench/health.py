@@ -63,15 +63,17 @@ def over_nodes(session: LabSession, folder: Path) -> Figure:
     return Figure("node_health over 4 nodes", "ansible.builtin.ping over them", measured, floor, AIM)
 
 
-def observations(session: LabSession) -> list[Path]:
-    """What the newest run of the lab that judged them read of its nodes."""
-    nodes = session.artifacts / "latest" / "nodes"
-    return sorted(nodes.glob("node*/validate.node_health.observation.json"))
+def observations(artifacts: Path) -> list[Path]:
+    """What the newest run that judged the lab's nodes read of them; RuntimeError where no run in `artifacts` did."""
+    for run in sorted((place for place in artifacts.iterdir() if not place.is_symlink()), reverse=True):
+        if read := sorted(run.glob("nodes/node*/validate.node_health.observation.json")):
+            return read
+    raise RuntimeError(f"no run in {artifacts} judged its nodes: site.yml must have run")
 
 
 def over_replayed(session: LabSession, folder: Path) -> Figure:
-    """Expects that site.yml was the lab's latest run. Everything is the product's own but what the readers read."""
-    recorded = observations(session)
+    """Expects that site.yml has run. Everything is the product's own but what the readers read."""
+    recorded = observations(session.artifacts)
     collection = staged_collection(folder / "collections")
     hosts = {
         f"replay{number:02}": {"observation": str(recorded[number % len(recorded)])} for number in range(REPLAYED_HOSTS)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.bench.figures import Cost, Figure, Report, in_turns
+from tests.bench.health import observations
 from tests.bench.inventory import multiplied
 from tests.bench.site import by_phase, table
 
@@ -89,3 +90,22 @@ def test_a_region_has_one_machine_of_its_own_for_each_of_the_roster() -> None:
     assert len({machine["interfaces"][0]["links"][0]["ip_address"] for machine in machines}) == 300
     assert len({machine["interfaces"][0]["mac_address"] for machine in machines}) == 300
     assert (state["other"], state["events"], model["hostname"]) == (2, [], "node01")
+
+
+def test_what_is_replayed_is_of_the_newest_run_that_judged_the_nodes(tmp_path: Path) -> None:
+    name = "validate.node_health.observation.json"
+    for run in ("20260101T000000Z-aaaaaa", "20260102T000000Z-bbbbbb"):
+        for node in ("node01", "node02"):
+            place = tmp_path / run / "nodes" / node
+            place.mkdir(parents=True)
+            (place / name).touch()
+    # configure.yml, which judges nobody, was the last.
+    (tmp_path / "20260103T000000Z-cccccc" / "nodes" / "node01").mkdir(parents=True)
+    (tmp_path / "latest").symlink_to("20260103T000000Z-cccccc")
+    nodes = tmp_path / "20260102T000000Z-bbbbbb" / "nodes"
+    assert observations(tmp_path) == [nodes / "node01" / name, nodes / "node02" / name]
+
+
+def test_nothing_to_replay_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"site\.yml must have run"):
+        observations(tmp_path)
