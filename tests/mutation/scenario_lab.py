@@ -27,6 +27,7 @@ LAB_NAME = "mutation"
 _FAILED = re.compile(r"(?:FAILED|ERROR) (\S+::\S+)")
 # Pytest fails where nothing is left of what it collected, and nothing was tested.
 _NONE_CHOSEN = re.compile(r"/ 0 selected\b|(?<!, )\b\d+ deselected in ")
+_SAID = re.compile(r'"(msg|stderr)": "((?:[^"\\]|\\.)*)"')
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -119,8 +120,12 @@ class ScenarioLab:
 
 
 def _told(printed: str) -> str:
-    """The test that failed, or else the task."""
+    """The test that failed, or else the task and what it said."""
     if test := _FAILED.search(printed):
         return test[1]
-    task = re.findall(r"TASK \[(.*?)\]", printed[: printed.find("fatal:")], re.MULTILINE)
-    return task[-1] if task else printed.strip()[-200:]
+    before, fatal, after = printed.partition("fatal:")
+    task = re.findall(r"TASK \[(.*?)\]", before)
+    if not fatal or not task:
+        return printed.strip()[-200:]
+    said = dict(_SAID.findall(" ".join(after.replace("│", " ").split())))
+    return f"{task[-1]}: {(said.get('stderr') or said.get('msg', ''))[-200:]}"

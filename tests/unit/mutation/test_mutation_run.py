@@ -99,7 +99,10 @@ MOLECULE = """#!/bin/sh
 echo "$1 $PYTEST_ADDOPTS" >> {log}
 value=$(sed -n 's/^    return \\([0-9]\\)$/\\1/p' sums.py)
 case "$1" in
-create) rm -f {state};;
+create)
+    test -z "${{NO_MACHINE:-}}" || {{ echo "│ TASK [Bring it up]
+│ fatal: [localhost]: FAILED! => $NO_MACHINE"; exit 2; }}
+    rm -f {state};;
 converge) test "$value" = 0 || grep -qs 9 {state} || echo "$value" > {state};;
 verify)
     case "$PYTEST_ADDOPTS" in *nothing*) echo "==== 3 deselected in 0.01s ===="; exit 5;; *unheeded*) exit 0;; esac
@@ -168,6 +171,18 @@ def test_tests_of_a_role_that_fail_without_the_mutant_say_nothing(tree: Path, tm
     assert [(outcome.outcome, outcome.by) for outcome in outcomes] == [
         (BROKEN, "molecule verify: tests/test_web.py::test_idle")
     ]
+
+
+@pytest.mark.parametrize("error", ["lab: no memory", ""])
+def test_a_lab_that_does_not_come_up_says_why(
+    tree: Path, tmp_path: Path, molecule: Path, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    said = json.dumps({"msg": "exit status 1", "stderr": error}).replace("no memory", "no\n│ memory")
+    monkeypatch.setenv("NO_MACHINE", said)
+    (outcome,) = try_all(tree, [of_role("one", "2", "test_a")], tmp_path / "work", trees=1)
+    why = error or "exit status 1"
+    assert (outcome.outcome, outcome.by) == (BROKEN, f"molecule create: Bring it up: {why}")
+    assert molecule.read_text(encoding="utf-8").split()[-2:] == ["destroy", "-x"]
 
 
 def run_command(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> tuple[int, list[list[str]]]:
