@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 # How a node reaches the simulated fabric; the fabric is what knows.
 NODE_TOOL = HERE.parent / "fabric" / "node_tool"
 NODE_TOOL_THERE = "/usr/local/lib/firstlight/ibsim-tool"
+_ALONE = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -105,13 +106,20 @@ def discard_other(cache_dir: Path, prefix: str, keep: str) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def run(command: list[str], what: str, *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """Standard output of `command`. Raises BuildError with the tail of its messages when it fails or is absent."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False)
-    except FileNotFoundError as error:
+def run(
+    command: list[str], what: str, *, cwd: Path | None = None, env: Mapping[str, str] | None = None, alone: bool = False
+) -> str:
+    """Standard output of `command`. Raises BuildError with the tail of its messages when it fails or is absent.
+
+    `alone` is for what mounts this machine's /proc and /sys, as mmdebstrap does: whoever ends it, its processes and its
+    mounts end with it, and nobody who then clears up behind it descends into them.
+    """
+    if shutil.which(command[0]) is None:
         remedy = "install the packages named in lab/host_packages.txt (`python -m lab packages` does)"
-        raise BuildError(f"{what}: {command[0]} is not installed; {remedy}") from error
+        raise BuildError(f"{what}: {command[0]} is not installed; {remedy}")
+    done = subprocess.run(
+        [*(_ALONE if alone else ()), *command], capture_output=True, text=True, cwd=cwd, env=env, check=False
+    )
     if done.returncode:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
         raise BuildError(f"{what}: {shlex.join(command[:3])} … ended with status {done.returncode}:\n{tail}")
@@ -132,7 +140,7 @@ def _build(folder: Path, release: Release) -> None:
     (part / "pool").mkdir(parents=True)
     try:
         command = _mmdebstrap(part, release)
-        run(command, "node image")
+        run(command, "node image", alone=True)
         _keep_only_packages(part / "pool")
         digest = _sha256(part / "node.tar")
         (part / "image.json").write_text(json.dumps({"sha256": digest, "suite": release.suite}) + "\n")

@@ -100,7 +100,7 @@ def _make(lab: Lab, folder: Path, mirror: Path) -> None:
     try:
         of_mirror = kernels((mirror / "dists" / DEFAULT.suite / "main" / "binary-amd64" / "Packages").read_text())
         root, raw, disk = part / "root", part / "root.raw", part / "root.qcow2"
-        run(_mmdebstrap(mirror, root), "virtual machine")
+        run(_mmdebstrap(mirror, root), "virtual machine", alone=True)
         for name in ("vmlinuz", "initrd.img"):
             shutil.copy(next((root / "boot").glob(f"{name}-*")), part / name)
         disks.make_root_disk(root, raw)

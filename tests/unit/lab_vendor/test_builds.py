@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -129,6 +132,40 @@ def test_a_failed_build_leaves_nothing_and_says_why(
     with pytest.raises(image.BuildError, match=r"node image: mmdebstrap .* ended with status 25:\nE: no such suite"):
         image.ensure(tmp_path / "cache", DEFAULT)
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["image.lock"]
+
+
+# Mounts as mmdebstrap mounts /sys of this machine: what clears up behind it would descend into that.
+STOPPED = """
+import signal, sys
+from lab.image.build import run
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+mounting = 'mkdir "$0/sys" && mount -t tmpfs none "$0/sys" && touch "$0/sys/there"; sleep 300 & touch "$0/up"; wait'
+run(["sh", "-c", mounting, sys.argv[1]], "image", alone=True)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as the lab does")
+def test_a_build_that_is_stopped_leaves_no_mounts_and_no_processes(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", STOPPED, tmp_path], cwd=ROOT, start_new_session=True) as build:
+        until(lambda: (tmp_path / "up").exists())
+        assert str(tmp_path) not in Path("/proc/mounts").read_text(encoding="utf-8")
+        assert list((tmp_path / "sys").iterdir()) == []
+        assert "sleep" in in_session(build.pid)
+        build.terminate()
+    until(lambda: not in_session(build.pid))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def in_session(leader: int) -> list[str]:
+    """The names of its processes."""
+    listed = subprocess.run(["ps", "-o", "comm=", "-s", str(leader)], capture_output=True, text=True, check=False)
+    return listed.stdout.split()
 
 
 def test_the_remains_of_a_killed_build_are_not_taken_for_an_image(bootstrap: Bootstrap, tmp_path: Path) -> None:
