@@ -121,7 +121,6 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
     machine.run(
         "apt-mark unhold doca-ofed"
         " && apt-get -qq remove --yes --allow-change-held-packages mlnx-ofed-kernel-dkms > /dev/null 2>&1"
-        " && rm /etc/systemd/system/opensmd.service && systemctl daemon-reload && systemctl start opensmd"
         " && sed -i s/mlx5_0/mlx5_9/ /etc/udev/rules.d/60-rdma-persistent-naming.rules"
     )
     drifted = machine.state()
@@ -130,17 +129,30 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
 
     after = machine.state()
     assert run.returncode == 0, run.tail
-    machine.run("rm /var/log/opensm.log")
     assert after.differences(before, without=WITHOUT) == set()
     assert after.touched_since(drifted, without=WITHOUT) == {
-        "file /etc/systemd/system/opensmd.service",
         "file /etc/udev/rules.d/60-rdma-persistent-naming.rules",
         "package doca-ofed",
         "package mlnx-ofed-kernel-dkms",
-        "unit opensmd.service",
     }
     again = scenario.converge()
     assert (again.returncode, again.changes) == (0, []), again.tail
+
+
+def test_a_subnet_manager_that_somebody_started_is_stopped_and_kept_out(machine: Machine, scenario: Scenario) -> None:
+    """Where no package is changed: who changes one keeps its subnet manager out beforehand."""
+    before = machine.state()
+    machine.run("rm /etc/systemd/system/opensmd.service && systemctl daemon-reload && systemctl start opensmd")
+    drifted = machine.state()
+
+    run = scenario.converge()
+
+    after = machine.state()
+    assert run.returncode == 0, run.tail
+    machine.run("rm /var/log/opensm.log")
+    assert after.differences(before, without=WITHOUT) == set()
+    touched = {"file /etc/systemd/system/opensmd.service", "unit opensmd.service"}
+    assert after.touched_since(drifted, without=WITHOUT) == touched
 
 
 @pytest.mark.long

@@ -24,7 +24,7 @@ MUTANTS = [
         "a subnet manager is not kept from running",
         "{{ __doca_ofed_masks\n     + ",
         "{{ ",
-        "test_drift_is_repaired",
+        "test_a_subnet_manager",
     ),
     broken(
         "doca_ofed",
