@@ -95,8 +95,8 @@ def _parts(
     """The parts that the nodes showed in this phase; of a node that was not read, nothing."""
     found: dict[str, dict[str, t.Any]] = {}
     for name in names:
-        gpus = hostvars[name]["node_class_data"]["hardware"].get("gpus") or {}
-        readings = parts_of(run.observation(name, phase, "node_health"), gpus.get("pci_addresses") or ())
+        hardware = hostvars[name]["node_class_data"]["hardware"]
+        readings = parts_of(run.observation(name, phase, "node_health"), hardware.get("gpus"))
         if readings:
             found[name] = readings_to_dict(readings)
     return found

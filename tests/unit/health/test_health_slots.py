@@ -68,5 +68,14 @@ def test_addresses_that_the_class_does_not_know_are_not_used() -> None:
     moved = put("nvml|gpus|6|pci", "0000:ee:00.0")
     twice = put("nvml|gpus|6|pci", ADDRESSES[0])
     for spoil in (moved, twice):
-        components = [name for name, _ in gpu_count(spoil, drop("nvml|gpus|3"), gpus={"pci_addresses": ADDRESSES})]
-        assert components == ["gpu:3"], "the minor numbers still have the gap"
+        found = gpu_count(spoil, drop("nvml|gpus|3"), gpus={"pci_addresses": ADDRESSES})
+        assert found == [("gpu:3", "GPU 3 is missing: 7 of 8 GPUs answer")], "the minor numbers still have the gap"
+
+
+def test_a_gpu_in_the_kernel_log_is_not_named_by_addresses_that_do_not_fit() -> None:
+    """Here 0000:5d:00.0 is no slot 3: the class was written for another chassis."""
+    moved = [put(f"nvml|gpus|{slot}|pci", f"0000:{0xE0 + slot:02x}:00.0") for slot in range(8)]
+    log = put("kernel_log|xids", [xid(79, ADDRESSES[3]), xid(79, "0000:e5:00.0")])
+    findings = judge(spoiled(*moved, log), node_class(gpus={"pci_addresses": ADDRESSES}))
+    components = [item.component for item in findings if item.check == "gpu.xid"]
+    assert sorted(components) == ["gpu:5", f"pci:{ADDRESSES[3]}"]
