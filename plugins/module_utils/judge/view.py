@@ -144,11 +144,16 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Gpus:
-    """The GPUs that NVML lists. `missing`: slots without one, None if which slots is not known."""
+    """The GPUs that NVML lists. `missing`: slots without one, None if which slots is not known.
+
+    `addresses` are the class's, by slot; `strange` those of GPUs that do not fit them. Then `addresses` is empty: a
+    class that is wrong of one slot may be of another chassis, and names nothing.
+    """
 
     listed: list[Gpu]
     missing: list[int] | None
     addresses: Sequence[str] = ()
+    strange: Sequence[str] = ()
 
     def component_at(self, pci: str) -> str:
         """The component that sits at a PCI address: `gpu:3`, or the address where the slot is not known."""
@@ -161,10 +166,7 @@ class Gpus:
 
 
 def gpus_of(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> Gpus:
-    """The GPUs of an observation, by slot; raises Unjudgeable where NVML was not read.
-
-    Addresses of the class that do not fit the machine name nothing.
-    """
+    """The GPUs of an observation, by slot; raises Unjudgeable where NVML was not read."""
     hardware = need(node_class, "hardware.gpus")
     count = int(number(hardware.get("count")))
     addresses = slot_addresses(hardware)
@@ -172,9 +174,10 @@ def gpus_of(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> Gp
         gpu if isinstance(gpu, Mapping) else {"error": f"{gpu!r:.80} is no GPU"}
         for gpu in items(data_of(observation, "nvml").get("gpus"))
     ]
-    if strange_addresses(read, addresses):
+    strange = strange_addresses(read, addresses) if addresses else []
+    if strange:
         addresses = []
     slots = slots_of(read, count, addresses)
     listed = [Gpu(index if slots is None else slots[index], gpu) for index, gpu in enumerate(read)]
     missing = sorted(set(range(count)) - set(slots)) if slots is not None and (slots or addresses) else None
-    return Gpus(listed=listed, missing=missing, addresses=addresses)
+    return Gpus(listed=listed, missing=missing, addresses=addresses, strange=strange)
