@@ -66,7 +66,8 @@ def judge_node(
             finding("phase.complete", "host", Verdict.UNKNOWN, "this run did not take it through every gate")
         )
     notable = [item for item in findings if item.verdict is not Verdict.PASS]
-    return Judgement(findings=notable + missing, missing=missing, passes=_passes(findings), kept_out=aside)
+    passes = _passes([*findings, *missing])
+    return Judgement(findings=notable + missing, missing=missing, passes=passes, kept_out=aside)
 
 
 def alike(judged: Mapping[str, Judgement]) -> list[dict[str, Any]]:

@@ -76,6 +76,14 @@ CASES = [
     c("gpu.count", "fail", "host", "8 GPUs, the class has 4", gpus={"count": 4}),
     c(
         "gpu.count",
+        "fail",
+        "host",
+        "the class has 4; 0000:ee:00.0 fits no slot",
+        *MOVED,
+        gpus={"count": 4, "pci_addresses": ADDRESSES},
+    ),
+    c(
+        "gpu.count",
         "warn",
         "host",
         "8 of 8 GPUs answer; 0000:ee:00.0 fits no slot of the class",

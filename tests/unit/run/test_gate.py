@@ -113,6 +113,10 @@ def test_a_part_that_is_not_there_did_not_pass_with_the_others(count: list[Findi
     assert passes(count, told("gpu.driver.version", Verdict.PASS, "host")) == {"gpu.driver.version": ["*"]}
 
 
+def test_what_the_gate_itself_adds_speaks_against_a_pass() -> None:
+    assert judge_node([], [PASS], [None], "node01").passes == {}
+
+
 def test_a_part_too_many_is_none_that_is_missing() -> None:
     count = told("hca.count", Verdict.WARN, "hca:mlx5_9")
     assert passes(count, told("hca.state", Verdict.PASS, "hca:mlx5_0")) == {"hca.state": ["*"]}
