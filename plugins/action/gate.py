@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils.catalog.checks import expected_checks
 from ..module_utils.lifecycle.controller import LAST_PHASE, operator
-from ..module_utils.lifecycle.gate import Judgement, judge_node
+from ..module_utils.lifecycle.gate import Judgement, alike, judge_node
 from ..module_utils.lifecycle.ledger_options import readings_to_dict
 from ..module_utils.lifecycle.parts import parts_of
 from ..module_utils.lifecycle.run import Gate, RunDirectory
@@ -83,7 +83,7 @@ class ActionModule(ActionBase):
             "findings": {
                 name: [finding.to_dict() for finding in judgement.findings] for name, judgement in judged.items()
             },
-            "passes": {name: judgement.passes for name, judgement in judged.items()},
+            "passes": alike(judged),
             "parts": _parts(run, phase, judged, variables["hostvars"]) if arguments["node_health"] else {},
             "last": os.environ.get(LAST_PHASE) == phase,
         }
@@ -95,8 +95,8 @@ def _parts(
     """The parts that the nodes showed in this phase; of a node that was not read, nothing."""
     found: dict[str, dict[str, t.Any]] = {}
     for name in names:
-        gpus = hostvars[name]["node_class_data"]["hardware"].get("gpus") or {}
-        readings = parts_of(run.observation(name, phase, "node_health"), gpus.get("pci_addresses") or ())
+        hardware = hostvars[name]["node_class_data"]["hardware"]
+        readings = parts_of(run.observation(name, phase, "node_health"), hardware.get("gpus"))
         if readings:
             found[name] = readings_to_dict(readings)
     return found

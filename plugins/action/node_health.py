@@ -56,14 +56,13 @@ class ActionModule(ActionBase):
                 "Remedy: give the content of a node class file; preflight.yml checks those of the inventory."
             )
         findings, observation = self._judge(arguments, variables)
-        gpus = node_class["hardware"].get("gpus") or {}
         notable = [item.to_dict() for item in findings if item.verdict is not Verdict.PASS]
         result: dict[str, t.Any] = {
             "changed": False,
             "verdict": worst(item.verdict for item in findings).value,
             "passed": len(findings) - len(notable),
             "findings": notable,
-            "parts": readings_to_dict(parts_of(observation or {}, gpus.get("pci_addresses") or ())),
+            "parts": readings_to_dict(parts_of(observation or {}, node_class["hardware"].get("gpus"))),
         }
         try:
             run = RunDirectory.current()

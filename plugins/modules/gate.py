@@ -87,9 +87,18 @@ findings:
   returned: always
   type: dict
 passes:
-  description: Components that passed, by node and check.
+  description:
+    - What passed, as O(firstlight.cluster.ledger#module:passed) takes it. Nodes that came out alike share an entry.
+    - A check passed wholly, V(*), where it reported nothing but V(pass) and no part of the kind that it reports on is
+      missing (C(gpu.count), C(hca.count)). Of any other those components are told that passed.
   returned: always
-  type: dict
+  type: list
+  elements: dict
+  sample:
+    - nodes: [node01, node03]
+      checks: {gpu.count: ["*"], gpu.temperature: ["*"]}
+    - nodes: [node02]
+      checks: {gpu.count: ["*"], gpu.temperature: ["gpu:0", "gpu:1"]}
 states:
   description: What M(firstlight.cluster.ledger) is to say of each node that was judged.
   returned: always

@@ -64,10 +64,22 @@ options:
     default: {}
   passed:
     description:
-      - What passed, by node and check as lists of components. A later pass closes an open finding of the same check
-        on the same component.
-    type: dict
-    default: {}
+      - What passed. A later pass closes an open finding of the same check on the same component.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      nodes:
+        description: Names of the nodes on which it passed.
+        type: list
+        elements: str
+        required: true
+      checks:
+        description:
+          - Lists of components by check. V(*) stands for all of them, also those that no longer are; so a check that
+            passed wholly closes every finding of it.
+        type: dict
+        required: true
   actions:
     description: What was done to nodes, for their history.
     type: list

@@ -22,10 +22,17 @@ _FABRIC_STATES = {0: "not supported", 1: "not started", 2: "in progress", 3: "co
 _FABRIC_NOT_SUPPORTED, _FABRIC_COMPLETED = 0, 3
 # NVML codes of a driver that does not have the question: not supported, function not found.
 _NO_SUCH_VALUE = (3, 13)
+_CORRECT_ADDRESSES = (
+    "Correct hardware.gpus.pci_addresses in the file of the node class, the slots in the order of the GPUs' numbers, "
+    "or take it out; if only this node differs, look whether its GPUs sit in the right slots."
+)
 
 
 def gpu_count(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    """One finding for each GPU that is missing or does not answer, or one pass."""
+    """One finding for each GPU that is missing or does not answer, or one pass.
+
+    Where the class's addresses do not fit the machine, numbers of GPUs are a guess: that is a warning.
+    """
     expected = int(number(need(node_class, "hardware.gpus.count")))
     gpus = gpus_of(observation, node_class)
     found: list[Finding] = []
@@ -42,14 +49,14 @@ def gpu_count(observation: Observation, node_class: NodeClass) -> list[Finding]:
             answering += 1
     absent = expected - len(gpus.listed)
 
-    def counted(component: str, verdict: Verdict, summary: str, traces: Mapping[str, str] | None = None) -> Finding:
-        evidence = {"traces": dict(traces)} if traces else {}
-        return finding(
-            "gpu.count", component, verdict, summary, observed=answering, expected=expected, evidence=evidence
-        )
+    fit = "fits" if len(gpus.strange) == 1 else "fit"
+    strange = f"; {', '.join(gpus.strange)} {fit} no slot of the class" if gpus.strange else ""
+
+    def counted(component: str, verdict: Verdict, summary: str, **more: Any) -> Finding:
+        return finding("gpu.count", component, verdict, summary, observed=answering, expected=expected, **more)
 
     if absent < 0:
-        found.append(counted("host", Verdict.FAIL, f"{len(gpus.listed)} GPUs, the class has {expected}"))
+        found.append(counted("host", Verdict.FAIL, f"{len(gpus.listed)} GPUs, the class has {expected}{strange}"))
     elif absent and gpus.missing is not None:
         for slot in gpus.missing:
             address = gpus.addresses[slot] if slot < len(gpus.addresses) else ""
@@ -59,8 +66,13 @@ def gpu_count(observation: Observation, node_class: NodeClass) -> list[Finding]:
         traces = _traces(observation, {gpu.pci for gpu in gpus.listed})
         where = f"; traces of GPUs not listed at {', '.join(sorted(traces))}" if traces else ""
         component = f"pci:{next(iter(traces))}" if len(traces) == 1 and absent == 1 else "host"
-        summary = f"{answering} of {expected} GPUs answer, {absent} missing{where}"
-        found.append(counted(component, Verdict.FAIL, summary, traces))
+        summary = f"{answering} of {expected} GPUs answer, {absent} missing{where}{strange}"
+        evidence = {"traces": traces} if traces else {}
+        found.append(counted(component, Verdict.FAIL, summary, evidence=evidence))
+    # A component has one finding of a check.
+    if strange and not any(item.component == "host" for item in found):
+        summary = f"{answering} of {expected} GPUs answer{strange}, so their numbers are a guess"
+        found.append(counted("host", Verdict.WARN, summary, remedy=_CORRECT_ADDRESSES))
     return found or [counted("host", Verdict.PASS, f"{answering} of {expected} GPUs answer")]
 
 

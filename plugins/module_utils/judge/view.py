@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..catalog.thresholds import DEFAULTS
+from ..gpu_slots import slot_addresses, slots_of, strange_addresses
 
 # NVML codes by which a GPU itself, not the way to it, is what is broken: insufficient power, interrupt
 # issue, corrupted infoROM, lost, reset required, not found.
@@ -143,11 +144,16 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Gpus:
-    """The GPUs that NVML lists. `missing`: slots without one, None if which slots is not known."""
+    """The GPUs that NVML lists. `missing`: slots without one, None if which slots is not known.
+
+    `addresses` are the class's, by slot; `strange` those of GPUs that do not fit them. Then `addresses` is empty: a
+    class that is wrong of one slot may be of another chassis, and names nothing.
+    """
 
     listed: list[Gpu]
     missing: list[int] | None
     addresses: Sequence[str] = ()
+    strange: Sequence[str] = ()
 
     def component_at(self, pci: str) -> str:
         """The component that sits at a PCI address: `gpu:3`, or the address where the slot is not known."""
@@ -160,31 +166,18 @@ class Gpus:
 
 
 def gpus_of(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> Gpus:
-    """The GPUs of an observation, by slot; raises Unjudgeable where NVML was not read.
-
-    NVML numbers what answers, so a lost GPU shifts the numbers of those behind it. The slot comes from the
-    class's list of addresses if it has one, else from the driver's minor numbers, which keep the gap.
-    """
+    """The GPUs of an observation, by slot; raises Unjudgeable where NVML was not read."""
     hardware = need(node_class, "hardware.gpus")
     count = int(number(hardware.get("count")))
-    addresses = [str(address).lower() for address in hardware.get("pci_addresses") or ()]
+    addresses = slot_addresses(hardware)
     read = [
         gpu if isinstance(gpu, Mapping) else {"error": f"{gpu!r:.80} is no GPU"}
         for gpu in items(data_of(observation, "nvml").get("gpus"))
     ]
-    slots: list[int] | None = None
-    if addresses:
-        places = [addresses.index(gpu["pci"]) if gpu.get("pci") in addresses else -1 for gpu in read]
-        slots = places if -1 not in places and len(set(places)) == len(places) else None
-    if slots is None and len(read) >= count:
-        slots = list(range(len(read)))
-    if slots is None:
-        minors = [gpu.get("minor") for gpu in read]
-        known = [minor for minor in minors if isinstance(minor, int) and not isinstance(minor, bool)]
-        in_order = known == sorted(set(known)) and all(0 <= minor < count for minor in known)
-        # Without a gap they were given anew at a boot that already lacked the GPU: they tell nothing.
-        if len(known) == len(read) and in_order and known != list(range(len(read))):
-            slots = known
+    strange = strange_addresses(read, addresses) if addresses else []
+    if strange:
+        addresses = []
+    slots = slots_of(read, count, addresses)
     listed = [Gpu(index if slots is None else slots[index], gpu) for index, gpu in enumerate(read)]
     missing = sorted(set(range(count)) - set(slots)) if slots is not None and (slots or addresses) else None
-    return Gpus(listed=listed, missing=missing, addresses=addresses)
+    return Gpus(listed=listed, missing=missing, addresses=addresses, strange=strange)

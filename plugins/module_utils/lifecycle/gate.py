@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..catalog.checks import finding
-from ..findings import Finding, Verdict, missing_checks
+from ..catalog.checks import CHECKS, finding
+from ..findings import Finding, Verdict, missing_checks, worst
+from .ledger_model import EVERY_COMPONENT
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Judgement:
     """What the gate makes of one node.
 
     `findings`: those other than pass; `missing`: those of them that the gate had to add; `passes`: the
-    components that passed, by check; `kept_out`: an earlier gate had set the node aside.
+    components that passed, by check, `[EVERY_COMPONENT]` where the check passed wholly; `kept_out`: an earlier
+    gate had set the node aside.
     """
 
     findings: list[Finding]
@@ -63,11 +66,45 @@ def judge_node(
             finding("phase.complete", "host", Verdict.UNKNOWN, "this run did not take it through every gate")
         )
     notable = [item for item in findings if item.verdict is not Verdict.PASS]
-    passes: dict[str, list[str]] = {}
-    for item in findings:
-        if item.verdict is Verdict.PASS:
-            passes.setdefault(item.check, []).append(item.component)
+    passes = _passes([*findings, *missing])
     return Judgement(findings=notable + missing, missing=missing, passes=passes, kept_out=aside)
+
+
+def alike(judged: Mapping[str, Judgement]) -> list[dict[str, Any]]:
+    """What passed, as the ledger is told of it: `nodes` of which the same `checks` passed on the same components.
+
+    Most nodes of a site come out alike, so its length is that of the catalogue, not of the roster.
+    """
+    entries: dict[str, dict[str, Any]] = {}
+    for name, judgement in judged.items():
+        if judgement.passes:
+            outcome = json.dumps(judgement.passes, sort_keys=True)
+            entries.setdefault(outcome, {"nodes": [], "checks": judgement.passes})["nodes"].append(name)
+    return list(entries.values())
+
+
+def _passes(findings: Sequence[Finding]) -> dict[str, list[str]]:
+    by_check: dict[str, list[Finding]] = {}
+    for item in findings:
+        by_check.setdefault(item.check, []).append(item)
+    passes: dict[str, list[str]] = {}
+    for check, told in by_check.items():
+        against = {item.component for item in told if item.verdict is not Verdict.PASS}
+        passed = sorted({item.component for item in told} - against)
+        if not against and all(_all_there(component, by_check) for component in passed):
+            passed = [EVERY_COMPONENT]
+        if passed:
+            passes[check] = passed
+    return passes
+
+
+def _all_there(component: str, by_check: Mapping[str, Sequence[Finding]]) -> bool:
+    """Whether no part of the component's kind is missing: of a missing one its checks report nothing, good or bad.
+
+    Parts that have a check `<kind>.count` may be missing; it says whether they are.
+    """
+    count = f"{component.partition(':')[0]}.count"
+    return count not in CHECKS or worst(item.verdict for item in by_check.get(count, ())).allocatable
 
 
 def _unreported(check: str) -> Finding:

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..findings import Finding, Verdict
 from .ledger_file import BUSY_SECONDS, DEFAULT_PATH, connect, connect_copy, copy_into, explained, understood
-from .ledger_model import Batch, Lock, LockHeldError, Recorded, StateChange, Transition
+from .ledger_model import EVERY_COMPONENT, Batch, Lock, LockHeldError, Recorded, StateChange, Transition
 from .ledger_parts import record_actions, record_parts
 from .ledger_schema import MIGRATIONS
 from .states import State, decide
@@ -94,6 +94,12 @@ class Ledger:
                     for check, components in checks.items()
                     for component in components
                 ],
+            )
+            # What passed wholly needs no row for each component, and components come and go.
+            self._db.execute(
+                """DELETE FROM passes WHERE component != ? AND EXISTS (SELECT 1 FROM passes w WHERE w.node = passes.node
+                   AND w.check_id = passes.check_id AND w.component = ? AND w.at >= passes.at)""",
+                (EVERY_COMPONENT, EVERY_COMPONENT),
             )
             for node, readings in batch.parts.items():
                 record_parts(self._db, batch, node, readings, now)
@@ -239,20 +245,20 @@ class Ledger:
     def open_findings(self) -> dict[str, list[dict[str, Any]]]:
         """By node, the findings that nothing has closed yet: the last of each check and component.
 
-        A finding is closed by a later pass of the same check on the same component, or by a later run
-        that took the node through every gate.
+        A finding is closed by a later pass of the same check on the same component or on every one, or by a
+        later run that took the node through every gate.
         """
         rows = self.rows(
             """SELECT f.node, f.run, f.phase, f.at, f.content FROM findings f
                LEFT JOIN nodes n ON n.node = f.node
-               LEFT JOIN passes p ON p.node = f.node AND p.check_id = f.check_id AND p.component = f.component
                WHERE f.verdict NOT IN (?, ?)
                  AND NOT EXISTS (SELECT 1 FROM findings l WHERE l.node = f.node AND l.check_id = f.check_id
                      AND l.component = f.component AND (l.at > f.at OR (l.at = f.at AND l.run > f.run)))
-                 AND (p.at IS NULL OR p.at <= f.at)
+                 AND NOT EXISTS (SELECT 1 FROM passes p WHERE p.node = f.node AND p.check_id = f.check_id
+                     AND p.component IN (f.component, ?) AND p.at > f.at)
                  AND (n.proved_at IS NULL OR n.proved_run = f.run OR n.proved_at < f.at)
                ORDER BY f.node, f.check_id, f.component""",
-            (Verdict.PASS.value, Verdict.WAIVED.value),
+            (Verdict.PASS.value, Verdict.WAIVED.value, EVERY_COMPONENT),
         )
         found: dict[str, list[dict[str, Any]]] = {}
         with understood(self._path):

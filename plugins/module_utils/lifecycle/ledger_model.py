@@ -12,6 +12,9 @@ from ..findings import Finding
 from .ledger_file import LedgerError
 from .states import State, Step
 
+# Among the components that passed: all that the node has or had, whatever they are called.
+EVERY_COMPONENT = "*"
+
 
 class LockHeldError(LedgerError):
     """Nodes are held by another run. `held` has what the ledger says about each."""
@@ -71,8 +74,8 @@ class Reading:
 class Batch:
     """What one phase of a run has to say, written at once.
 
-    `passed` are passes by node, check and component; they need no more than their names. `parts` is what was
-    read of each node's parts, by kind; a kind that could not be read at all is not there.
+    `passed` are the components that passed, by node and check; `[EVERY_COMPONENT]` of a check that passed wholly.
+    `parts` is what was read of each node's parts, by kind; a kind that could not be read at all is not there.
     """
 
     run: str

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from ..findings import Finding
@@ -23,7 +23,16 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "operator": {"type": "str", "default": ""},
     "states": {"type": "dict", "default": {}},
     "findings": {"type": "dict", "default": {}},
-    "passed": {"type": "dict", "default": {}, "no_log": False},
+    "passed": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "no_log": False,
+        "options": {
+            "nodes": {"type": "list", "elements": "str", "required": True},
+            "checks": {"type": "dict", "required": True},
+        },
+    },
     "actions": {
         "type": "list",
         "elements": "dict",
@@ -66,9 +75,10 @@ def batch_of(params: Mapping[str, Any]) -> Batch:
     if not params["run"] and any(params[name] for name in (*_SAYING, "lock", "unlock", "unlock_all")):
         wrong.append("run: is needed; only inside a playbook it is known by itself")
     wrong += [
-        f"passed.{node}: must map checks to lists of components"
-        for node, checks in sorted(params["passed"].items())
-        if not isinstance(checks, dict) or not all(isinstance(components, list) for components in checks.values())
+        f"passed[{number}].checks.{check}: must be a list of components"
+        for number, entry in enumerate(params["passed"])
+        for check, components in entry["checks"].items()
+        if not isinstance(components, list)
     ]
     wrong += [
         f"actions[{number}].action: {entry['action']!r} is no action (lower-case letters, digits and _)"
@@ -89,10 +99,18 @@ def batch_of(params: Mapping[str, Any]) -> Batch:
         operator=params["operator"],
         states=list(states.values()),
         findings=findings,
-        passed=params["passed"],
+        passed=_by_node(params["passed"]),
         actions=[Action(entry["node"], entry["action"], entry["detail"]) for entry in params["actions"]],
         parts=parts,
     )
+
+
+def _by_node(entries: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, list[str]]]:
+    passed: dict[str, dict[str, list[str]]] = {}
+    for entry in entries:
+        for node in entry["nodes"]:
+            passed.setdefault(node, {}).update(entry["checks"])
+    return passed
 
 
 def readings_to_dict(readings: Mapping[str, Reading]) -> dict[str, Any]:

@@ -31,7 +31,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (run, node, phase, check_id, component)
         ) WITHOUT ROWID""",
         "CREATE INDEX findings_of_node ON findings (node, check_id, component, at)",
-        # The last pass of each check on each component; a pass is too common to keep every one.
+        # The last pass of each check on each component; a pass is too common to keep every one. Where the check
+        # passed wholly its component is `*`, and no other pass before that one is kept.
         """CREATE TABLE passes (
             node TEXT NOT NULL, check_id TEXT NOT NULL, component TEXT NOT NULL, run TEXT NOT NULL, at TEXT NOT NULL,
             PRIMARY KEY (node, check_id, component)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..gpu_slots import slot_addresses, slots_of
 from .ledger_model import Part, Reading
 
 # What firmware says where nobody wrote a number, in lower case.
@@ -29,19 +30,17 @@ NO_SERIAL = frozenset(
 )
 
 
-def parts_of(observation: Mapping[str, Any], gpu_addresses: Sequence[str] = ()) -> dict[str, Reading]:
+def parts_of(observation: Mapping[str, Any], gpus: Mapping[str, Any] | None = None) -> dict[str, Reading]:
     """Parts by kind (`system`, `gpu`, `hca`, `disk`) from what `observe.node` read.
 
-    `gpu_addresses` are the PCI addresses of the class's GPU slots, if it has them. A kind whose source gave nothing
-    is left out: nothing is known of it, which is not to say that it is empty. A kind of which one part could not be
-    identified is not complete.
+    `gpus` is the class's `hardware.gpus`, if it has GPUs. A kind whose source gave nothing is left out: nothing is
+    known of it, which is not to say that it is empty. A kind of which one part could not be identified is not complete.
     """
     readers = observation.get("readers")
     found: dict[str, Reading] = {}
     nvml = _data(readers, "nvml")
     if isinstance(nvml.get("gpus"), list):
-        addresses = [address.lower() for address in gpu_addresses]
-        found["gpu"] = _reading(_gpu(entry, addresses) for entry in nvml["gpus"])
+        found["gpu"] = _reading(_gpus(nvml["gpus"], gpus or {}))
     devices = _data(readers, "infiniband").get("devices")
     if isinstance(devices, Mapping):
         found["hca"] = _reading(_hca(str(name), device) for name, device in devices.items())
@@ -70,14 +69,16 @@ def _number(value: Any) -> str:
     return "" if text.lower() in NO_SERIAL or not text.strip("0 .-") else text
 
 
-def _gpu(entry: Any, addresses: Sequence[str]) -> Part | None:
-    if not isinstance(entry, Mapping):
-        return None
+def _gpus(entries: Sequence[Any], gpus: Mapping[str, Any]) -> list[Part]:
+    """Each with the name that judges give it."""
+    read = [entry if isinstance(entry, Mapping) else {} for entry in entries]
+    count = gpus.get("count")
+    slots = slots_of(read, count if isinstance(count, int) else 0, slot_addresses(gpus)) or range(len(read))
+    return [_gpu(entry, f"gpu:{slot}") for entry, slot in zip(read, slots, strict=True)]
+
+
+def _gpu(entry: Mapping[str, Any], component: str) -> Part:
     pci = _text(entry.get("pci"))
-    # As the judges name it: by the class's addresses, else by the driver's minor number.
-    minor = entry.get("minor")
-    number = addresses.index(pci) if pci in addresses else minor if isinstance(minor, int) else entry.get("index")
-    component = f"gpu:{number}"
     return Part(
         slot=pci or component,
         component=component,

@@ -207,6 +207,13 @@ MUTANTS = [
         "    states: {}\n",
     ),
     broken(
+        "gate: passes are not told",
+        "tasks/gate.yml",
+        "the ledger is not told of what passed",
+        '    passed: "{{ __gate.passes }}"\n',
+        "    passed: []\n",
+    ),
+    broken(
         "conclude: tag of the unfit",
         "tasks/conclude.yml",
         "who was set aside gets the tag in MAAS",

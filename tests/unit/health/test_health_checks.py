@@ -52,6 +52,7 @@ def thresholds(**limits: Any) -> dict[str, Any]:
 
 
 WITH_ADDRESSES = {"gpus": {"pci_addresses": ADDRESSES}}
+MOVED = (put("nvml|gpus|6|pci", "0000:ee:00.0"),)
 NO_READERS = (lambda observation: observation.pop("readers"),)
 DOWN = (put("infiniband|devices|mlx5_5|ports|1|state", "DOWN"),)
 # Boards of one PSID have a version of their own.
@@ -73,6 +74,22 @@ CASES = [
     c("gpu.count", "fail", "gpu:6", "GPU is lost", put("nvml|gpus|6|uuid", LOST)),
     c("gpu.count", "unknown", "gpu:6", "cannot be opened", put("nvml|gpus|6", {"index": 6, **DENIED})),
     c("gpu.count", "fail", "host", "8 GPUs, the class has 4", gpus={"count": 4}),
+    c(
+        "gpu.count",
+        "fail",
+        "host",
+        "the class has 4; 0000:ee:00.0 fits no slot",
+        *MOVED,
+        gpus={"count": 4, "pci_addresses": ADDRESSES},
+    ),
+    c(
+        "gpu.count",
+        "warn",
+        "host",
+        "8 of 8 GPUs answer; 0000:ee:00.0 fits no slot of the class",
+        *MOVED,
+        **WITH_ADDRESSES,
+    ),
     c("gpu.count", "unknown", "host", "no answer within 20 s", unreadable("nvml")),
     c("gpu.count", "unknown", "host", "was not read", absent("nvml")),
     c("gpu.model", "pass", "gpu:7", "is a NVIDIA H100"),

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.firstlight.cluster.plugins.module_utils.findings import Verdict
 from ansible_collections.firstlight.cluster.plugins.module_utils.judge.node import judge
 
-from tests.unit.health.health_factory import ADDRESSES, Spoil, drop, node_class, put, spoiled, xid
+from tests.unit.health.health_factory import ADDRESSES, LOST, Spoil, drop, node_class, put, spoiled, xid
 
 
 def gpu_count(*spoils: Spoil, **hardware: Any) -> list[tuple[str, str]]:
@@ -68,5 +69,50 @@ def test_addresses_that_the_class_does_not_know_are_not_used() -> None:
     moved = put("nvml|gpus|6|pci", "0000:ee:00.0")
     twice = put("nvml|gpus|6|pci", ADDRESSES[0])
     for spoil in (moved, twice):
-        components = [name for name, _ in gpu_count(spoil, drop("nvml|gpus|3"), gpus={"pci_addresses": ADDRESSES})]
-        assert components == ["gpu:3"], "the minor numbers still have the gap"
+        found = gpu_count(spoil, drop("nvml|gpus|3"), gpus={"pci_addresses": ADDRESSES})
+        assert found[0] == ("gpu:3", "GPU 3 is missing: 7 of 8 GPUs answer"), "the minor numbers still have the gap"
+
+
+@pytest.mark.parametrize(
+    ("spoils", "blamed"),
+    [
+        ([], ["host"]),
+        ([drop("nvml|gpus|3")], ["gpu:3", "host"]),
+        (
+            [drop("nvml|gpus|3"), renumbered, put("pci|gpus", [{"address": ADDRESSES[3]}])],
+            [f"pci:{ADDRESSES[3]}", "host"],
+        ),
+        ([drop("nvml|gpus|3"), renumbered, put("pci|gpus", [])], ["host"]),
+        ([put("nvml|gpus|2", {"index": 2, **LOST})], ["gpu:2", "host"]),
+    ],
+    ids=["all there", "one missing", "a trace of it", "no trace", "one lost"],
+)
+def test_addresses_that_do_not_fit_are_told_with_the_key_to_correct(spoils: list[Spoil], blamed: list[str]) -> None:
+    """Else the class's author takes the guessed numbers for those that he wrote down."""
+    wanted = node_class(gpus={"pci_addresses": ADDRESSES})
+    moved = [put("nvml|gpus|5|pci", "0000:ee:00.0"), put("nvml|gpus|6|pci", "0000:e0:00.0")]
+    found = [item for item in judge(spoiled(*moved, *spoils), wanted) if item.check == "gpu.count"]
+    assert [item.component for item in found] == blamed
+    assert "0000:e0:00.0, 0000:ee:00.0 fit no slot of the class" in found[-1].summary
+    if found[-1].verdict is Verdict.WARN:
+        assert "hardware.gpus.pci_addresses" in found[-1].remedy
+    assert (found[-1].verdict is Verdict.WARN) is ("GPUs answer, 1 missing" not in found[-1].summary)
+
+
+def test_an_address_that_two_gpus_tell_is_told() -> None:
+    ((component, summary),) = gpu_count(put("nvml|gpus|6|pci", ADDRESSES[0]), gpus={"pci_addresses": ADDRESSES})
+    assert component == "host"
+    assert f"; {ADDRESSES[0]} fits no slot of the class" in summary
+
+
+def test_without_addresses_in_the_class_none_is_strange() -> None:
+    assert gpu_count(put("nvml|gpus|6|pci", "0000:ee:00.0")) == [("host", "8 of 8 GPUs answer")]
+
+
+def test_a_gpu_in_the_kernel_log_is_not_named_by_addresses_that_do_not_fit() -> None:
+    """Here 0000:5d:00.0 is no slot 3: the class was written for another chassis."""
+    moved = [put(f"nvml|gpus|{slot}|pci", f"0000:{0xE0 + slot:02x}:00.0") for slot in range(8)]
+    log = put("kernel_log|xids", [xid(79, ADDRESSES[3]), xid(79, "0000:e5:00.0")])
+    findings = judge(spoiled(*moved, log), node_class(gpus={"pci_addresses": ADDRESSES}))
+    components = [item.component for item in findings if item.check == "gpu.xid"]
+    assert sorted(components) == ["gpu:5", f"pci:{ADDRESSES[3]}"]

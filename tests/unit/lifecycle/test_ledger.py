@@ -138,6 +138,61 @@ def test_a_finding_stays_open_until_the_same_check_passes_on_the_same_component(
         assert ("gpu.count", "gpu:5", "unknown") in open_checks(ledger, "node02")
 
 
+PARTS = [
+    fail("gpu.xid", "gpu:2", Verdict.WARN),
+    fail("gpu.count", "gpu:3"),
+    fail("gpu.count", "pci:0000:5d:00.0"),
+    fail("systemd.failed", "unit:sssd.service", Verdict.WARN),
+    fail("hca.count", "hca:mlx5_3"),
+    fail("docker.daemon", "host", Verdict.UNKNOWN),
+]
+
+
+@pytest.mark.parametrize("finding", PARTS, ids=lambda item: f"{item.check} {item.component}")
+def test_a_check_that_passed_wholly_closes_its_findings_on_every_component(path: str, finding: Finding) -> None:
+    """A judge may blame a part and, when all is well, speak of the host."""
+    with open_ledger(path, clock=Clock()) as ledger:
+        other = fail("phase.task", "task:x")
+        ledger.record(batch("run1", findings={"node02": [finding, other], "node03": [finding]}))
+        ledger.record(batch("run2", phase="health", passed={"node02": {finding.check: ["*"]}}))
+        assert open_checks(ledger, "node02") == [("phase.task", "task:x", "fail")]
+        assert len(open_checks(ledger, "node03")) == 1, "another node's"
+        ledger.record(batch("run3", phase="health", findings={"node02": [finding]}))
+        assert (finding.check, finding.component, finding.verdict.value) in open_checks(ledger, "node02")
+
+
+def test_a_pass_of_some_components_closes_no_other(path: str) -> None:
+    with open_ledger(path, clock=Clock()) as ledger:
+        ledger.record(batch("run1", passed={"node02": {"gpu.temperature": ["*"]}}))
+        ledger.record(batch("run2", findings={"node02": [fail("gpu.temperature", f"gpu:{slot}") for slot in (3, 5)]}))
+        ledger.record(batch("run3", passed={"node02": {"gpu.temperature": ["gpu:5", "host"]}}))
+        assert open_checks(ledger, "node02") == [("gpu.temperature", "gpu:3", "fail")]
+
+
+def test_the_ledger_keeps_one_pass_of_a_check_that_passed_wholly(path: str) -> None:
+    """Components that come and go (units, addresses) would pile up."""
+    with open_ledger(path, clock=Clock()) as ledger:
+        ledger.record(batch("run1", passed={"node02": {"gpu.model": ["gpu:0", "gpu:1"], "disk.free": ["mount:/"]}}))
+        ledger.record(batch("run2", passed={"node02": {"gpu.model": ["*"]}}))
+        ledger.record(batch("run3", passed={"node02": {"disk.free": ["mount:/data"]}}))
+        rows = [(row["check_id"], row["component"], row["run"]) for row in ledger.export()["passes"]]
+    assert sorted(rows) == [
+        ("disk.free", "mount:/", "run1"),
+        ("disk.free", "mount:/data", "run3"),
+        ("gpu.model", "*", "run2"),
+    ]
+
+
+def test_a_pass_of_a_component_is_kept_that_came_after_the_whole_one(path: str) -> None:
+    whole = batch("run1", passed={"node02": {"gpu.model": ["*"]}})
+    with open_ledger(path, clock=Clock()) as ledger:
+        ledger.record(whole)
+        ledger.record(batch("run2", findings={"node02": [fail("gpu.model", "gpu:3")]}))
+        ledger.record(batch("run3", passed={"node02": {"gpu.model": ["gpu:3"]}}))
+        ledger.record(whole)
+        assert open_checks(ledger, "node02") == []
+
+
 def test_the_last_verdict_of_a_component_counts(path: str) -> None:
     with open_ledger(path, clock=Clock()) as ledger:
         ledger.record(batch("run1", findings={"node02": [fail()]}))

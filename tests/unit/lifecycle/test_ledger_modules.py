@@ -65,8 +65,19 @@ def test_findings_alone_are_no_change(call: Call) -> None:
 
 def test_passes_close_findings(call: Call) -> None:
     call(ledger, run="run1", phase="health", findings={"node02": [FAILED]})
-    call(ledger, run="run2", phase="health", passed={"node02": {"gpu.count": ["host"]}})
-    assert call(ledger_info)["findings"] == {}
+    call(ledger, run="run2", phase="health", passed=[{"nodes": ["node01"], "checks": {"gpu.count": ["*"]}}])
+    assert call(ledger_info)["findings"]["node02"], "another node's"
+    both = [
+        {"nodes": ["node01", "node02"], "checks": {"gpu.count": ["host"]}},
+        {"nodes": ["node02"], "checks": {"disk.free": ["*"]}},
+    ]
+    call(ledger, run="run3", phase="health", passed=both)
+    read = call(ledger_info, export=True)
+    assert read["findings"] == {}
+    assert {(row["node"], row["check_id"]) for row in read["export"]["passes"]} >= {
+        ("node02", "gpu.count"),
+        ("node02", "disk.free"),
+    }
 
 
 def test_check_mode_tells_and_makes_no_file(call: Call, path: str) -> None:
@@ -126,7 +137,11 @@ def test_two_operators(call: Call) -> None:
         ({"phase": "p", "findings": {"n1": [{"check": "a"}]}}, "findings.n1: finding without the key"),
         ({"phase": "p", "findings": {"n1": [{**FAILED, "verdict": "bad"}]}}, "findings.n1: 'bad'"),
         ({"phase": "p", "findings": {"n1": "text"}}, "findings.n1"),
-        ({"phase": "p", "passed": {"n1": ["gpu.count"]}}, "passed.n1"),
+        (
+            {"phase": "p", "passed": [{"nodes": ["n1"], "checks": {"gpu.count": "*"}}]},
+            "passed[0].checks.gpu.count: must be a list of components",
+        ),
+        ({"phase": "p", "passed": {"n1": {"gpu.count": ["*"]}}}, "passed"),
         ({"states": {"n1": "deployed"}}, "phase: is needed"),
         ({"lock_seconds": 0}, "lock_seconds"),
     ],

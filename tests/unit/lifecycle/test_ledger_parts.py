@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.findings import Finding, Verdict
+from ansible_collections.firstlight.cluster.plugins.module_utils.judge.view import gpus_of
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger import Ledger, open_ledger
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_file import LedgerError
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_history import (
@@ -31,7 +32,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledge
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.parts import parts_of
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.states import State
 
-from tests.unit.health.health_factory import ADDRESSES, LOST, drop, put, spoiled, unreadable
+from tests.unit.health.health_factory import ADDRESSES, LOST, Spoil, drop, node_class, put, spoiled, unreadable
 
 
 class Clock:
@@ -89,8 +90,42 @@ def test_a_healthy_node_shows_its_parts_with_slot_and_component() -> None:
 
 
 def test_components_follow_the_class_s_slots() -> None:
-    parts = parts_of(spoiled(), ADDRESSES[::-1])
+    parts = parts_of(spoiled(), {"count": 8, "pci_addresses": [address.upper() for address in ADDRESSES[::-1]]})
     assert {part.slot: part.component for part in parts["gpu"].parts}[ADDRESSES[0]] == "gpu:7"
+
+
+def minors(order: list[int]) -> Spoil:
+    """The driver met the GPUs in another order than that of the bus."""
+
+    def spoil(observation: dict[str, Any]) -> None:
+        for entry, minor in zip(observation["readers"]["nvml"]["data"]["gpus"], order, strict=False):
+            entry["minor"] = minor
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoils",
+    [
+        [minors([4, 5, 6, 7, 0, 1, 2, 3])],
+        [minors([4, 5, 6, 7, 0, 1, 2, 3]), drop("nvml|gpus|3")],
+        [drop("nvml|gpus|3")],
+        [drop("nvml|gpus|3"), minors(list(range(7)))],
+        [put("nvml|gpus|3", {"index": 3, **LOST})],
+        [put("nvml|gpus|6|pci", "0000:ee:00.0")],
+        [put("nvml|gpus|6|pci", "0000:ee:00.0"), drop("nvml|gpus|3")],
+        [put("nvml|gpus|6|minor", LOST), drop("nvml|gpus|3")],
+    ],
+    ids=["minors", "minors, one missing", "missing", "numbered anew", "lost", "moved", "moved and missing", "no minor"],
+)
+@pytest.mark.parametrize("addresses", [[], ADDRESSES, ADDRESSES[::-1]], ids=["guessed", "slots", "slots backwards"])
+def test_a_gpu_has_one_name_in_findings_and_in_the_ledger(spoils: list[Spoil], addresses: list[str]) -> None:
+    """Else `repeat` would accuse another GPU than the one that failed."""
+    wanted, observation = node_class(gpus={"pci_addresses": addresses}), spoiled(*spoils)
+    judged = {gpu.read["uuid"]: gpu.component for gpu in gpus_of(observation, wanted).listed if "uuid" in gpu.read}
+    kept = {part.uid: part.component for part in parts_of(observation, wanted["hardware"]["gpus"])["gpu"].parts}
+    assert kept == judged
+    assert len(set(kept.values())) == len(kept)
 
 
 def test_what_was_not_read_says_nothing_and_what_was_read_in_part_says_who_is_there() -> None:

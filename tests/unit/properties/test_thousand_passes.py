@@ -250,6 +250,7 @@ DEFECTS = [
     Defect("gpu.count", "a GPU is lost", hang_up),
     Defect("gpu.count", "the driver is not loaded", put(nvml_error=9), UNKNOWN),
     Defect("gpu.count", "no GPU at all", put(gpus=[])),
+    Defect("gpu.count", "one in a slot that the class does not have", gpu("bus_id", "0000:ee:00.0"), ("warn",)),
     Defect("gpu.model", "one of another model", gpu("model", "NVIDIA H100 PCIe")),
     Defect("gpu.model", "no GPU at all", put(gpus=[]), UNKNOWN),
     Defect("gpu.driver.version", "an older driver", put(driver=b"535.129.03")),

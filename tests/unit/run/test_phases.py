@@ -357,6 +357,15 @@ def test_the_ledger_hears_of_the_parts_that_were_read(site: Run) -> None:
     assert [part["component"] for part in parts["fit1"]["gpu"]["parts"]] == [f"gpu:{slot}" for slot in range(8)]
 
 
+def test_the_ledger_hears_of_each_check_that_passed_once(site: Run) -> None:
+    (call,) = [call for call in site.told("ledger") if call.get("phase") == "validate"]
+    passed = {node: entry["checks"] for entry in call["passed"] for node in entry["nodes"]}
+    assert set(passed["fit1"]) > {"gpu.count", "gpu.temperature", "collective.intra"}
+    assert set(map(tuple, passed["fit1"].values())) == {("*",)}
+    warm = [f"gpu:{slot}" for slot in range(8) if slot != 5]
+    assert passed["fit2"] == {**passed["fit1"], "gpu.temperature": warm}
+
+
 def test_maas_hears_who_is_in_service_and_who_no_longer_is(site: Run) -> None:
     present, absent = set[str](), set[str]()
     for call in site.told("maas_tag"):
