@@ -108,6 +108,29 @@ UNREADABLE = Mutant(
     ("tests/unit/run/test_run_directory.py",),
 )
 
+XIDS = "plugins/module_utils/catalog/xid.py"
+XID_TABLE = ("tests/unit/health/test_health_catalog.py", "-k", "xid")
+
+# Judges of an XID by more than its number.
+XID = [
+    Mutant(
+        "xid 154: unknown action",
+        XIDS,
+        "a recovery action that is not known leaves the node allocatable",
+        'get(int(asked[1], 16), "recovery")',
+        'get(int(asked[1], 16), "info")',
+        XID_TABLE,
+    ),
+    Mutant(
+        "xid 154: no action",
+        XIDS,
+        "a recovery action that cannot be read leaves the node allocatable",
+        'if asked else "recovery"',
+        'if asked else "info"',
+        XID_TABLE,
+    ),
+]
+
 MUTANTS = [
     *(
         Mutant(
@@ -123,4 +146,5 @@ MUTANTS = [
         for verdict in verdicts.split()
     ),
     UNREADABLE,
+    *XID,
 ]

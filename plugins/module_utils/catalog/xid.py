@@ -7,6 +7,9 @@ The meanings follow NVIDIA's XID catalogue (172 codes, as of 2025-10). Where sou
 action, the bucket follows NVIDIA unless the finding would then pass over a defect:
 63 is informational (the row remapper's own state decides, check gpu.row_remap.pending); 31 is the
 application's (one source calls it hardware); 94 is the application's; 74 resets, as its link is down.
+
+The bucket of 154 is that of the recovery action that its text asks for, by number: 0 `ignore`, 1 and 4 `reset_gpu`,
+2 `reboot`. 3, which has work between GPUs drained, and any other number stay `recovery`.
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# Bucket -> what an operator does. The first three speak of a defect; app, ignore and info never fail a node.
+# Bucket -> what an operator does. The first four speak of a defect; app, ignore and info never fail a node.
 BUCKETS: dict[str, str] = {
     "drain_rma": "Drain the node and have the part replaced.",
     "reset_gpu": "Drain the node and reset the GPU; have it replaced if the XID comes back.",
     "reboot": "Power-cycle the node; have the GPU replaced if the XID comes back.",
+    "recovery": "Drain the node and do what the driver asks for: nvidia-smi -q tells the GPU's recovery action.",
     "app": "An application's error: look at the job that ran, not at the node.",
     "ignore": "Nothing to do.",
     "info": "Look at the GPU's other checks and at the driver's release notes; ask the vendor if it repeats.",
@@ -90,7 +94,7 @@ _ROWS: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
     ((150,), "NVLink 5 MSE error", "info", "NVIDIA"),
     ((151,), "key rotation error", "reboot", "NVIDIA"),
     # Judged by its text, see `recovery_bucket`.
-    ((154,), "GPU recovery action changed", "info", "NVIDIA"),
+    ((154,), "GPU recovery action changed", "recovery", "NVIDIA"),
     ((155,), "NVLink software-defined error", "reset_gpu", "NVIDIA"),
     ((156,), "resource retirement event", "reset_gpu", "NVIDIA"),
     ((157,), "resource retirement failure", "info", "NVIDIA"),
@@ -130,23 +134,17 @@ XIDS: dict[int, Xid] = {
 }
 
 RECOVERY_ACTION = 154
-# "... changed from 0x0 (None) to 0x1 (GPU Reset Required)": the last bracket is what the driver asks for now.
-_RECOVERY = re.compile(r"\bto\b[^()]*\(([^)]+)\)")
-_RECOVERY_BUCKETS = {
-    "none": "ignore",
-    "gpu reset required": "reset_gpu",
-    "gpu reset": "reset_gpu",
-    "drain and reset": "reset_gpu",
-    "drain p2p": "info",
-    "node reboot required": "reboot",
-    "node reboot": "reboot",
-}
+# "... changed from 0x0 (None) to 0x1 (GPU Reset Required)": the number is what the driver asks for now, one of NVML's
+# recovery actions. The words are not judged: drivers differ in them (0x2 is "Node Reboot Required" or "OS Reboot").
+_ASKED = re.compile(r"\bto\s+0x([0-9a-f]{1,8})\b", re.IGNORECASE)
+# None, reset the GPU, reboot the node, drain what works between GPUs, drain and reset. Drivers have gained more since.
+_RECOVERY_BUCKETS = {0: "ignore", 1: "reset_gpu", 2: "reboot", 3: "recovery", 4: "reset_gpu"}
 
 
 def recovery_bucket(text: str) -> str:
-    """Bucket of an XID 154 by its text; `info` where the action is not one that is known."""
-    match = _RECOVERY.search(text)
-    return _RECOVERY_BUCKETS.get(match[1].strip().lower(), "info") if match else "info"
+    """Bucket of an XID 154 by the number in its text; `recovery` where that is missing or not one that is known."""
+    asked = _ASKED.search(text)
+    return _RECOVERY_BUCKETS.get(int(asked[1], 16), "recovery") if asked else "recovery"
 
 
 def bucket_of(code: int, text: str) -> str:

@@ -19,12 +19,13 @@ _VERDICTS = {
     "drain_rma": Verdict.FAIL,
     "reset_gpu": Verdict.FAIL,
     "reboot": Verdict.FAIL,
+    "recovery": Verdict.FAIL,
     "info": Verdict.WARN,
     "app": Verdict.PASS,
     "ignore": Verdict.PASS,
 }
 # Buckets from the gravest: the gravest event of a GPU decides what to do.
-_GRAVITY = ("drain_rma", "reboot", "reset_gpu", "info", "app", "ignore")
+_GRAVITY = ("drain_rma", "reboot", "recovery", "reset_gpu", "info", "app", "ignore")
 
 
 @dataclass(frozen=True)

@@ -92,13 +92,21 @@ def test_xid_buckets(code: int, bucket: str) -> None:
         ("GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)", "reset_gpu"),
         ("GPU recovery action changed from 0x0 (None) to 0x2 (Node Reboot Required)", "reboot"),
         ("GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)", "ignore"),
-        ("GPU recovery action changed from 0x0 (None) to 0x3 (Drain P2P)", "info"),
+        ("GPU recovery action changed from 0x0 (None) to 0x3 (Drain P2P)", "recovery"),
         ("GPU recovery action changed from 0x0 (None) to 0x4 (Drain and Reset)", "reset_gpu"),
-        ("GPU recovery action changed to 0x9 (Sing)", "info"),
-        ("", "info"),
+        # The words are the driver's of the day; the numbers are NVML's.
+        ("GPU recovery action changed from 0x0 (None) to 0x1 (PF FLR)", "reset_gpu"),
+        ("GPU recovery action changed from 0x0 (None) to 0x2 (OS Reboot)", "reboot"),
+        ("GPU recovery action changed from 0x2 (OS Reboot) to 0x0 (No Action)", "ignore"),
+        ("GPU recovery action changed from 0x0 (None) to 0x00000001", "reset_gpu"),
+        # What cannot be told is not nothing.
+        ("GPU recovery action changed to 0x9 (None)", "recovery"),
+        ("GPU recovery action changed from 0x0 (None) to 0x10 (Bus Reset)", "recovery"),
+        ("GPU recovery action changed to (None)", "recovery"),
+        ("", "recovery"),
     ],
 )
-def test_xid_154_is_judged_by_its_text(text: str, bucket: str) -> None:
+def test_xid_154_is_judged_by_the_number_of_the_action(text: str, bucket: str) -> None:
     assert bucket_of(154, text) == bucket
 
 

@@ -208,6 +208,13 @@ CASES = [
     ),
     c(
         "gpu.xid",
+        "fail",
+        "gpu:2",
+        "Xid 154",
+        put("kernel_log|xids", [xid(154, text="changed from 0x0 (None) to 0x5 (Recover IMEX Domain)")]),
+    ),
+    c(
+        "gpu.xid",
         "pass",
         "host",
         "no XID",
