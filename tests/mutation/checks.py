@@ -114,6 +114,22 @@ XID_TABLE = ("tests/unit/health/test_health_catalog.py", "-k", "xid")
 # Judges of an XID by more than its number.
 XID = [
     Mutant(
+        "xid 144-150: fatal",
+        XIDS,
+        "an error of NVLink 5 that the driver calls fatal only warns",
+        "if code in NVLINK_5 and _NONFATAL.search(text):",
+        "if code in NVLINK_5:",
+        XID_TABLE,
+    ),
+    Mutant(
+        "xid 144-150: fatal, then nonfatal",
+        "plugins/module_utils/observe/kernel_log.py",
+        "a nonfatal line takes the place of a fatal one before it",
+        "nonfatal = _NONFATAL.search(part) is not None",
+        "nonfatal = False",
+        ("tests/unit/health/test_health_kernel_log.py",),
+    ),
+    Mutant(
         "xid 154: unknown action",
         XIDS,
         "a recovery action that is not known leaves the node allocatable",

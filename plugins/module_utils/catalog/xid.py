@@ -8,6 +8,9 @@ action, the bucket follows NVIDIA unless the finding would then pass over a defe
 63 is informational (the row remapper's own state decides, check gpu.row_remap.pending); 31 is the
 application's (one source calls it hardware); 94 is the application's; 74 resets, as its link is down.
 
+144 to 150 cover many errors each. What the driver itself calls nonfatal is `info`; the rest resets, also where a line
+names no severity. If a nonfatal one needs more than a restart of the application, the driver asks for it by 154.
+
 The bucket of 154 is that of the recovery action that its text asks for, by number: 0 `ignore`, 1 and 4 `reset_gpu`,
 2 `reboot`. 3, which has work between GPUs drained, and any other number stay `recovery`.
 """
@@ -85,13 +88,14 @@ _ROWS: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
     ((152, 153), "DLA", "ignore", "NVIDIA"),
     ((142,), "undocumented; the vendor wants to know", "info", "NVIDIA"),
     ((143,), "GPU initialisation error", "reset_gpu", "NVIDIA"),
-    ((144,), "NVLink 5 SAW error", "info", "NVIDIA"),
-    ((145,), "NVLink 5 RLW error", "info", "NVIDIA"),
-    ((146,), "NVLink 5 TLW error", "info", "NVIDIA"),
-    ((147,), "NVLink 5 TREX error", "info", "NVIDIA"),
-    ((148,), "NVLink 5 NVLPW_CTRL error", "info", "NVIDIA"),
-    ((149,), "NVLink 5 NETIR error", "info", "NVIDIA"),
-    ((150,), "NVLink 5 MSE error", "info", "NVIDIA"),
+    # Judged by their severity, see `bucket_of`.
+    ((144,), "NVLink 5 SAW error", "reset_gpu", "NVIDIA"),
+    ((145,), "NVLink 5 RLW error", "reset_gpu", "NVIDIA"),
+    ((146,), "NVLink 5 TLW error", "reset_gpu", "NVIDIA"),
+    ((147,), "NVLink 5 TREX error", "reset_gpu", "NVIDIA"),
+    ((148,), "NVLink 5 NVLPW_CTRL error", "reset_gpu", "NVIDIA"),
+    ((149,), "NVLink 5 NETIR error", "reset_gpu", "NVIDIA"),
+    ((150,), "NVLink 5 MSE error", "reset_gpu", "NVIDIA"),
     ((151,), "key rotation error", "reboot", "NVIDIA"),
     # Judged by its text, see `recovery_bucket`.
     ((154,), "GPU recovery action changed", "recovery", "NVIDIA"),
@@ -133,6 +137,11 @@ XIDS: dict[int, Xid] = {
     code: Xid(code, meaning, bucket, source) for codes, meaning, bucket, source in _ROWS for code in codes
 }
 
+# "145, RLW_REMAP Nonfatal XC1 i0 Link 10 (0x...)". Of the errors that the driver calls fatal NVIDIA has the GPU reset.
+# The registers in brackets say which error it was, in a layout that changed with driver 575; they are not decoded.
+NVLINK_5 = range(144, 151)
+_NONFATAL = re.compile(r"\bnon-?fatal\b", re.IGNORECASE)
+
 RECOVERY_ACTION = 154
 # "... changed from 0x0 (None) to 0x1 (GPU Reset Required)": the number is what the driver asks for now, one of NVML's
 # recovery actions. The words are not judged: drivers differ in them (0x2 is "Node Reboot Required" or "OS Reboot").
@@ -151,6 +160,8 @@ def bucket_of(code: int, text: str) -> str:
     """Bucket of one event; a code that is not in the table is `info`."""
     if code == RECOVERY_ACTION:
         return recovery_bucket(text)
+    if code in NVLINK_5 and _NONFATAL.search(text):
+        return "info"
     return XIDS[code].bucket if code in XIDS else "info"
 
 
