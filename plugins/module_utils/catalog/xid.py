@@ -5,7 +5,7 @@
 
 The meanings follow NVIDIA's XID catalogue (172 codes, as of 2025-10). Where sources disagree about the
 action, the bucket follows NVIDIA unless the finding would then pass over a defect:
-63 is informational (the row remapper's own state decides, check gpu.row_remap.pending); 31 is the
+63 is ignored (the row remapper's own state decides, check gpu.row_remap.pending); 31 is the
 application's (one source calls it hardware); 94 is the application's; 74 resets, as its link is down.
 
 144 to 150 cover many errors each. What the driver itself calls nonfatal is `info`; the rest resets, also where a line
@@ -59,7 +59,7 @@ _ROWS: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
     ((54,), "auxiliary power not connected", "drain_rma", "NVIDIA"),
     ((60,), "video processor exception", "app", "NVIDIA"),
     ((62,), "PMU halt", "reset_gpu", "NVIDIA"),
-    ((63,), "row remap event", "info", "NVIDIA"),
+    ((63,), "row remap event", "ignore", "NVIDIA"),
     ((64,), "row remap failure", "drain_rma", "AWS"),
     ((66, 67), "illegal access by driver", "app", "NVIDIA"),
     ((68, 82, 83, 84, 86, 88, 89, *range(96, 106), 139), "video or optical-flow engine error", "app", "NVIDIA"),

@@ -72,7 +72,7 @@ def gpu_xid(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> li
         evidence["harmless"] = harmless
     if log.get("first_sequence"):
         evidence["overwritten"] = "messages before the oldest that the kernel still has are not judged"
-    summary = "no XID that speaks of a defect" + (f", {len(harmless)} of applications" if harmless else "")
+    summary = "no XID that speaks of a defect" + (f", {len(harmless)} harmless" if harmless else "")
     return [finding("gpu.xid", "host", Verdict.PASS, summary, observed=[], expected=[], evidence=evidence)]
 
 

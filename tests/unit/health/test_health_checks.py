@@ -189,8 +189,8 @@ CASES = [
         unreadable("nvml"),
         **WITH_ADDRESSES,
     ),
-    c("gpu.xid", "pass", "host", "2 of applications", put("kernel_log|xids", [xid(13), xid(45)])),
-    c("gpu.xid", "warn", "gpu:2", "Xid 63", put("kernel_log|xids", [xid(63)])),
+    c("gpu.xid", "pass", "host", "2 harmless", put("kernel_log|xids", [xid(13), xid(45)])),
+    c("gpu.xid", "pass", "host", "1 harmless", put("kernel_log|xids", [xid(63)])),
     c("gpu.xid", "warn", "gpu:2", "Xid 9999 (not in the XID table)", put("kernel_log|xids", [xid(9999)])),
     c(
         "gpu.xid",
@@ -429,6 +429,18 @@ def test_an_xid_of_unknown_age_is_taken_for_new() -> None:
     undated = put("kernel_log|xids", [xid(95, last_us=None)])
     late = put("host|uptime_seconds", 1e6)
     assert find(judge(spoiled(undated, late), node_class()), "gpu.xid", "gpu:2").verdict.value == "fail"
+
+
+@pytest.mark.parametrize(
+    ("pending", "failure", "verdict"), [(True, False, "fail"), (False, True, "fail"), (False, False, "pass")]
+)
+def test_a_row_remap_event_is_judged_by_the_remapper(pending: bool, failure: bool, verdict: str) -> None:
+    """Once a reset has completed it, nothing is left of it but its line in the log."""
+    rows = {"correctable": 0, "uncorrectable": 1, "pending": pending, "failure": failure}
+    event = put("kernel_log|xids", [xid(63)])
+    findings = judge(spoiled(event, put("nvml|gpus|2|remapped_rows", rows)), node_class())
+    assert find(findings, "gpu.row_remap.pending", "gpu:2").verdict.value == verdict
+    assert find(findings, "gpu.xid", "host").verdict.value == "pass"
 
 
 def test_the_remedy_is_that_of_the_gravest_xid() -> None:

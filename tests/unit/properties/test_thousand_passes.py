@@ -278,7 +278,7 @@ DEFECTS = [
     Defect("gpu.fabric_manager", "a GPU still registers", gpu("fabric", (2, 0))),
     Defect("gpu.fabric_manager", "a GPU failed to register", gpu("fabric", (3, 999))),
     *(Defect("gpu.xid", f"Xid {code}", xid(code)) for code in (46, 48, 62, 64, 74, 79, 95, 109, 119, 140, 143, 168)),
-    *(Defect("gpu.xid", f"Xid {code}", xid(code), ("warn",)) for code in (63, 92, 9999)),
+    *(Defect("gpu.xid", f"Xid {code}", xid(code), ("warn",)) for code in (92, 9999)),
     Defect("gpu.xid", "off the bus", log("NVRM: GPU at PCI:0000:{bus}:00: GPU has fallen off the bus.")),
     Defect("gpu.xid", "NVLink 5, fatal", log(NVLINK_5.format(severity="Fatal"))),
     Defect("gpu.xid", "NVLink 5, nonfatal", log(NVLINK_5.format(severity="Nonfatal")), ("warn",)),
