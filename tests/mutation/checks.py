@@ -111,6 +111,9 @@ UNREADABLE = Mutant(
 XIDS = "plugins/module_utils/catalog/xid.py"
 XID_TABLE = ("tests/unit/health/test_health_catalog.py", "-k", "xid")
 
+XID_JUDGE = "plugins/module_utils/judge/xid.py"
+XID_TESTS = ("tests/unit/health/test_health_xid.py",)
+
 # Judges of an XID by more than its number.
 XID = [
     Mutant(
@@ -133,17 +136,41 @@ XID = [
         "xid 154: unknown action",
         XIDS,
         "a recovery action that is not known leaves the node allocatable",
-        'get(int(asked[1], 16), "recovery")',
-        'get(int(asked[1], 16), "info")',
+        'get(int(action[1], 16), "recovery")',
+        'get(int(action[1], 16), "info")',
         XID_TABLE,
     ),
     Mutant(
         "xid 154: no action",
         XIDS,
         "a recovery action that cannot be read leaves the node allocatable",
-        'if asked else "recovery"',
-        'if asked else "info"',
+        'if action else "recovery"',
+        'if action else "info"',
         XID_TABLE,
+    ),
+    Mutant(
+        "xid: old",
+        XID_JUDGE,
+        "an old XID only warns, be there a reset or not",
+        "if resets.seen_since(raw, code, places.component_at(device)):",
+        "if True:",
+        XID_TESTS,
+    ),
+    Mutant(
+        "xid: reset before",
+        XID_JUDGE,
+        "a reset before the XID is taken for its cure",
+        "isinstance(sign, int) and sign > last",
+        "isinstance(sign, int)",
+        XID_TESTS,
+    ),
+    Mutant(
+        "xid: cure shown",
+        XID_JUDGE,
+        "a check that does not pass shows a cure",
+        "if each.verdict is Verdict.PASS}",
+        "}",
+        XID_TESTS,
     ),
 ]
 

@@ -13,6 +13,10 @@ names no severity. If a nonfatal one needs more than a restart of the applicatio
 
 The bucket of 154 is that of the recovery action that its text asks for, by number: 0 `ignore`, 1 and 4 `reset_gpu`,
 2 `reboot`. 3, which has work between GPUs drained, and any other number stay `recovery`.
+
+What a reset cures only warns once it is older than the threshold `xid_window_hours` and something shows that the GPU
+was reset since: the driver was loaded again, or no longer asks for a reset (154), or the check that the table names
+passes on that GPU. Where none of these tells of a reset that was made, load the driver again or reboot the node.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from dataclasses import dataclass
 # Bucket -> what an operator does. The first four speak of a defect; app, ignore and info never fail a node.
 BUCKETS: dict[str, str] = {
     "drain_rma": "Drain the node and have the part replaced.",
-    "reset_gpu": "Drain the node and reset the GPU; have it replaced if the XID comes back.",
+    "reset_gpu": "Drain the node and reset the GPU, or reboot the node; have the GPU replaced if the XID comes back.",
     "reboot": "Power-cycle the node; have the GPU replaced if the XID comes back.",
     "recovery": "Drain the node and do what the driver asks for: nvidia-smi -q tells the GPU's recovery action.",
     "app": "An application's error: look at the job that ran, not at the node.",
@@ -137,6 +141,13 @@ XIDS: dict[int, Xid] = {
     code: Xid(code, meaning, bucket, source) for codes, meaning, bucket, source in _ROWS for code in codes
 }
 
+# What a reset cures, and the check by which the GPU itself shows that it was made: counters of memory errors begin
+# anew, an NVLink that broke down is trained again. Of a reset for any other XID only the kernel log can tell.
+CURE_SHOWN_BY: dict[int, str] = {
+    **dict.fromkeys((48, 95, 140), "gpu.ecc.uncorrected"),
+    **dict.fromkeys((74, 136), "gpu.nvlink.active"),
+}
+
 # "145, RLW_REMAP Nonfatal XC1 i0 Link 10 (0x...)". Of the errors that the driver calls fatal NVIDIA has the GPU reset.
 # The registers in brackets say which error it was, in a layout that changed with driver 575; they are not decoded.
 NVLINK_5 = range(144, 151)
@@ -146,14 +157,24 @@ RECOVERY_ACTION = 154
 # "... changed from 0x0 (None) to 0x1 (GPU Reset Required)": the number is what the driver asks for now, one of NVML's
 # recovery actions. The words are not judged: drivers differ in them (0x2 is "Node Reboot Required" or "OS Reboot").
 _ASKED = re.compile(r"\bto\s+0x([0-9a-f]{1,8})\b", re.IGNORECASE)
+_ASKED_BEFORE = re.compile(r"\bfrom\s+0x([0-9a-f]{1,8})\b", re.IGNORECASE)
 # None, reset the GPU, reboot the node, drain what works between GPUs, drain and reset. Drivers have gained more since.
 _RECOVERY_BUCKETS = {0: "ignore", 1: "reset_gpu", 2: "reboot", 3: "recovery", 4: "reset_gpu"}
 
 
 def recovery_bucket(text: str) -> str:
     """Bucket of an XID 154 by the number in its text; `recovery` where that is missing or not one that is known."""
-    asked = _ASKED.search(text)
-    return _RECOVERY_BUCKETS.get(int(asked[1], 16), "recovery") if asked else "recovery"
+    return _bucket_of_action(_ASKED.search(text))
+
+
+def reset_was_made(text: str) -> bool:
+    """Whether an XID 154 tells that the driver asked for a reset and now asks for nothing."""
+    before = _bucket_of_action(_ASKED_BEFORE.search(text))
+    return before == "reset_gpu" and recovery_bucket(text) == "ignore"
+
+
+def _bucket_of_action(action: re.Match[str] | None) -> str:
+    return _RECOVERY_BUCKETS.get(int(action[1], 16), "recovery") if action else "recovery"
 
 
 def bucket_of(code: int, text: str) -> str:

@@ -39,6 +39,8 @@ _ADDRESS = re.compile(rb"(?<![0-9A-Fa-f])([0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-
 # One XID stands for fatal and for nonfatal errors of NVLink 5: the last line of one must not stand for the other.
 _NONFATAL = re.compile(rb"\bnon-?fatal\b", re.IGNORECASE)
 _OFF_BUS = re.compile(rb"fallen off the bus", re.IGNORECASE)
+# Printed by the module when it is loaded, be it the open or the proprietary one.
+_LOADING = b"NVRM: loading NVIDIA UNIX"
 _ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
 
 
@@ -60,6 +62,7 @@ class _Extract:
     first_sequence: int | None = None
     xids: dict[tuple[int, str, bool], _Event] = field(default_factory=dict)
     off_bus: dict[str, _Event] = field(default_factory=dict)
+    driver_loaded: int | None = None
     truncated: bool = False
     _named: str = ""
     _named_left: int = 0
@@ -88,6 +91,8 @@ class _Extract:
         elif _OFF_BUS.search(part):
             named = self._named if self._named_left else ""
             self._count(self.off_bus, _device(address[1]) if address else named, part, stamp)
+        elif _LOADING in part:
+            self.driver_loaded = stamp
         if address:
             self._named, self._named_left = _device(address[1]), WRAPPED_LINES
         elif self._named_left:
@@ -112,6 +117,7 @@ def read_kernel_log(path: str = "/dev/kmsg", budget: float = 10.0) -> dict[str, 
     `xids`, a list of `code`, `device` (PCI address), `count`, `first_us`, `last_us` (since boot, None where
     the log has no times) and `text` of the last such line, where lines that call themselves nonfatal are counted
     apart from the others; `off_bus`, the same without `code`, `device` empty where the line names none;
+    `driver_loaded_us`, when the GPU driver was loaded last (since boot, None where the log does not tell);
     `truncated`, why not all of the log was read, or empty.
 
     `budget` in seconds: a log that grows faster than it can be read ends there. Raises OSError where
@@ -134,6 +140,7 @@ def read_kernel_log(path: str = "/dev/kmsg", budget: float = 10.0) -> dict[str, 
             for (code, device, _nonfatal), event in extract.xids.items()
         ],
         "off_bus": [{"device": device, **_event(event)} for device, event in extract.off_bus.items()],
+        "driver_loaded_us": extract.driver_loaded,
         "truncated": truncated or ("more kinds of events than are kept" if extract.truncated else ""),
     }
 

@@ -416,39 +416,6 @@ def test_a_fault_of_one_gpu_costs_the_others_nothing() -> None:
     assert spoilt == {"gpu:3"}
 
 
-def test_an_xid_that_a_reset_cures_only_warns_when_it_is_old() -> None:
-    old = put("kernel_log|xids", [xid(95, last_us=0)])
-    late = put("host|uptime_seconds", 25 * 3600.0)
-    assert find(judge(spoiled(old, late), node_class()), "gpu.xid", "gpu:2").verdict.value == "warn"
-    assert find(judge(spoiled(old), node_class()), "gpu.xid", "gpu:2").verdict.value == "fail"
-    gone = put("kernel_log|xids", [xid(79, last_us=0)])
-    assert find(judge(spoiled(gone, late), node_class()), "gpu.xid", "gpu:2").verdict.value == "fail"
-
-
-def test_an_xid_of_unknown_age_is_taken_for_new() -> None:
-    undated = put("kernel_log|xids", [xid(95, last_us=None)])
-    late = put("host|uptime_seconds", 1e6)
-    assert find(judge(spoiled(undated, late), node_class()), "gpu.xid", "gpu:2").verdict.value == "fail"
-
-
-@pytest.mark.parametrize(
-    ("pending", "failure", "verdict"), [(True, False, "fail"), (False, True, "fail"), (False, False, "pass")]
-)
-def test_a_row_remap_event_is_judged_by_the_remapper(pending: bool, failure: bool, verdict: str) -> None:
-    """Once a reset has completed it, nothing is left of it but its line in the log."""
-    rows = {"correctable": 0, "uncorrectable": 1, "pending": pending, "failure": failure}
-    event = put("kernel_log|xids", [xid(63)])
-    findings = judge(spoiled(event, put("nvml|gpus|2|remapped_rows", rows)), node_class())
-    assert find(findings, "gpu.row_remap.pending", "gpu:2").verdict.value == verdict
-    assert find(findings, "gpu.xid", "host").verdict.value == "pass"
-
-
-def test_the_remedy_is_that_of_the_gravest_xid() -> None:
-    found = find(judge(spoiled(put("kernel_log|xids", [xid(95), xid(79)])), node_class()), "gpu.xid", "gpu:2")
-    assert found.remedy.startswith("Power-cycle")
-    assert found.observed == [79, 95]
-
-
 def test_ports_of_one_hca_are_judged_apart() -> None:
     ports = {"1": {"state": "ACTIVE"}, "2": {"state": "DOWN"}}
     findings = judge(spoiled(put("infiniband|devices|mlx5_0|ports", ports)), node_class())

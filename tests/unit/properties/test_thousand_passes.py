@@ -284,6 +284,7 @@ DEFECTS = [
     Defect("gpu.xid", "NVLink 5, nonfatal", log(NVLINK_5.format(severity="Nonfatal")), ("warn",)),
     Defect("gpu.xid", "recovery", log("NVRM: Xid (PCI:0000:5d:00): 154, changed from 0x0 (None) to 0x2 (Node Reboot)")),
     Defect("gpu.xid", "cured by a reset, long ago", log("NVRM: Xid (PCI:0000:5d:00): 95, Uncontained", 1e6), ("warn",)),
+    Defect("gpu.xid", "cured by nothing, long ago", log("NVRM: Xid (PCI:0000:5d:00): 119, Timeout after 6s", 1e6)),
     Defect("hca.count", "an HCA is gone", lose_hca),
     Defect("hca.count", "no driver", forget("sys/class/infiniband/"), UNKNOWN),
     Defect("hca.state", "down", hca("state", "1: DOWN")),
