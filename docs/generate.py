@@ -117,10 +117,10 @@ def xids_page() -> str:
             "",
             table(("bucket", "what to do"), ((f"`{name}`", told) for name, told in xid.BUCKETS.items())),
             table(
-                ("XID", "meaning", "bucket", "source"),
+                ("XID", "meaning", "bucket", "source", "cure shown by"),
                 (
-                    (entry.code, entry.meaning, f"`{entry.bucket}`", entry.source)
-                    for _code, entry in sorted(xid.XIDS.items())
+                    (each.code, each.meaning, f"`{each.bucket}`", each.source, xid.CURE_SHOWN_BY.get(each.code, ""))
+                    for _code, each in sorted(xid.XIDS.items())
                 ),
             ),
         ]

@@ -108,6 +108,72 @@ UNREADABLE = Mutant(
     ("tests/unit/run/test_run_directory.py",),
 )
 
+XIDS = "plugins/module_utils/catalog/xid.py"
+XID_TABLE = ("tests/unit/health/test_health_catalog.py", "-k", "xid")
+
+XID_JUDGE = "plugins/module_utils/judge/xid.py"
+XID_TESTS = ("tests/unit/health/test_health_xid.py",)
+
+# Judges of an XID by more than its number.
+XID = [
+    Mutant(
+        "xid 144-150: fatal",
+        XIDS,
+        "an error of NVLink 5 that the driver calls fatal only warns",
+        "if code in NVLINK_5 and _NONFATAL.search(text):",
+        "if code in NVLINK_5:",
+        XID_TABLE,
+    ),
+    Mutant(
+        "xid 144-150: fatal, then nonfatal",
+        "plugins/module_utils/observe/kernel_log.py",
+        "a nonfatal line takes the place of a fatal one before it",
+        "nonfatal = _NONFATAL.search(part) is not None",
+        "nonfatal = False",
+        ("tests/unit/health/test_health_kernel_log.py",),
+    ),
+    Mutant(
+        "xid 154: unknown action",
+        XIDS,
+        "a recovery action that is not known leaves the node allocatable",
+        'get(int(action[1], 16), "recovery")',
+        'get(int(action[1], 16), "info")',
+        XID_TABLE,
+    ),
+    Mutant(
+        "xid 154: no action",
+        XIDS,
+        "a recovery action that cannot be read leaves the node allocatable",
+        'if action else "recovery"',
+        'if action else "info"',
+        XID_TABLE,
+    ),
+    Mutant(
+        "xid: old",
+        XID_JUDGE,
+        "an old XID only warns, be there a reset or not",
+        "if resets.seen_since(raw, code, places.component_at(device)):",
+        "if True:",
+        XID_TESTS,
+    ),
+    Mutant(
+        "xid: reset before",
+        XID_JUDGE,
+        "a reset before the XID is taken for its cure",
+        "isinstance(sign, int) and sign > last",
+        "isinstance(sign, int)",
+        XID_TESTS,
+    ),
+    Mutant(
+        "xid: cure shown",
+        XID_JUDGE,
+        "a check that does not pass shows a cure",
+        "if each.verdict is Verdict.PASS}",
+        "}",
+        XID_TESTS,
+    ),
+]
+
 MUTANTS = [
     *(
         Mutant(
@@ -123,4 +189,5 @@ MUTANTS = [
         for verdict in verdicts.split()
     ),
     UNREADABLE,
+    *XID,
 ]

@@ -19,7 +19,7 @@ DEFAULTS: dict[str, float | dict[str, float]] = {
     "memory_tolerance_percent": 3,
     # Total since the counter was cleared: one retraining may be a reboot of the switch, ten are a bad cable.
     "hca_link_downed": {"warn": 1, "fail": 10},
-    # An XID that a GPU reset cures is history after this time: it then only warns.
+    # An XID that a GPU reset cures is history after this time, if there was a reset: it then only warns.
     "xid_window_hours": 24,
 }
 

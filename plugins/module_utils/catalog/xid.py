@@ -5,8 +5,18 @@
 
 The meanings follow NVIDIA's XID catalogue (172 codes, as of 2025-10). Where sources disagree about the
 action, the bucket follows NVIDIA unless the finding would then pass over a defect:
-63 is informational (the row remapper's own state decides, check gpu.row_remap.pending); 31 is the
+63 is ignored (the row remapper's own state decides, check gpu.row_remap.pending); 31 is the
 application's (one source calls it hardware); 94 is the application's; 74 resets, as its link is down.
+
+144 to 150 cover many errors each. What the driver itself calls nonfatal is `info`; the rest resets, also where a line
+names no severity. If a nonfatal one needs more than a restart of the application, the driver asks for it by 154.
+
+The bucket of 154 is that of the recovery action that its text asks for, by number: 0 `ignore`, 1 and 4 `reset_gpu`,
+2 `reboot`. 3, which has work between GPUs drained, and any other number stay `recovery`.
+
+What a reset cures only warns once it is older than the threshold `xid_window_hours` and something shows that the GPU
+was reset since: the driver was loaded again, or no longer asks for a reset (154), or the check that the table names
+passes on that GPU. Where none of these tells of a reset that was made, load the driver again or reboot the node.
 """
 
 from __future__ import annotations
@@ -14,11 +24,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# Bucket -> what an operator does. The first three speak of a defect; app, ignore and info never fail a node.
+# Bucket -> what an operator does. The first four speak of a defect; app, ignore and info never fail a node.
 BUCKETS: dict[str, str] = {
     "drain_rma": "Drain the node and have the part replaced.",
-    "reset_gpu": "Drain the node and reset the GPU; have it replaced if the XID comes back.",
+    "reset_gpu": "Drain the node and reset the GPU, or reboot the node; have the GPU replaced if the XID comes back.",
     "reboot": "Power-cycle the node; have the GPU replaced if the XID comes back.",
+    "recovery": "Drain the node and do what the driver asks for: nvidia-smi -q tells the GPU's recovery action.",
     "app": "An application's error: look at the job that ran, not at the node.",
     "ignore": "Nothing to do.",
     "info": "Look at the GPU's other checks and at the driver's release notes; ask the vendor if it repeats.",
@@ -52,7 +63,7 @@ _ROWS: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
     ((54,), "auxiliary power not connected", "drain_rma", "NVIDIA"),
     ((60,), "video processor exception", "app", "NVIDIA"),
     ((62,), "PMU halt", "reset_gpu", "NVIDIA"),
-    ((63,), "row remap event", "info", "NVIDIA"),
+    ((63,), "row remap event", "ignore", "NVIDIA"),
     ((64,), "row remap failure", "drain_rma", "AWS"),
     ((66, 67), "illegal access by driver", "app", "NVIDIA"),
     ((68, 82, 83, 84, 86, 88, 89, *range(96, 106), 139), "video or optical-flow engine error", "app", "NVIDIA"),
@@ -81,16 +92,17 @@ _ROWS: tuple[tuple[tuple[int, ...], str, str, str], ...] = (
     ((152, 153), "DLA", "ignore", "NVIDIA"),
     ((142,), "undocumented; the vendor wants to know", "info", "NVIDIA"),
     ((143,), "GPU initialisation error", "reset_gpu", "NVIDIA"),
-    ((144,), "NVLink 5 SAW error", "info", "NVIDIA"),
-    ((145,), "NVLink 5 RLW error", "info", "NVIDIA"),
-    ((146,), "NVLink 5 TLW error", "info", "NVIDIA"),
-    ((147,), "NVLink 5 TREX error", "info", "NVIDIA"),
-    ((148,), "NVLink 5 NVLPW_CTRL error", "info", "NVIDIA"),
-    ((149,), "NVLink 5 NETIR error", "info", "NVIDIA"),
-    ((150,), "NVLink 5 MSE error", "info", "NVIDIA"),
+    # Judged by their severity, see `bucket_of`.
+    ((144,), "NVLink 5 SAW error", "reset_gpu", "NVIDIA"),
+    ((145,), "NVLink 5 RLW error", "reset_gpu", "NVIDIA"),
+    ((146,), "NVLink 5 TLW error", "reset_gpu", "NVIDIA"),
+    ((147,), "NVLink 5 TREX error", "reset_gpu", "NVIDIA"),
+    ((148,), "NVLink 5 NVLPW_CTRL error", "reset_gpu", "NVIDIA"),
+    ((149,), "NVLink 5 NETIR error", "reset_gpu", "NVIDIA"),
+    ((150,), "NVLink 5 MSE error", "reset_gpu", "NVIDIA"),
     ((151,), "key rotation error", "reboot", "NVIDIA"),
     # Judged by its text, see `recovery_bucket`.
-    ((154,), "GPU recovery action changed", "info", "NVIDIA"),
+    ((154,), "GPU recovery action changed", "recovery", "NVIDIA"),
     ((155,), "NVLink software-defined error", "reset_gpu", "NVIDIA"),
     ((156,), "resource retirement event", "reset_gpu", "NVIDIA"),
     ((157,), "resource retirement failure", "info", "NVIDIA"),
@@ -129,30 +141,48 @@ XIDS: dict[int, Xid] = {
     code: Xid(code, meaning, bucket, source) for codes, meaning, bucket, source in _ROWS for code in codes
 }
 
-RECOVERY_ACTION = 154
-# "... changed from 0x0 (None) to 0x1 (GPU Reset Required)": the last bracket is what the driver asks for now.
-_RECOVERY = re.compile(r"\bto\b[^()]*\(([^)]+)\)")
-_RECOVERY_BUCKETS = {
-    "none": "ignore",
-    "gpu reset required": "reset_gpu",
-    "gpu reset": "reset_gpu",
-    "drain and reset": "reset_gpu",
-    "drain p2p": "info",
-    "node reboot required": "reboot",
-    "node reboot": "reboot",
+# What a reset cures, and the check by which the GPU itself shows that it was made: counters of memory errors begin
+# anew, an NVLink that broke down is trained again. Of a reset for any other XID only the kernel log can tell.
+CURE_SHOWN_BY: dict[int, str] = {
+    **dict.fromkeys((48, 95, 140), "gpu.ecc.uncorrected"),
+    **dict.fromkeys((74, 136), "gpu.nvlink.active"),
 }
+
+# "145, RLW_REMAP Nonfatal XC1 i0 Link 10 (0x...)". Of the errors that the driver calls fatal NVIDIA has the GPU reset.
+# The registers in brackets say which error it was, in a layout that changed with driver 575; they are not decoded.
+NVLINK_5 = range(144, 151)
+_NONFATAL = re.compile(r"\bnon-?fatal\b", re.IGNORECASE)
+
+RECOVERY_ACTION = 154
+# "... changed from 0x0 (None) to 0x1 (GPU Reset Required)": the number is what the driver asks for now, one of NVML's
+# recovery actions. The words are not judged: drivers differ in them (0x2 is "Node Reboot Required" or "OS Reboot").
+_ASKED = re.compile(r"\bto\s+0x([0-9a-f]{1,8})\b", re.IGNORECASE)
+_ASKED_BEFORE = re.compile(r"\bfrom\s+0x([0-9a-f]{1,8})\b", re.IGNORECASE)
+# None, reset the GPU, reboot the node, drain what works between GPUs, drain and reset. Drivers have gained more since.
+_RECOVERY_BUCKETS = {0: "ignore", 1: "reset_gpu", 2: "reboot", 3: "recovery", 4: "reset_gpu"}
 
 
 def recovery_bucket(text: str) -> str:
-    """Bucket of an XID 154 by its text; `info` where the action is not one that is known."""
-    match = _RECOVERY.search(text)
-    return _RECOVERY_BUCKETS.get(match[1].strip().lower(), "info") if match else "info"
+    """Bucket of an XID 154 by the number in its text; `recovery` where that is missing or not one that is known."""
+    return _bucket_of_action(_ASKED.search(text))
+
+
+def reset_was_made(text: str) -> bool:
+    """Whether an XID 154 tells that the driver asked for a reset and now asks for nothing."""
+    before = _bucket_of_action(_ASKED_BEFORE.search(text))
+    return before == "reset_gpu" and recovery_bucket(text) == "ignore"
+
+
+def _bucket_of_action(action: re.Match[str] | None) -> str:
+    return _RECOVERY_BUCKETS.get(int(action[1], 16), "recovery") if action else "recovery"
 
 
 def bucket_of(code: int, text: str) -> str:
     """Bucket of one event; a code that is not in the table is `info`."""
     if code == RECOVERY_ACTION:
         return recovery_bucket(text)
+    if code in NVLINK_5 and _NONFATAL.search(text):
+        return "info"
     return XIDS[code].bucket if code in XIDS else "info"
 
 

@@ -11,20 +11,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..catalog.checks import finding
-from ..catalog.xid import BUCKETS, bucket_of, meaning_of
+from ..catalog.xid import BUCKETS, CURE_SHOWN_BY, RECOVERY_ACTION, bucket_of, meaning_of, reset_was_made
 from ..findings import Finding, Verdict, worst
+from .gpu import gpu_ecc_uncorrected, gpu_nvlink_active
 from .view import Gpus, Unjudgeable, data_of, gpus_of, items, limit, number
 
 _VERDICTS = {
     "drain_rma": Verdict.FAIL,
     "reset_gpu": Verdict.FAIL,
     "reboot": Verdict.FAIL,
+    "recovery": Verdict.FAIL,
     "info": Verdict.WARN,
     "app": Verdict.PASS,
     "ignore": Verdict.PASS,
 }
 # Buckets from the gravest: the gravest event of a GPU decides what to do.
-_GRAVITY = ("drain_rma", "reboot", "reset_gpu", "info", "app", "ignore")
+_GRAVITY = ("drain_rma", "reboot", "recovery", "reset_gpu", "info", "app", "ignore")
+# The judges of what catalog.xid.CURE_SHOWN_BY names.
+_CURES = {"gpu.ecc.uncorrected": gpu_ecc_uncorrected, "gpu.nvlink.active": gpu_nvlink_active}
 
 
 @dataclass(frozen=True)
@@ -39,25 +43,30 @@ def gpu_xid(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> li
     """One finding for each device with a notable event, or one pass.
 
     A log of which only a part was read is unknown, unless that part is bad enough. What a reset cures and
-    is older than the class's window warns only: the GPU's own counters tell whether it was cured.
+    is older than the class's window warns only, if something shows that the GPU was reset since.
     """
     log = data_of(observation, "kernel_log")
     window = limit(node_class, "xid_window_hours") * 3600
     uptime = _uptime(observation)
+    places = _places(observation, node_class)
+    resets = _Resets(observation, node_class, log)
     events: dict[str, list[_Event]] = defaultdict(list)
     for raw in items(log.get("xids")):
         code = int(number(raw.get("code")))
         bucket = bucket_of(code, str(raw.get("text") or ""))
-        verdict = _VERDICTS[bucket]
+        verdict, doubt = _VERDICTS[bucket], ""
+        device = str(raw.get("device") or "")
         if bucket == "reset_gpu" and _age(raw, uptime) > window:
-            verdict = Verdict.WARN
-        name = f"Xid {code} ({meaning_of(code)})"
-        events[str(raw.get("device") or "")].append(_Event(name, bucket, verdict, raw))
+            if resets.seen_since(raw, code, places.component_at(device)):
+                verdict = Verdict.WARN
+            else:
+                doubt = "; no sign of a reset since"
+        name = f"Xid {code} ({meaning_of(code)}{doubt})"
+        events[device].append(_Event(name, bucket, verdict, raw))
     for raw in items(log.get("off_bus")):
         name = "GPU has fallen off the bus"
         events[str(raw.get("device") or "")].append(_Event(name, "reboot", Verdict.FAIL, raw))
 
-    places = _places(observation, node_class)
     found = [_of_device(places.component_at(device), device, all_) for device, all_ in sorted(events.items())]
     notable = [item for item in found if item.verdict is not Verdict.PASS]
     if log.get("truncated") != "" and worst(item.verdict for item in notable) is not Verdict.FAIL:
@@ -71,8 +80,35 @@ def gpu_xid(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> li
         evidence["harmless"] = harmless
     if log.get("first_sequence"):
         evidence["overwritten"] = "messages before the oldest that the kernel still has are not judged"
-    summary = "no XID that speaks of a defect" + (f", {len(harmless)} of applications" if harmless else "")
+    summary = "no XID that speaks of a defect" + (f", {len(harmless)} harmless" if harmless else "")
     return [finding("gpu.xid", "host", Verdict.PASS, summary, observed=[], expected=[], evidence=evidence)]
+
+
+class _Resets:
+    """What shows that a GPU was reset after an event: lines of the kernel log, or the state of the GPU itself."""
+
+    def __init__(self, observation: Mapping[str, Any], node_class: Mapping[str, Any], log: Mapping[str, Any]) -> None:
+        self._judged = observation, node_class
+        self._loaded = log.get("driver_loaded_us")
+        # By device, when its driver ceased to ask for a reset.
+        self._made = {
+            str(raw.get("device") or ""): raw.get("last_us")
+            for raw in items(log.get("xids"))
+            if raw.get("code") == RECOVERY_ACTION and reset_was_made(str(raw.get("text") or ""))
+        }
+
+    def seen_since(self, raw: Mapping[str, Any], code: int, component: str) -> bool:
+        last = raw.get("last_us")
+        signs = (self._loaded, self._made.get(str(raw.get("device") or "")))
+        if isinstance(last, int) and any(isinstance(sign, int) and sign > last for sign in signs):
+            return True
+        return code in CURE_SHOWN_BY and component in self._passing(CURE_SHOWN_BY[code])
+
+    def _passing(self, check: str) -> set[str]:
+        try:
+            return {each.component for each in _CURES[check](*self._judged) if each.verdict is Verdict.PASS}
+        except Unjudgeable:
+            return set()
 
 
 def _of_device(component: str, device: str, events: list[_Event]) -> Finding:

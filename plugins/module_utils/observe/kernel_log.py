@@ -5,7 +5,7 @@
 
 The source is /dev/kmsg (one record a read, EAGAIN at the end, EPIPE when records were overwritten before
 they were read), or a regular file: records in the same format, or plain text lines as in a syslog. Memory
-is bounded whatever comes: lines are cut, and events are counted by (code, device), not kept.
+is bounded whatever comes: lines are cut, and events are counted by (code, device, severity), not kept.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ WRAPPED_LINES = 3
 _RECORD = re.compile(rb"(\d{1,5}),(\d{1,20}),(\d{1,20}),[^;]{1,64};")
 _XID = re.compile(rb"NVRM: Xid \((?:PCI:)?([0-9A-Fa-f:.]{7,16})[^)]{0,40}\): (\d{1,5})\b")
 _ADDRESS = re.compile(rb"(?<![0-9A-Fa-f])([0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}(?:\.[0-7])?)")
+# One XID stands for fatal and for nonfatal errors of NVLink 5: the last line of one must not stand for the other.
+_NONFATAL = re.compile(rb"\bnon-?fatal\b", re.IGNORECASE)
 _OFF_BUS = re.compile(rb"fallen off the bus", re.IGNORECASE)
+# Printed by the module when it is loaded, be it the open or the proprietary one.
+_LOADING = b"NVRM: loading NVIDIA UNIX"
 _ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
 
 
@@ -56,8 +60,9 @@ class _Extract:
 
     lines: int = 0
     first_sequence: int | None = None
-    xids: dict[tuple[int, str], _Event] = field(default_factory=dict)
+    xids: dict[tuple[int, str, bool], _Event] = field(default_factory=dict)
     off_bus: dict[str, _Event] = field(default_factory=dict)
+    driver_loaded: int | None = None
     truncated: bool = False
     _named: str = ""
     _named_left: int = 0
@@ -81,10 +86,13 @@ class _Extract:
         xid = _XID.search(part)
         address = _ADDRESS.search(part)
         if xid:
-            self._count(self.xids, (int(xid[2]), _device(xid[1])), part, stamp)
+            nonfatal = _NONFATAL.search(part) is not None
+            self._count(self.xids, (int(xid[2]), _device(xid[1]), nonfatal), part, stamp)
         elif _OFF_BUS.search(part):
             named = self._named if self._named_left else ""
             self._count(self.off_bus, _device(address[1]) if address else named, part, stamp)
+        elif _LOADING in part:
+            self.driver_loaded = stamp
         if address:
             self._named, self._named_left = _device(address[1]), WRAPPED_LINES
         elif self._named_left:
@@ -107,8 +115,10 @@ def read_kernel_log(path: str = "/dev/kmsg", budget: float = 10.0) -> dict[str, 
 
     Returns `lines` read, `first_sequence` (of the oldest record; above 0 means that older ones are gone),
     `xids`, a list of `code`, `device` (PCI address), `count`, `first_us`, `last_us` (since boot, None where
-    the log has no times) and `text` of the last such line; `off_bus`, the same without `code`, `device`
-    empty where the line names none; `truncated`, why not all of the log was read, or empty.
+    the log has no times) and `text` of the last such line, where lines that call themselves nonfatal are counted
+    apart from the others; `off_bus`, the same without `code`, `device` empty where the line names none;
+    `driver_loaded_us`, when the GPU driver was loaded last (since boot, None where the log does not tell);
+    `truncated`, why not all of the log was read, or empty.
 
     `budget` in seconds: a log that grows faster than it can be read ends there. Raises OSError where
     `path` cannot be opened or read.
@@ -125,8 +135,12 @@ def read_kernel_log(path: str = "/dev/kmsg", budget: float = 10.0) -> dict[str, 
         "path": path,
         "lines": extract.lines,
         "first_sequence": extract.first_sequence,
-        "xids": [{"code": code, "device": device, **_event(event)} for (code, device), event in extract.xids.items()],
+        "xids": [
+            {"code": code, "device": device, **_event(event)}
+            for (code, device, _nonfatal), event in extract.xids.items()
+        ],
         "off_bus": [{"device": device, **_event(event)} for device, event in extract.off_bus.items()],
+        "driver_loaded_us": extract.driver_loaded,
         "truncated": truncated or ("more kinds of events than are kept" if extract.truncated else ""),
     }
 

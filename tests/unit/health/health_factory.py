@@ -99,6 +99,7 @@ def healthy() -> dict[str, Any]:
             "first_sequence": 0,
             "xids": [],
             "off_bus": [],
+            "driver_loaded_us": 9_000_000,
             "truncated": "",
         },
         "systemd": {

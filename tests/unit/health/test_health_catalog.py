@@ -78,8 +78,8 @@ def test_xid_table_is_whole() -> None:
         *((code, "reset_gpu") for code in (46, 48, 62, 74, 95, 109, 110, 119, 120, 136, 140, 143, 155, 156, 158)),
         *((code, "reboot") for code in (79, 151, 168)),
         *((code, "app") for code in (8, 11, 13, 25, 31, 32, 37, 43, 69, 80, 94, 126, 135, 139)),
-        *((code, "ignore") for code in (45, 106, 107, 108, 141, 152, 153, 160, 161)),
-        *((code, "info") for code in (1, 63, 92, 144, 150, 172, 4711)),
+        *((code, "ignore") for code in (45, 63, 106, 107, 108, 141, 152, 153, 160, 161)),
+        *((code, "info") for code in (1, 92, 172, 4711)),
     ],
 )
 def test_xid_buckets(code: int, bucket: str) -> None:
@@ -92,14 +92,44 @@ def test_xid_buckets(code: int, bucket: str) -> None:
         ("GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)", "reset_gpu"),
         ("GPU recovery action changed from 0x0 (None) to 0x2 (Node Reboot Required)", "reboot"),
         ("GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)", "ignore"),
-        ("GPU recovery action changed from 0x0 (None) to 0x3 (Drain P2P)", "info"),
+        ("GPU recovery action changed from 0x0 (None) to 0x3 (Drain P2P)", "recovery"),
         ("GPU recovery action changed from 0x0 (None) to 0x4 (Drain and Reset)", "reset_gpu"),
-        ("GPU recovery action changed to 0x9 (Sing)", "info"),
-        ("", "info"),
+        # The words are the driver's of the day; the numbers are NVML's.
+        ("GPU recovery action changed from 0x0 (None) to 0x1 (PF FLR)", "reset_gpu"),
+        ("GPU recovery action changed from 0x0 (None) to 0x2 (OS Reboot)", "reboot"),
+        ("GPU recovery action changed from 0x2 (OS Reboot) to 0x0 (No Action)", "ignore"),
+        ("GPU recovery action changed from 0x0 (None) to 0x00000001", "reset_gpu"),
+        # What cannot be told is not nothing.
+        ("GPU recovery action changed to 0x9 (None)", "recovery"),
+        ("GPU recovery action changed from 0x0 (None) to 0x10 (Bus Reset)", "recovery"),
+        ("GPU recovery action changed to (None)", "recovery"),
+        ("", "recovery"),
     ],
 )
-def test_xid_154_is_judged_by_its_text(text: str, bucket: str) -> None:
+def test_xid_154_is_judged_by_the_number_of_the_action(text: str, bucket: str) -> None:
     assert bucket_of(154, text) == bucket
+
+
+@pytest.mark.parametrize("code", range(144, 151))
+@pytest.mark.parametrize(
+    ("text", "bucket"),
+    [
+        ("RLW_REMAP Fatal XC1 i0 Link 10 (0x00000082 0x00000040 0x00000000)", "reset_gpu"),
+        ("NETIR_LINK_EVT  Fatal   XC0 i0 Link 09 (0x025525c6 0x00000000)", "reset_gpu"),
+        ("RLW_CTRL Nonfatal XC0 i0 Link 00 (0x00000003 0x80000000)", "info"),
+        ("RLW_CTRL Non-fatal XC0 i0 Link 00 (0x00000003 0x80000000)", "info"),
+        ("MSE fatal 0 0 Link 2 (0x00000001 0x00000002)", "reset_gpu"),
+        # No severity: nothing says that it was harmless.
+        ("SAW_MVB XC0 i0 Link 00 (0x00000001 0x00000001)", "reset_gpu"),
+        ("", "reset_gpu"),
+    ],
+)
+def test_an_nvlink_5_xid_is_judged_by_its_severity(code: int, text: str, bucket: str) -> None:
+    assert bucket_of(code, text) == bucket
+
+
+def test_no_other_xid_is_excused_by_the_word_nonfatal() -> None:
+    assert (bucket_of(74, "Nonfatal"), bucket_of(151, "Nonfatal")) == ("reset_gpu", "reboot")
 
 
 def test_an_unknown_xid_has_a_meaning_too() -> None:

@@ -173,6 +173,32 @@ def test_a_burst_is_one_event_with_its_first_and_last_time(tmp_path: Path) -> No
     assert (event["count"], event["first_us"], event["last_us"]) == (100, 1000, 100_000)
 
 
+def test_a_harmless_line_does_not_hide_the_fatal_one_before_it(tmp_path: Path) -> None:
+    line = b"NVRM: Xid (PCI:0001:00:00): 145, RLW_REMAP %s XC1 i0 Link 10 (0x00000082 0x00000040)"
+    told = [line % severity for severity in (b"Fatal", b"Nonfatal", b"Non-fatal")]
+    found = read(tmp_path, b"".join(record(each, number, number) for number, each in enumerate(told)))
+    assert [(x["code"], x["count"], x["text"].split()[5]) for x in found["xids"]] == [
+        (145, 1, "Fatal"),
+        (145, 2, "Non-fatal"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"NVRM: loading NVIDIA UNIX x86_64 Kernel Module  570.172.08  Wed Jul  9 12:00:00 UTC 2025",
+        b"NVRM: loading NVIDIA UNIX Open Kernel Module for x86_64  570.172.08  Release Build  (root@node01)",
+    ],
+)
+def test_when_the_driver_was_loaded_last(tmp_path: Path, line: bytes) -> None:
+    others = b"nvidia-modeset: Loading NVIDIA Kernel Mode Setting Driver for UNIX platforms  570.172.08"
+    told = [line, XID_79, line, others]
+    content = b"".join(record(each, number, 1_000_000 * number) for number, each in enumerate(told, start=1))
+    assert read(tmp_path, content)["driver_loaded_us"] == 3_000_000
+    assert read(tmp_path, record(XID_79))["driver_loaded_us"] is None
+    assert read(tmp_path, line)["driver_loaded_us"] is None, "the log has no times"
+
+
 def test_plain_text_and_bytes_that_are_no_text(tmp_path: Path) -> None:
     content = b"\xff\xfe\x00 \x80\n" + b"Aug 17 00:00:01 host kernel: [ 1.0] " + XID_79 + b" \xff\n"
     found = read(tmp_path, content)

@@ -64,13 +64,14 @@ BOOT = (
     "usb 1-1: device fell off the hub (not a GPU)",
     "",
 )
-# What applications do to GPUs that are well: the driver tells of it, and nobody has to look at the node.
-APPLICATION = (
+# What the driver tells of GPUs that are well: faults of applications, repairs that are over. Nobody has to look there.
+HARMLESS = (
     "NVRM: Xid (PCI:0000:{bus}:00): 13, pid={pid}, name=python3, Graphics Exception: ESR 0x50d730=0x20",
     "NVRM: Xid (PCI:0000:{bus}:00): 31, pid={pid}, name=python3, Ch 0000000b, intr 00000000. MMU Fault",
     "NVRM: Xid (PCI:0000:{bus}:00): 43, pid={pid}, name=train, Ch 00000010",
     "NVRM: Xid (PCI:0000:{bus}:00): 45, pid={pid}, name=train, Ch 00000008",
     "NVRM: Xid (PCI:0000:{bus}:00): 94, pid={pid}, name=train, Contained: SM (0x1). RST: No, D-RST: No",
+    "NVRM: Xid (PCI:0000:{bus}:00): 63, pid='<unknown>', Row Remapper: New row (0x1) marked for remapping",
     "NVRM: Xid (PCI:0000:{bus}:00): 154, GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)",
 )
 
@@ -327,7 +328,7 @@ def _mountinfo(random: Random, machine: Machine) -> list[str]:
 def _kernel_log(random: Random, machine: Machine) -> None:
     machine.first_sequence = random.choice((0, 0, random.randrange(10**6)))
     lines = [random.choice(BOOT) for _ in range(random.randrange(1, 60))]
-    lines += [random.choice(APPLICATION) for _ in range(random.choice((0, 0, 1, 5)))]
+    lines += [random.choice(HARMLESS) for _ in range(random.choice((0, 0, 1, 5)))]
     for line in lines:
         text = line.format(
             kernel="6.1.0-28-amd64",

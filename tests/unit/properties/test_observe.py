@@ -310,8 +310,9 @@ def test_work_grows_with_the_log_and_not_faster(folder: Path, line: str) -> None
     looked_at = []
     for times in (20, 40):
         with pytest.MonkeyPatch.context() as patch:
-            patterns = [Counted(getattr(kernel_log, name)) for name in ("_RECORD", "_XID", "_ADDRESS", "_OFF_BUS")]
-            for name, pattern in zip(("_RECORD", "_XID", "_ADDRESS", "_OFF_BUS"), patterns, strict=True):
+            names = ("_RECORD", "_XID", "_ADDRESS", "_NONFATAL", "_OFF_BUS")
+            patterns = [Counted(getattr(kernel_log, name)) for name in names]
+            for name, pattern in zip(names, patterns, strict=True):
                 patch.setattr(kernel_log, name, pattern)
             read_log(folder, f"{line}\n".encode() * times)
         looked_at.append(sum(pattern.bytes for pattern in patterns))

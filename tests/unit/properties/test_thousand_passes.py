@@ -190,6 +190,9 @@ def xid(code: int) -> Callable[[Machine, Random], None]:
     return log(f"NVRM: Xid (PCI:0000:5d:00): {code}, pid='<unknown>', name=<unknown>, something or other")
 
 
+NVLINK_5 = "NVRM: Xid (PCI:0000:5d:00): 145, RLW_REMAP {severity} XC1 i0 Link 10 (0x00000082 0x00000040 0x00000000)"
+
+
 def disk(**state: Any) -> Callable[[Machine, Random], None]:
     def spoil(machine: Machine, random: Random) -> None:
         mount = random.choice(sorted(machine.mounts))
@@ -276,10 +279,13 @@ DEFECTS = [
     Defect("gpu.fabric_manager", "a GPU still registers", gpu("fabric", (2, 0))),
     Defect("gpu.fabric_manager", "a GPU failed to register", gpu("fabric", (3, 999))),
     *(Defect("gpu.xid", f"Xid {code}", xid(code)) for code in (46, 48, 62, 64, 74, 79, 95, 109, 119, 140, 143, 168)),
-    *(Defect("gpu.xid", f"Xid {code}", xid(code), ("warn",)) for code in (63, 92, 9999)),
+    *(Defect("gpu.xid", f"Xid {code}", xid(code), ("warn",)) for code in (92, 9999)),
     Defect("gpu.xid", "off the bus", log("NVRM: GPU at PCI:0000:{bus}:00: GPU has fallen off the bus.")),
+    Defect("gpu.xid", "NVLink 5, fatal", log(NVLINK_5.format(severity="Fatal"))),
+    Defect("gpu.xid", "NVLink 5, nonfatal", log(NVLINK_5.format(severity="Nonfatal")), ("warn",)),
     Defect("gpu.xid", "recovery", log("NVRM: Xid (PCI:0000:5d:00): 154, changed from 0x0 (None) to 0x2 (Node Reboot)")),
     Defect("gpu.xid", "cured by a reset, long ago", log("NVRM: Xid (PCI:0000:5d:00): 95, Uncontained", 1e6), ("warn",)),
+    Defect("gpu.xid", "cured by nothing, long ago", log("NVRM: Xid (PCI:0000:5d:00): 119, Timeout after 6s", 1e6)),
     Defect("hca.count", "an HCA is gone", lose_hca),
     Defect("hca.count", "no driver", forget("sys/class/infiniband/"), UNKNOWN),
     Defect("hca.state", "down", hca("state", "1: DOWN")),
