@@ -23,7 +23,8 @@ DEFAULTS: dict[str, float | dict[str, float]] = {
     "xid_window_hours": 24,
 }
 
-# NVIDIA's rule for returning a GPU: 512 remapped rows are all that a GPU has spare.
+# NVIDIA's rule for returning a GPU: so many remapped rows are all that a GPU has spare. Like every limit it is reached
+# at its value: the next row that fails cannot be remapped, in the middle of a job.
 MAX_UNCORRECTABLE_REMAPS = 512
 
 # A failed unit of these is why a job cannot run on the node, so it fails; any other failed unit warns.

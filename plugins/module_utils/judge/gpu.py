@@ -154,7 +154,7 @@ def gpu_row_remap_pending(observation: Observation, node_class: NodeClass) -> li
         failed, pending = flag(rows.get("failure")), flag(rows.get("pending"))
         uncorrectable = int(number(rows.get("uncorrectable")))
         state, remedy = "none pending, none failed", None
-        if failed or uncorrectable > MAX_UNCORRECTABLE_REMAPS:
+        if failed or uncorrectable >= MAX_UNCORRECTABLE_REMAPS:
             state = "a remapping failed" if failed else f"{uncorrectable} rows remapped, of {MAX_UNCORRECTABLE_REMAPS}"
             remedy = "Drain the node and have the GPU replaced: it has no spare rows left where it needs them."
         elif pending:

@@ -260,7 +260,7 @@ DEFECTS = [
     Defect("gpu.ecc.uncorrected", "whether ECC is on is not told", gpu("ecc", NVMLError(999)), UNKNOWN),
     Defect("gpu.row_remap.pending", "pending", gpu("rows", (0, 1, 1, 0))),
     Defect("gpu.row_remap.pending", "failed", gpu("rows", (0, 1, 0, 1))),
-    Defect("gpu.row_remap.pending", "spent", gpu("rows", (0, 513, 0, 0))),
+    Defect("gpu.row_remap.pending", "spent", gpu("rows", (0, 512, 0, 0))),
     Defect("gpu.row_remap.pending", "not told", gpu("rows", NVMLError(3)), UNKNOWN),
     Defect("gpu.temperature", "warm", gpu("temperature", lambda random: random.randint(83, 89)), ("warn",)),
     Defect("gpu.temperature", "hot", gpu("temperature", lambda random: random.randint(90, 120))),
