@@ -182,7 +182,7 @@ _HEALTH = (
     ),
     Check(
         "clock.offset",
-        "The clock is synchronised and within the class's limits",
+        "The clock was synchronised lately and is within the class's limits",
         ("clock",),
         "software",
         "See `chronyc sources`; open UDP 123 to the site's time servers and restart chrony.",

@@ -112,6 +112,8 @@ def healthy() -> dict[str, Any]:
             "source": "10.0.0.1",
             "stratum": 3,
             "offset_seconds": -0.00002,
+            "reference_age_seconds": 40.0,
+            "root_dispersion_seconds": 0.0004,
             "leap": "Normal",
         },
         "host": {
