@@ -43,6 +43,7 @@ def _gpu(index: int) -> dict[str, Any]:
         "uuid": f"GPU-{index:08d}",
         "serial": f"165{index:010d}",
         "model": "NVIDIA H100 80GB HBM3",
+        "vbios": "96.00.99.00.01",
         "pci": ADDRESSES[index],
         "minor": index,
         "temperature_c": 34,

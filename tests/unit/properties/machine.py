@@ -120,6 +120,9 @@ class Nvml:
     def nvmlDeviceGetName(self, gpu: int) -> Any:
         return self._of(gpu, "model")
 
+    def nvmlDeviceGetVbiosVersion(self, gpu: int) -> Any:
+        return self._of(gpu, "vbios")
+
     def nvmlDeviceGetPciInfo(self, gpu: int) -> Any:
         return SimpleNamespace(busId=self._of(gpu, "bus_id"))
 
@@ -221,6 +224,7 @@ def _gpu(random: Random, node_class: dict[str, Any], index: int) -> dict[str, An
         "uuid": text(f"GPU-{random.getrandbits(128):032x}"),
         "serial": refused if optional else text(f"165{random.randrange(10**10):010d}"),
         "model": text(gpus["model"]),
+        "vbios": refused if optional else text("96.00.99.00.01"),
         "bus_id": text(f"{random.choice(('0000', '00000000'))}:{bus:{random.choice(('02x', '02X'))}}:00.0"),
         # Minor numbers are given in the order in which the driver met the GPUs, not always that of the slots.
         "minor": refused if random.random() < 0.05 else index,
