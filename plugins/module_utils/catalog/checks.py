@@ -125,7 +125,7 @@ _HEALTH = (
     ),
     Check(
         "hca.state",
-        "Every HCA's port is active",
+        "Every HCA's port is active on a link of InfiniBand that has trained",
         ("infiniband",),
         "network",
         "Look at the switch port at the other end; clean and reseat the transceiver, then replace the cable.",

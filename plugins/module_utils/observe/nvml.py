@@ -80,7 +80,7 @@ def read_nvml(nvml: Any) -> dict[str, Any]:
     """Everything that the judges need of the GPUs, from a `pynvml`-like module.
 
     Returns `driver_version`, `count` and `gpus`, a list by NVML's index (PCI order) of `index`, `uuid`,
-    `serial`, `model`, `vbios` (version of the GPU's firmware), `pci` (lower-case `domain:bus:device.function`), `minor`,
+    `serial`, `model`, `vbios` (its firmware's version), `pci` (lower-case `domain:bus:device.function`), `minor`,
     `temperature_c`, `ecc_enabled`, `ecc_volatile_uncorrected`, `ecc_aggregate_uncorrected`, `ecc_volatile_corrected`,
     `remapped_rows` (`correctable`, `uncorrectable` counts, `pending`, `failure` booleans), `nvlinks` (one of
     true, false or error per link) and `fabric` (`state`, `status`). Any of them may be `{"error", "code"}`; a

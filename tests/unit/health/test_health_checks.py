@@ -53,6 +53,7 @@ def thresholds(**limits: Any) -> dict[str, Any]:
 
 WITH_ADDRESSES = {"gpus": {"pci_addresses": ADDRESSES}}
 NO_READERS = (lambda observation: observation.pop("readers"),)
+UP = {"state": "ACTIVE", "physical_state": "LinkUp", "link_layer": "InfiniBand"}
 DOWN = (put("infiniband|devices|mlx5_5|ports|1|state", "DOWN"),)
 # Boards of one PSID have a version of their own.
 IMAGE = {"psid": "DEL0000000031", "version": "28.46.1006", "image_uri": "http://head01/dell.bin", "sha256": "a" * 64}
@@ -250,6 +251,31 @@ CASES = [
         "Input/output",
         put("infiniband|devices|mlx5_5|ports|1|state", {"error": "Input/output error"}),
     ),
+    c(
+        "hca.state",
+        "fail",
+        "hca:mlx5_5",
+        "ACTIVE, physically LinkErrorRecovery",
+        put("infiniband|devices|mlx5_5|ports|1|physical_state", "LinkErrorRecovery"),
+    ),
+    c(
+        "hca.state",
+        "fail",
+        "hca:mlx5_5",
+        "LinkUp, but Ethernet",
+        put("infiniband|devices|mlx5_5|ports|1|link_layer", "Ethernet"),
+    ),
+    # A port that is down is down, whatever else can be read of it.
+    c("hca.state", "fail", "hca:mlx5_5", "DOWN", *DOWN, drop("infiniband|devices|mlx5_5|ports|1|physical_state")),
+    c("hca.state", "fail", "hca:mlx5_5", "DOWN", *DOWN, drop("infiniband|devices|mlx5_5|ports|1|link_layer")),
+    c(
+        "hca.state",
+        "unknown",
+        "hca:mlx5_5",
+        "was not read",
+        drop("infiniband|devices|mlx5_5|ports|1|physical_state"),
+    ),
+    c("hca.state", "unknown", "hca:mlx5_5", "was not read", drop("infiniband|devices|mlx5_5|ports|1|link_layer")),
     c("hca.state", "unknown", "hca:mlx5_5", "no port", put("infiniband|devices|mlx5_5|ports", {})),
     c("hca.state", "unknown", "host", "none of the class's HCAs", put("infiniband|devices", {})),
     c("hca.rate", "pass", "hca:mlx5_0", "400 Gb/s"),
@@ -448,10 +474,16 @@ def test_the_remedy_is_that_of_the_gravest_xid() -> None:
 
 
 def test_ports_of_one_hca_are_judged_apart() -> None:
-    ports = {"1": {"state": "ACTIVE"}, "2": {"state": "DOWN"}}
+    ports = {"1": dict(UP), "2": {**UP, "state": "DOWN"}}
     findings = judge(spoiled(put("infiniband|devices|mlx5_0|ports", ports)), node_class())
     assert find(findings, "hca.state", "hca:mlx5_0/1").verdict.value == "pass"
     assert find(findings, "hca.state", "hca:mlx5_0/2").verdict.value == "fail"
+
+
+def test_a_port_of_the_wrong_kind_is_mended_otherwise_than_a_cable() -> None:
+    ethernet = put("infiniband|devices|mlx5_5|ports|1|link_layer", "Ethernet")
+    assert "LINK_TYPE_P1=IB" in find(judge(spoiled(ethernet), node_class()), "hca.state", "hca:mlx5_5").remedy
+    assert "transceiver" in find(judge(spoiled(*DOWN), node_class()), "hca.state", "hca:mlx5_5").remedy
 
 
 def test_a_driver_without_fabric_state_leaves_the_unit_to_judge() -> None:

@@ -114,10 +114,9 @@ NOT_JUDGED = {
         "ecc_volatile_corrected",
         "correctable",
         "node_guid",
-        "physical_state",
         "lid",
     ),
-    *("link_layer", "symbol_error", "load", "sub", "result", "reason", "api_version", "stratum", "leap", "source"),
+    *("symbol_error", "load", "sub", "result", "reason", "api_version", "stratum", "leap", "source"),
     *("boot_id", "uptime_seconds", "kernel", "hostname", "mount", "type", "available_bytes", "inodes"),
 }
 

@@ -35,7 +35,6 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.observe.nvml im
 from tests.unit.health import fake_pynvml
 from tests.unit.health.health_factory import ADDRESSES, LOST, drop, put, spoiled, unreadable
 
-
 CHANGED = [
     ("firmware_changed", f"gpu {pci} 165{number}: 96.00.99.00.01 -> 96.00.A5.00.01")
     for number, pci in enumerate(ADDRESSES)
