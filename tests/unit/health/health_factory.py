@@ -162,11 +162,14 @@ def drop(path: str) -> Spoil:
     return spoil
 
 
-def unreadable(reader: str, status: str = "timeout", error: str = "no answer within 20 s") -> Spoil:
-    """The reader gave nothing."""
+def unreadable(
+    reader: str, status: str = "timeout", error: str = "no answer within 20 s", code: int | None = None
+) -> Spoil:
+    """The reader gave nothing; `code` is its source's own number for that, if it has one."""
 
     def spoil(observation: dict[str, Any]) -> None:
-        observation["readers"][reader] = {"status": status, "error": error, "seconds": 20.0}
+        given = {} if code is None else {"code": code}
+        observation["readers"][reader] = {"status": status, "error": error, "seconds": 20.0, **given}
 
     return spoil
 

@@ -52,6 +52,7 @@ def thresholds(**limits: Any) -> dict[str, Any]:
 
 
 WITH_ADDRESSES = {"gpus": {"pci_addresses": ADDRESSES}}
+MISMATCH = (unreadable("nvml", "error", "driver/library version mismatch", 18),)
 NO_READERS = (lambda observation: observation.pop("readers"),)
 UP = {"state": "ACTIVE", "physical_state": "LinkUp", "link_layer": "InfiniBand"}
 DOWN = (put("infiniband|devices|mlx5_5|ports|1|state", "DOWN"),)
@@ -96,7 +97,9 @@ CASES = [
         put("nvml|driver_version", "570.133.20"),
     ),
     c("gpu.driver.version", "unknown", "host", "not supported", put("nvml|driver_version", {"error": "not supported"})),
-    c("gpu.driver.version", "unknown", "host", "mismatch", unreadable("nvml", "error", "version mismatch")),
+    c("gpu.driver.version", "fail", "host", "another version than the driver", *MISMATCH),
+    c("gpu.count", "unknown", "host", "version mismatch (code 18)", *MISMATCH),
+    c("gpu.driver.version", "unknown", "host", "(code 9)", unreadable("nvml", "error", "driver not loaded", 9)),
     c("gpu.ecc.uncorrected", "pass", "gpu:0", "0 uncorrected"),
     c("gpu.ecc.uncorrected", "fail", "gpu:4", "2 uncorrected", put("nvml|gpus|4|ecc_volatile_uncorrected", 2)),
     c("gpu.ecc.uncorrected", "fail", "gpu:4", "ECC is off", put("nvml|gpus|4|ecc_enabled", False)),
@@ -486,7 +489,32 @@ def test_a_port_of_the_wrong_kind_is_mended_otherwise_than_a_cable() -> None:
     assert "transceiver" in find(judge(spoiled(*DOWN), node_class()), "hca.state", "hca:mlx5_5").remedy
 
 
-def test_a_driver_without_fabric_state_leaves_the_unit_to_judge() -> None:
-    spoils = [put(f"nvml|gpus|{index}|fabric", {"error": "function not found", "code": 13}) for index in range(8)]
-    found = [item.component for item in judge(spoiled(*spoils), node_class()) if item.check == "gpu.fabric_manager"]
-    assert found == [UNIT, "program:nv-fabricmanager"]
+def test_a_library_of_another_version_than_the_driver_is_mended_by_a_restart() -> None:
+    findings = judge(spoiled(*MISMATCH), node_class())
+    assert "restart" in find(findings, "gpu.driver.version", "host").remedy
+    failed = {item.check for item in findings if item.verdict.value == "fail"}
+    assert failed == {"gpu.driver.version"}, "of the others nothing is known"
+
+
+FABRIC_OF_ALL = [f"nvml|gpus|{index}|fabric" for index in range(8)]
+NO_FABRIC_STATE = [
+    {"state": 0, "status": 0},
+    {"error": "not supported", "code": 3},
+    {"error": "function not found", "code": 13},
+]
+
+
+@pytest.mark.parametrize(("value", "verdict"), [*zip(NO_FABRIC_STATE, ["fail", "fail", "unknown"], strict=True)])
+def test_gpus_that_all_tell_no_fabric_state_are_no_silence(value: Any, verdict: str) -> None:
+    findings = judge(spoiled(*(put(place, value) for place in FABRIC_OF_ALL)), node_class())
+    for index in range(8):
+        found = find(findings, "gpu.fabric_manager", f"gpu:{index}")
+        assert (found.verdict.value, "fabric_state" in found.remedy) == (verdict, True)
+
+
+@pytest.mark.parametrize("value", NO_FABRIC_STATE)
+def test_a_class_of_gpus_without_fabric_state_leaves_the_unit_to_judge(value: Any) -> None:
+    older = node_class(gpus={"fabric_state": False})
+    found = judge(spoiled(*(put(place, value) for place in FABRIC_OF_ALL)), older)
+    components = [item.component for item in found if item.check == "gpu.fabric_manager"]
+    assert components == [UNIT, "program:nv-fabricmanager"]

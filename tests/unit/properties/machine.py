@@ -219,6 +219,7 @@ def _gpu(random: Random, node_class: dict[str, Any], index: int) -> dict[str, An
     bus = int(addresses[index].split(":")[1], 16) if addresses else BUSES[index]
     text: Callable[[str], Any] = random.choice((lambda value: value, lambda value: value.encode()))
     optional = random.random() < 0.1
+    in_fabric = gpus.get("fabric_manager") and gpus.get("fabric_state", True)
     refused = NVMLError(random.choice((NOT_SUPPORTED, FUNCTION_NOT_FOUND)))
     return {
         "uuid": text(f"GPU-{random.getrandbits(128):032x}"),
@@ -236,8 +237,8 @@ def _gpu(random: Random, node_class: dict[str, Any], index: int) -> dict[str, An
         "rows": (random.choice((0, 0, 3)), random.choice((0, 0, 1, 8)), 0, 0),
         "nvlinks": [1] * gpus.get("nvlinks", 0),
         "past_links": random.choice((INVALID_ARGUMENT, NOT_SUPPORTED)),
-        # GPUs outside an NVSwitch fabric, and older drivers, have no such state.
-        "fabric": random.choice(((3, 0), (3, 0), (3, 0), (0, 0), refused)),
+        # GPUs outside an NVSwitch fabric, and those older than Hopper, have no such state.
+        "fabric": (3, 0) if in_fabric else random.choice(((0, 0), refused)),
     }
 
 
