@@ -110,6 +110,7 @@ from ..module_utils.gpu_modes.plan import Plan, Wanted, judge, plan, waiting
 from ..module_utils.observe import holders
 from ..module_utils.observe.nvml import load_pynvml
 from ..module_utils.observe.runner import run_readers
+from ..module_utils.observe.source import SourceError
 
 _SWITCH = {"type": "str", "choices": ["enabled", "disabled"]}
 _OPTIONS = {
@@ -130,7 +131,11 @@ def _refuse_under_holders(module: AnsibleModule, planned: Plan) -> None:
     if not changes:
         return
     proc = Path("/proc")
-    busy = holders.holders(proc, module.params["own"], holders.on_gpus(proc))
+    try:
+        held = holders.on_gpus(proc)
+    except SourceError as error:
+        module.fail_json(msg=f"{holders.CANNOT_TELL}: {error}. {holders.LOOK}")
+    busy = holders.holders(proc, module.params["own"], held)
     if busy:
         gpus = ", ".join(change.gpu for change in changes)
         labels = ", ".join(holder["label"] for holder in busy)

@@ -12,6 +12,8 @@ description:
   - Lists the processes that hold a GPU, by a C(/dev/nvidia*) file that they have open or because the driver names
     them, where asked for those that hold an HCA, and those of jobs. Before a driver is changed or a node is restarted
     there must be none.
+  - Fails where nobody can say who holds a GPU, because the driver hangs, or because it does not tell and the open files
+    of some process cannot be read.
 options:
   own:
     description: Commands that may hold a GPU or an HCA, because they belong to the driver and are restarted with it.
@@ -61,6 +63,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.observe import holders
+from ..module_utils.observe.source import SourceError
 
 
 def main() -> None:
@@ -68,7 +71,11 @@ def main() -> None:
     options = {"own": names, "jobs": names, "hcas": {"type": "bool", "default": False}}
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     proc = Path("/proc")
-    busy = holders.holders(proc, module.params["own"], holders.on_gpus(proc, module.params["hcas"]))
+    try:
+        held = holders.on_gpus(proc, module.params["hcas"])
+    except SourceError as error:
+        module.fail_json(msg=f"{holders.CANNOT_TELL}: {error}. {holders.LOOK}")
+    busy = holders.holders(proc, module.params["own"], held)
     known = {holder["pid"] for holder in busy}
     jobs = holders.named(proc, module.params["jobs"]) - known
     busy += holders.holders(proc, [], dict.fromkeys(jobs, ""))

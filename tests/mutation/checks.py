@@ -174,6 +174,86 @@ XID = [
     ),
 ]
 
+CLOCK = ("tests/unit/health/test_health_readers.py", "-k", "clock")
+HOLDERS = ("tests/unit/health/test_health_holders.py",)
+
+
+def _reason(name: str, file: str, what: str, old: str, new: str, tests: tuple[str, ...] = HEALTH) -> Mutant:
+    return Mutant(f"reason {name}", f"plugins/module_utils/{file}", what, old, new, tests)
+
+
+# What a verdict rests on, where another reason for the same verdict of the same check would hide that it is gone.
+REASONS = [
+    _reason(
+        "clock: age",
+        "observe/clock.py",
+        "a clock that was left alone for days passes by its last offset",
+        'round(time.time() - read["reference_time"], 3)',
+        "0.0",
+        CLOCK,
+    ),
+    _reason(
+        "clock: own",
+        "observe/clock.py",
+        "chrony's own clock passes for a source",
+        '"00000000", "7F7F0101")',
+        '"00000000")',
+        CLOCK,
+    ),
+    _reason(
+        "hca: link layer",
+        "judge/hca.py",
+        "an Ethernet port passes",
+        "if isinstance(layer, str) and layer != _LINK_LAYER:",
+        "if False:",
+    ),
+    _reason(
+        "hca: physical state",
+        "judge/hca.py",
+        "a link that has not trained passes",
+        'if text(physical) == "LinkUp" else',
+        "if text(physical) else",
+    ),
+    _reason(
+        "gpu: fabric state",
+        "judge/gpu.py",
+        "GPUs that tell no fabric state are passed over",
+        '.get("fabric_state") is False',
+        '.get("fabric_state") is not True',
+    ),
+    _reason(
+        "gpu: version mismatch",
+        "judge/gpu.py",
+        "a library that is not the driver's is only unknown",
+        '.get("code") != _VERSION_MISMATCH',
+        '.get("code") != 0',
+    ),
+    _reason(
+        "busy: hanging driver",
+        "observe/holders.py",
+        "a driver that hangs counts as idle",
+        'if asked["status"] == "timeout":',
+        "if False:",
+        HOLDERS,
+    ),
+    _reason(
+        "busy: hidden files",
+        "observe/holders.py",
+        "a process whose files cannot be read counts as one without",
+        "if unread and (hcas or not answered):",
+        "if False:",
+        HOLDERS,
+    ),
+    _reason(
+        "disk: multipath",
+        "observe/hardware.py",
+        "a disk with multipath has no slot",
+        'or _address_of_controllers(path / "device")',
+        'or ""',
+        ("tests/unit/lifecycle/test_hardware.py",),
+    ),
+]
+
 MUTANTS = [
     *(
         Mutant(
@@ -190,4 +270,5 @@ MUTANTS = [
     ),
     UNREADABLE,
     *XID,
+    *REASONS,
 ]

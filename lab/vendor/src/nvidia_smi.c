@@ -2,7 +2,7 @@
  * GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
  * SPDX-License-Identifier: GPL-3.0-or-later
  *
- * nvidia-smi of the lab: the table, -L and --query-gpu, as scripts and people use them.
+ * nvidia-smi of the lab: the table, -L, --query-gpu and --query-compute-apps, as scripts and people use them.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 #include "nvidia_smi.h"
 
-enum { MAX_FIELDS = 64 };
+enum { MAX_FIELDS = 64, MAX_PROCESSES = 64 };
 
 /* The device of an index, UUID, serial number or bus id; leaves the program as nvidia-smi does if it has none. */
 static nvmlDevice_t open_device(const char *which)
@@ -73,6 +73,27 @@ static void print_query(char *names, const char *format, nvmlDevice_t *devices, 
 static const char *show(const char *name, nvmlDevice_t device, char *text)
 {
     return query(query_field(name), device, text);
+}
+
+static void print_compute_apps(const char *names, const char *format, nvmlDevice_t *devices, int count)
+{
+    if (strcmp(names, "pid")) {
+        printf("Field \"%s\" is not a valid field to query.\n\n", names);
+        exit(2);
+    }
+    if (!strstr(format, "noheader"))
+        printf("pid\n");
+    for (int d = 0; d < count; d++) {
+        nvmlProcessInfo_t found[MAX_PROCESSES];
+        unsigned processes = MAX_PROCESSES;
+        nvmlReturn_t result = nvmlDeviceGetComputeRunningProcesses_v3(devices[d], &processes, found);
+        if (result != NVML_SUCCESS) {
+            printf("%s\n", nvmlErrorString(result));
+            exit((int)result);
+        }
+        for (unsigned i = 0; i < processes; i++)
+            printf("%u\n", found[i].pid);
+    }
 }
 
 static void print_list(nvmlDevice_t *devices, int count)
@@ -169,14 +190,14 @@ static void begin(void)
 
 int main(int argc, char **argv)
 {
-    enum { QUERY = 256, FORMAT, VERSION, PERSISTENCE, POWER };
+    enum { QUERY = 256, APPS, FORMAT, VERSION, PERSISTENCE, POWER };
     static const struct option options[] = {
-        {"query-gpu", required_argument, NULL, QUERY}, {"format", required_argument, NULL, FORMAT},
+        {"query-gpu", required_argument, NULL, QUERY}, {"query-compute-apps", required_argument, NULL, APPS}, {"format", required_argument, NULL, FORMAT},
         {"list-gpus", no_argument, NULL, 'L'},         {"id", required_argument, NULL, 'i'},
         {"version", no_argument, NULL, VERSION},       {"persistence-mode", required_argument, NULL, PERSISTENCE},
         {"power-limit", required_argument, NULL, POWER}, {NULL, 0, NULL, 0},
     };
-    char *names = NULL, *which = NULL;
+    char *names = NULL, *apps = NULL, *which = NULL;
     const char *format = "";
     bool list = false;
     int persistence = -1;
@@ -185,6 +206,9 @@ int main(int argc, char **argv)
         switch (option) {
         case QUERY:
             names = optarg;
+            break;
+        case APPS:
+            apps = optarg;
             break;
         case FORMAT:
             format = optarg;
@@ -209,7 +233,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    if (names && strncmp(format, "csv", 3)) {
+    if ((names || apps) && strncmp(format, "csv", 3)) {
         printf("\"--format=\" switch is missing. Please run 'nvidia-smi --help-query-gpu' for help.\n\n");
         return 2;
     }
@@ -233,6 +257,8 @@ int main(int argc, char **argv)
     int status = 0;
     if (persistence >= 0 || watts >= 0)
         status = set_modes(devices, (int)count, persistence, watts);
+    else if (apps)
+        print_compute_apps(apps, format, devices, (int)count);
     else if (names)
         print_query(names, format, devices, (int)count);
     else if (list)

@@ -125,7 +125,7 @@ _HEALTH = (
     ),
     Check(
         "hca.state",
-        "Every HCA's port is active",
+        "Every HCA's port is active on a link of InfiniBand that has trained",
         ("infiniband",),
         "network",
         "Look at the switch port at the other end; clean and reseat the transceiver, then replace the cable.",
@@ -182,7 +182,7 @@ _HEALTH = (
     ),
     Check(
         "clock.offset",
-        "The clock is synchronised and within the class's limits",
+        "The clock was synchronised lately and is within the class's limits",
         ("clock",),
         "software",
         "See `chronyc sources`; open UDP 123 to the site's time servers and restart chrony.",

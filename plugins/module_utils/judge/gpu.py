@@ -20,12 +20,18 @@ _FABRIC_MANAGER = "nvidia-fabricmanager.service"
 # NVML's states of a GPU's registration with the NVLink fabric.
 _FABRIC_STATES = {0: "not supported", 1: "not started", 2: "in progress", 3: "completed"}
 _FABRIC_NOT_SUPPORTED, _FABRIC_COMPLETED = 0, 3
-# NVML codes of a driver that does not have the question: not supported, function not found.
-_NO_SUCH_VALUE = (3, 13)
 _CORRECT_ADDRESSES = (
     "Correct hardware.gpus.pci_addresses in the file of the node class, the slots in the order of the GPUs' numbers, "
     "or take it out; if only this node differs, look whether its GPUs sit in the right slots."
 )
+# NVML codes: the GPU does not have what was asked for, the driver's library does not have the question, and the
+# library is of another version than the driver that is loaded.
+_NOT_SUPPORTED, _FUNCTION_NOT_FOUND, _VERSION_MISMATCH = 3, 13, 18
+_NO_FABRIC_STATE = (
+    "Install a driver that knows the GPU's NVLink fabric; in a class of GPUs that have no such state, which are those "
+    "older than Hopper, set hardware.gpus.fabric_state to false."
+)
+_RESTART = "Drain the node and restart it: the driver that was installed is loaded only then."
 
 
 def gpu_count(observation: Observation, node_class: NodeClass) -> list[Finding]:
@@ -132,8 +138,26 @@ def gpu_model(observation: Observation, node_class: NodeClass) -> list[Finding]:
 
 
 def gpu_driver_version(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    """A library that is not the loaded driver's is known by its refusal, which hides everything else of the GPUs."""
     expected = text(need(node_class, "software.gpu_driver"))
-    version = text(data_of(observation, "nvml").get("driver_version"))
+    try:
+        version = text(data_of(observation, "nvml").get("driver_version"))
+    except Unjudgeable as reason:
+        if reason.evidence.get("code") != _VERSION_MISMATCH:
+            raise
+        summary = "the NVML library is of another version than the driver that is loaded"
+        return [
+            finding(
+                "gpu.driver.version",
+                "host",
+                Verdict.FAIL,
+                summary,
+                observed="library and driver differ",
+                expected=expected,
+                remedy=_RESTART,
+                evidence=reason.evidence,
+            )
+        ]
     verdict = Verdict.PASS if version == expected else Verdict.FAIL
     summary = f"driver {version} is loaded" + ("" if version == expected else f", the class pins {expected}")
     return [finding("gpu.driver.version", "host", verdict, summary, observed=version, expected=expected)]
@@ -166,7 +190,7 @@ def gpu_row_remap_pending(observation: Observation, node_class: NodeClass) -> li
         failed, pending = flag(rows.get("failure")), flag(rows.get("pending"))
         uncorrectable = int(number(rows.get("uncorrectable")))
         state, remedy = "none pending, none failed", None
-        if failed or uncorrectable > MAX_UNCORRECTABLE_REMAPS:
+        if failed or uncorrectable >= MAX_UNCORRECTABLE_REMAPS:
             state = "a remapping failed" if failed else f"{uncorrectable} rows remapped, of {MAX_UNCORRECTABLE_REMAPS}"
             remedy = "Drain the node and have the GPU replaced: it has no spare rows left where it needs them."
         elif pending:
@@ -224,7 +248,7 @@ def gpu_nvlink_active(observation: Observation, node_class: NodeClass) -> list[F
 
 
 def gpu_fabric_manager(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    """The unit, the program's version and, where the driver can tell, every GPU's place in the fabric."""
+    """The unit, the program's version and, but for classes whose GPUs have none, every GPU's place in the fabric."""
     return [
         _fabric_unit(observation),
         *_fabric_version(observation, node_class),
@@ -260,30 +284,37 @@ def _fabric_version(observation: Observation, node_class: NodeClass) -> list[Fin
 
 
 def _fabric_states(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    def known(gpu: Gpu) -> bool:
-        """Older drivers and GPUs outside an NVSwitch fabric have no such state."""
-        value = gpu.value("fabric")
-        if not isinstance(value, Mapping):
-            return True
-        return value.get("code") not in _NO_SUCH_VALUE and value.get("state") != _FABRIC_NOT_SUPPORTED
+    if need(node_class, "hardware.gpus").get("fabric_state") is False:
+        return []
 
     def judge(gpu: Gpu) -> Finding:
+        if "error" in gpu.read:
+            raise Unjudgeable(unread(gpu.read))
         fabric = gpu.value("fabric")
+        code = fabric.get("code") if isinstance(fabric, Mapping) else None
+        if code == _FUNCTION_NOT_FOUND:
+            summary = f"GPU {gpu.slot}: {unread(fabric)}"
+            return _fabric(gpu.component, Verdict.UNKNOWN, summary, None, "completed", _NO_FABRIC_STATE)
+        if code == _NOT_SUPPORTED:
+            fabric = {"state": _FABRIC_NOT_SUPPORTED, "status": 0}
         if unread(fabric) or not isinstance(fabric, Mapping):
             raise Unjudgeable(unread(fabric) or f"{fabric!r:.80} is no fabric state")
         state, status = int(number(fabric.get("state"))), int(number(fabric.get("status")))
         good = state == _FABRIC_COMPLETED and status == 0
         name = _FABRIC_STATES.get(state, f"state {state}") + (f", NVML error {status}" if status else "")
         summary = f"GPU {gpu.slot}: registration with the NVLink fabric {name}"
-        return _fabric(gpu.component, Verdict.PASS if good else Verdict.FAIL, summary, name, "completed")
+        remedy = _NO_FABRIC_STATE if state == _FABRIC_NOT_SUPPORTED else None
+        return _fabric(gpu.component, Verdict.PASS if good else Verdict.FAIL, summary, name, "completed", remedy)
 
     try:
-        found = _each("gpu.fabric_manager", observation, node_class, judge)
-        unasked = {gpu.component for gpu in gpus_of(observation, node_class).listed if not known(gpu)}
+        return _each("gpu.fabric_manager", observation, node_class, judge)
     except Unjudgeable as reason:
         return [_fabric("host", Verdict.UNKNOWN, str(reason), None, "completed")]
-    return [item for item in found if item.component not in unasked]
 
 
-def _fabric(component: str, verdict: Verdict, summary: str, observed: Any, expected: Any) -> Finding:
-    return finding("gpu.fabric_manager", component, verdict, summary, observed=observed, expected=expected)
+def _fabric(
+    component: str, verdict: Verdict, summary: str, observed: Any, expected: Any, remedy: str | None = None
+) -> Finding:
+    return finding(
+        "gpu.fabric_manager", component, verdict, summary, observed=observed, expected=expected, remedy=remedy
+    )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..catalog.checks import finding
 from ..findings import Finding, Verdict
@@ -16,6 +16,23 @@ from .view import Unjudgeable, data_of, limit, need, number, text, unread
 Observation = Mapping[str, Any]
 NodeClass = Mapping[str, Any]
 Port = Mapping[str, Any]
+
+# The training fabric is one of InfiniBand: a node class has no HCA of another kind.
+_LINK_LAYER = "InfiniBand"
+_WRONG_LINK_LAYER = (
+    "Set the port to InfiniBand (`mlxconfig -d PCI_ADDRESS set LINK_TYPE_P1=IB`, LINK_TYPE_P2 for the second port) and "
+    "power-cycle the node."
+)
+
+
+class Judged(NamedTuple):
+    """What a port comes to. The summary stands behind the port's name; without `remedy` the catalogue's holds."""
+
+    verdict: Verdict
+    summary: str
+    observed: Any = None
+    expected: Any = None
+    remedy: str | None = None
 
 
 def _devices(observation: Observation) -> Mapping[str, Any]:
@@ -37,7 +54,7 @@ def hca_count(observation: Observation, node_class: NodeClass) -> list[Finding]:
             found.append(_count(f"hca:{name}", Verdict.FAIL, summary, len(present), len(expected)))
     for name in sorted(set(devices) - set(expected)):
         ports = devices[name].get("ports") or {} if isinstance(devices[name], Mapping) else {}
-        if any(isinstance(port, Mapping) and port.get("link_layer") == "InfiniBand" for port in ports.values()):
+        if any(isinstance(port, Mapping) and port.get("link_layer") == _LINK_LAYER for port in ports.values()):
             summary = f"InfiniBand HCA {name} is not of the class"
             found.append(_count(f"hca:{name}", Verdict.WARN, summary, name, expected))
     summary = f"{len(present)} of {len(expected)} HCAs are there"
@@ -52,12 +69,9 @@ def _each_port(
     check: str,
     observation: Observation,
     node_class: NodeClass,
-    judge: Callable[[str, Port], tuple[Verdict, str, Any, Any]],
+    judge: Callable[[str, Port], Judged],
 ) -> list[Finding]:
-    """`judge` of every port of the class's HCAs that are there; `hca.count` speaks of the others.
-
-    It returns verdict, summary (behind the port's name), observed, expected.
-    """
+    """`judge` of every port of the class's HCAs that are there; `hca.count` speaks of the others."""
     devices = _devices(observation)
     found = []
     for device in need(node_class, "hardware.hcas.devices"):
@@ -72,11 +86,19 @@ def _each_port(
         for number_, port in ports.items():
             name = device if len(ports) == 1 else f"{device}/{number_}"
             try:
-                verdict, summary, observed, expected = judge(name, port)
+                verdict, summary, observed, expected, remedy = judge(name, port)
             except Unjudgeable as reason:
-                verdict, summary, observed, expected = Verdict.UNKNOWN, str(reason), None, None
+                verdict, summary, observed, expected, remedy = Judged(Verdict.UNKNOWN, str(reason))
             found.append(
-                finding(check, f"hca:{name}", verdict, f"{name}: {summary}", observed=observed, expected=expected)
+                finding(
+                    check,
+                    f"hca:{name}",
+                    verdict,
+                    f"{name}: {summary}",
+                    observed=observed,
+                    expected=expected,
+                    remedy=remedy,
+                )
             )
     if not found:
         raise Unjudgeable("infiniband: none of the class's HCAs is there")
@@ -84,13 +106,24 @@ def _each_port(
 
 
 def hca_state(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    def judge(_name: str, port: Port) -> tuple[Verdict, str, Any, Any]:
+    """A port passes that is active on a trained link of InfiniBand."""
+    expected = {"state": "ACTIVE", "physical_state": "LinkUp", "link_layer": _LINK_LAYER}
+
+    def judge(_name: str, port: Port) -> Judged:
         state = text(port.get("state"))
-        physical = port.get("physical_state")
-        told = f"{state}, physically {physical}" if isinstance(physical, str) else state
+        observed = {key: port.get(key) for key in expected}
+        physical, layer = observed["physical_state"], observed["link_layer"]
+        told = f"port is {state}" + (f", physically {physical}" if isinstance(physical, str) else "")
+        # An Ethernet port at an InfiniBand switch has no link, and no new cable would give it one.
+        if isinstance(layer, str) and layer != _LINK_LAYER:
+            return Judged(Verdict.FAIL, f"{told}, but {layer}", observed, expected, _WRONG_LINK_LAYER)
         if state in ("INIT", "ARMED"):
             told += ": the subnet manager has not brought it up"
-        return Verdict.PASS if state == "ACTIVE" else Verdict.FAIL, f"port is {told}", state, "ACTIVE"
+        if state != "ACTIVE":
+            return Judged(Verdict.FAIL, told, observed, expected)
+        text(layer)
+        verdict = Verdict.PASS if text(physical) == "LinkUp" else Verdict.FAIL
+        return Judged(verdict, told, observed, expected)
 
     return _each_port("hca.state", observation, node_class, judge)
 
@@ -98,14 +131,14 @@ def hca_state(observation: Observation, node_class: NodeClass) -> list[Finding]:
 def hca_rate(observation: Observation, node_class: NodeClass) -> list[Finding]:
     wanted = number(need(node_class, "hardware.hcas.rate_gbps"))
 
-    def judge(_name: str, port: Port) -> tuple[Verdict, str, Any, Any]:
+    def judge(_name: str, port: Port) -> Judged:
         state = text(port.get("state"))
         if state != "ACTIVE":
             # What a port shows as rate without a link is the default of the hardware.
             raise Unjudgeable(f"no rate, its port is {state}")
         rate = number(port.get("rate_gbps"))
         verdict = Verdict.PASS if rate == wanted else Verdict.FAIL if rate < wanted else Verdict.WARN
-        return verdict, f"{rate:g} Gb/s, the class has {wanted:g} Gb/s", rate, wanted
+        return Judged(verdict, f"{rate:g} Gb/s, the class has {wanted:g} Gb/s", rate, wanted)
 
     return _each_port("hca.rate", observation, node_class, judge)
 
@@ -113,12 +146,12 @@ def hca_rate(observation: Observation, node_class: NodeClass) -> list[Finding]:
 def hca_link_downed(observation: Observation, node_class: NodeClass) -> list[Finding]:
     warn, fail = limit(node_class, "hca_link_downed.warn"), limit(node_class, "hca_link_downed.fail")
 
-    def judge(_name: str, port: Port) -> tuple[Verdict, str, Any, Any]:
+    def judge(_name: str, port: Port) -> Judged:
         counters = port.get("counters")
         count = number(counters.get("link_downed") if isinstance(counters, Mapping) else counters)
         verdict = Verdict.FAIL if count >= fail else Verdict.WARN if count >= warn else Verdict.PASS
         told = f"link went down {count:g} times since its counters were cleared (warn {warn:g}, fail {fail:g})"
-        return verdict, told, int(count), {"below": warn}
+        return Judged(verdict, told, int(count), {"below": warn})
 
     return _each_port("hca.link_downed", observation, node_class, judge)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..catalog.checks import finding
 from ..catalog.thresholds import ESSENTIAL_UNITS
-from ..findings import Finding, Verdict
+from ..findings import Finding, Verdict, worst
 from .view import Unjudgeable, data_of, flag, items, limit, need, number, text
 
 Observation = Mapping[str, Any]
@@ -95,17 +95,36 @@ def _docker(verdict: Verdict, summary: str, observed: Any, expected: Any) -> Fin
 
 
 def clock_offset(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    """A clock that nothing synchronises fails, whatever offset it last had."""
-    warn, fail = limit(node_class, "clock_offset_seconds.warn"), limit(node_class, "clock_offset_seconds.fail")
+    """The worst of offset, age of the last measurement and root dispersion.
+
+    A chrony that has lost its servers stays synchronised by its own word, and keeps the small offset that it measured
+    last; only age and dispersion tell. A clock that nothing synchronises fails, whatever offset it last had.
+    """
+    keys = ("offset_seconds", "reference_age_seconds", "root_dispersion_seconds")
+    warn, fail = ({key: limit(node_class, f"clock_{key}.{level}") for key in keys} for level in ("warn", "fail"))
     read = data_of(observation, "clock")
-    expected = {"below": warn}
+
+    def judged(verdict: Verdict, summary: str, observed: Any) -> list[Finding]:
+        return [finding("clock.offset", "host", verdict, summary, observed=observed, expected={"below": warn})]
+
     if not flag(read.get("synchronised")):
-        summary = "chrony runs and is not synchronised with any source"
-        return [finding("clock.offset", "host", Verdict.FAIL, summary, observed=None, expected=expected)]
-    offset = abs(number(read.get("offset_seconds")))
-    verdict = Verdict.FAIL if offset >= fail else Verdict.WARN if offset >= warn else Verdict.PASS
-    summary = f"the clock is {offset:.6f} s off {read.get('source') or 'its source'} (warn {warn:g} s, fail {fail:g} s)"
-    return [finding("clock.offset", "host", verdict, summary, observed=offset, expected=expected)]
+        return judged(Verdict.FAIL, "chrony runs and is not synchronised with any source", None)
+    # As chrony itself counts it: a reference time in the future is one before the clock was set back.
+    value = {key: abs(number(read.get(key))) for key in keys}
+    source = read.get("source") or "its source"
+    told = {
+        "offset_seconds": f"the clock is {value['offset_seconds']:.6f} s off {source}",
+        "reference_age_seconds": f"{source} last synchronised it {value['reference_age_seconds']:.0f} s ago",
+        "root_dispersion_seconds": f"its time may be wrong by {value['root_dispersion_seconds']:g} s (root dispersion)",
+    }
+    verdicts = {
+        key: Verdict.FAIL if value[key] >= fail[key] else Verdict.WARN if value[key] >= warn[key] else Verdict.PASS
+        for key in keys
+    }
+    verdict = worst(verdicts.values())
+    causes = [key for key in keys if verdicts[key] is verdict] if verdict is not Verdict.PASS else keys[:1]
+    summary = "; ".join(f"{told[key]} (warn {warn[key]:g} s, fail {fail[key]:g} s)" for key in causes)
+    return judged(verdict, summary, value)
 
 
 def host_memory(observation: Observation, node_class: NodeClass) -> list[Finding]:

@@ -14,6 +14,7 @@ from .source import SourceError, attempt, read_text
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 # A path to a namespace (nvme0c0n1) is not another disk.
 _PATH = re.compile(r"nvme\d+c\d+n\d+")
+_CONTROLLER = re.compile(r"nvme\d+")
 # Page 80 of a SCSI disk's vital product data: four bytes of header, then the serial number.
 _HEADER = 4
 
@@ -62,11 +63,25 @@ def _flag(path: Path) -> bool:
 
 def _slot(path: Path) -> str:
     """NVMe: where the disk sits on the PCI bus. SCSI: its controller there, and host, channel, target and unit."""
-    addresses = _PCI.findall(str(path.resolve()))
-    if not addresses:
+    address = _address(path) or _address_of_controllers(path / "device")
+    if not address:
         return path.name
     below = (path / "device").resolve().name
-    return f"{addresses[-1]}/{below}" if re.fullmatch(r"\d+:\d+:\d+:\d+", below) else str(addresses[-1])
+    return f"{address}/{below}" if re.fullmatch(r"\d+:\d+:\d+:\d+", below) else address
+
+
+def _address(path: Path) -> str:
+    """The last PCI address on the way to a device; empty where it is on no PCI bus."""
+    return str((_PCI.findall(str(path.resolve())) or [""])[-1])
+
+
+def _address_of_controllers(subsystem: Path) -> str:
+    """With native multipath an NVMe disk is a virtual device, and its subsystem has links to its controllers.
+
+    A drive with two ports has two of them, found in any order: the lower address is the same at every boot.
+    """
+    controllers = (each for each in subsystem.iterdir() if _CONTROLLER.fullmatch(each.name))
+    return min(filter(None, map(_address, controllers)), default="")
 
 
 def _first(*places: Path) -> str:

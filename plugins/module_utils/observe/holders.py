@@ -5,56 +5,87 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-SECONDS_FOR_NVIDIA_SMI = 20
+from .runner import run_readers
+from .source import SourceError, run_tool
+
+SECONDS_FOR_NVIDIA_SMI = 20.0
 KERNEL_NAME_LENGTH = 15
 GPUS = ("/dev/nvidia",)
 HCAS = ("/dev/infiniband/",)
+CANNOT_TELL = "Nobody can say whether a GPU is in use"
+LOOK = (
+    "See `nvidia-smi` and `dmesg` on the node. Drain it, power-cycle it through its BMC where the driver hangs, "
+    "and run again as root."
+)
 
 
-def holders_of_files(proc: Path, devices: tuple[str, ...]) -> dict[int, str]:
-    """Ids of the processes with a file open whose path begins with one of `devices`, each with the first of these."""
-    found = {}
+def holders_of_files(proc: Path, devices: tuple[str, ...]) -> tuple[dict[int, str], list[int]]:
+    """Ids of the processes with a file open whose path begins with one of `devices`, each with the first of these.
+
+    And ids of those whose files could not all be seen, and of which none that was seen is such a file.
+    """
+    found, unread = {}, []
     for process in proc.iterdir():
         if not process.name.isdigit():
             continue
-        try:
-            links = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
-        except OSError:  # the process has ended meanwhile
-            continue
-        held = sorted(link for link in links if link.startswith(devices))
+        held, whole = _held(process / "fd", devices)
         if held:
             found[int(process.name)] = held[0]
-    return found
+        elif not whole:
+            unread.append(int(process.name))
+    return found, unread
+
+
+def _held(descriptors: Path, devices: tuple[str, ...]) -> tuple[list[str], bool]:
+    """The files of `devices` that a process has open, in order, and whether all of its files could be seen."""
+    held, whole = [], True
+    try:
+        for entry in descriptors.iterdir():
+            try:
+                link = str(entry.readlink())
+            except (FileNotFoundError, ProcessLookupError):  # closed meanwhile
+                continue
+            except OSError:
+                whole = False
+                continue
+            if link.startswith(devices):
+                held.append(link)
+    except (FileNotFoundError, ProcessLookupError):  # the process has ended meanwhile
+        pass
+    except OSError:
+        whole = False
+    return sorted(held), whole
 
 
 def on_gpus(proc: Path, hcas: bool = False) -> dict[int, str]:
-    """Ids of the processes on a GPU, where asked for on an HCA too, each with a device file where it has one open."""
-    files = holders_of_files(proc, GPUS + HCAS if hcas else GPUS)
-    return dict.fromkeys(compute_processes(), "") | files
+    """Ids of the processes on a GPU, where asked for on an HCA too, each with a device file where it has one open.
+
+    Raises SourceError where that cannot be told, for nobody is to be taken for idle whom nobody saw. Whoever computes
+    has a device file open: where the driver refuses to tell, the files of all processes are evidence enough. Where it
+    hangs they are not: a process that is stuck in the driver as it ends has no files any more, and still has the GPU.
+    """
+    files, unread = holders_of_files(proc, GPUS + HCAS if hcas else GPUS)
+    asked = run_readers({"nvidia-smi": compute_processes}, SECONDS_FOR_NVIDIA_SMI)["nvidia-smi"]
+    if asked["status"] == "timeout":
+        raise SourceError(f"nvidia-smi: {asked['error']}")
+    answered = asked["status"] == "ok"
+    if unread and (hcas or not answered):
+        reason = "" if answered else f"nvidia-smi: {asked['error']}; "
+        raise SourceError(f"{reason}the open files of process {', '.join(map(str, sorted(unread)))} cannot be read")
+    return dict.fromkeys(asked["data"] if answered else (), "") | files
 
 
-def compute_processes(command: str = "nvidia-smi") -> set[int]:
-    """Ids of the processes that the driver itself knows; none where it cannot be asked, for then nothing computes."""
-    try:
-        # run_command belongs to AnsibleModule, which readers do not know.
-        answer = subprocess.run(  # pylint: disable=ansible-bad-function
-            [command, "--query-compute-apps=pid", "--format=csv,noheader"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=SECONDS_FOR_NVIDIA_SMI,
-            check=False,
-            text=True,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return set()
-    if answer.returncode:
-        return set()
-    return {int(line) for line in answer.stdout.split() if line.isdigit()}
+def compute_processes(command: str = "nvidia-smi") -> list[int]:
+    """Ids of the processes that the driver itself knows, in order.
+
+    Raises SourceMissing without the command, SourceError where it fails. It has no deadline of its own.
+    """
+    printed = run_tool([command, "--query-compute-apps=pid", "--format=csv,noheader"])
+    return sorted({int(line) for line in map(str.strip, printed.splitlines()) if line.isdigit()})
 
 
 def named(proc: Path, names: Collection[str]) -> set[int]:

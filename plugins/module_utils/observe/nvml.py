@@ -80,8 +80,8 @@ def read_nvml(nvml: Any) -> dict[str, Any]:
     """Everything that the judges need of the GPUs, from a `pynvml`-like module.
 
     Returns `driver_version`, `count` and `gpus`, a list by NVML's index (PCI order) of `index`, `uuid`,
-    `serial`, `model`, `pci` (lower-case `domain:bus:device.function`), `minor`, `temperature_c`,
-    `ecc_enabled`, `ecc_volatile_uncorrected`, `ecc_aggregate_uncorrected`, `ecc_volatile_corrected`,
+    `serial`, `model`, `vbios` (its firmware's version), `pci` (lower-case `domain:bus:device.function`), `minor`,
+    `temperature_c`, `ecc_enabled`, `ecc_volatile_uncorrected`, `ecc_aggregate_uncorrected`, `ecc_volatile_corrected`,
     `remapped_rows` (`correctable`, `uncorrectable` counts, `pending`, `failure` booleans), `nvlinks` (one of
     true, false or error per link) and `fabric` (`state`, `status`). Any of them may be `{"error", "code"}`; a
     GPU that cannot be opened is `{"index", "error", "code"}`.
@@ -130,6 +130,7 @@ def _gpu(nvml: Any, ask: Callable[..., Any], index: int) -> dict[str, Any]:
         "uuid": attempt(lambda: as_text(ask("nvmlDeviceGetUUID", handle))),
         "serial": attempt(lambda: as_text(ask("nvmlDeviceGetSerial", handle))),
         "model": attempt(lambda: as_text(ask("nvmlDeviceGetName", handle))),
+        "vbios": attempt(lambda: as_text(ask("nvmlDeviceGetVbiosVersion", handle))),
         "pci": attempt(lambda: pci_address(as_text(ask("nvmlDeviceGetPciInfo", handle).busId))),
         "minor": attempt(lambda: int(ask("nvmlDeviceGetMinorNumber", handle))),
         "temperature_c": attempt(lambda: int(ask("nvmlDeviceGetTemperature", handle, _TEMPERATURE_GPU))),

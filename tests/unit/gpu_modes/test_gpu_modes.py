@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.firstlight.cluster.plugins.module_utils.gpu_modes import nvml, plan
 from ansible_collections.firstlight.cluster.plugins.module_utils.gpu_modes.plan import Wanted
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe import holders
+from ansible_collections.firstlight.cluster.plugins.module_utils.observe.source import SourceError
 from ansible_collections.firstlight.cluster.plugins.modules import gpu_modes
 
 ALL = Wanted(mig=False, persistence=True, power_limit=650, ecc=True)
@@ -280,6 +282,18 @@ def test_the_module_changes_no_mig_under_who_uses_a_gpu(
         "MIG of GPU 0 (0000:18:00.0) is to be set to disabled, but GPUs are held by process 7 (python3) with "
         "/dev/nvidia0. Drain the node or end these processes, then run again."
     )
+    assert library.calls == []
+
+
+def test_the_module_changes_no_mig_where_nobody_knows_who_uses_a_gpu(
+    library: Nvml, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody_knows(_proc: Path) -> dict[int, str]:
+        raise SourceError("nvidia-smi: no answer within 20 s")
+
+    monkeypatch.setattr(holders, "on_gpus", nobody_knows)
+    library.gpus[0] |= {"mig": [1, 1]}
+    assert "whether a GPU is in use: nvidia-smi: no answer within 20 s." in call(**MODES)["msg"]
     assert library.calls == []
 
 

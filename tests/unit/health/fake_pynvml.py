@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 NVML_NVLINK_MAX_LINKS = 36
+VBIOS = "96.00.99.00.01"
 BUSES = (0x18, 0x2A, 0x3A, 0x5D, 0x9A, 0xAB, 0xBA, 0xDB)
 CONFIGURED: dict[str, Any] = json.loads(os.environ.get("FAKE_NVML", "{}"))
 FAULTS: dict[str, dict[str, int]] = CONFIGURED.get("faults", {})
@@ -78,6 +79,11 @@ def nvmlDeviceGetSerial(slot: int) -> str:
 def nvmlDeviceGetName(slot: int) -> str:
     _check("nvmlDeviceGetName", slot)
     return "NVIDIA H100 80GB HBM3"
+
+
+def nvmlDeviceGetVbiosVersion(slot: int) -> bytes:
+    _check("nvmlDeviceGetVbiosVersion", slot)
+    return VBIOS.encode()
 
 
 def nvmlDeviceGetPciInfo(slot: int) -> SimpleNamespace:

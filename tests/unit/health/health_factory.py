@@ -43,6 +43,7 @@ def _gpu(index: int) -> dict[str, Any]:
         "uuid": f"GPU-{index:08d}",
         "serial": f"165{index:010d}",
         "model": "NVIDIA H100 80GB HBM3",
+        "vbios": "96.00.99.00.01",
         "pci": ADDRESSES[index],
         "minor": index,
         "temperature_c": 34,
@@ -113,6 +114,8 @@ def healthy() -> dict[str, Any]:
             "source": "10.0.0.1",
             "stratum": 3,
             "offset_seconds": -0.00002,
+            "reference_age_seconds": 40.0,
+            "root_dispersion_seconds": 0.0004,
             "leap": "Normal",
         },
         "host": {
@@ -160,11 +163,14 @@ def drop(path: str) -> Spoil:
     return spoil
 
 
-def unreadable(reader: str, status: str = "timeout", error: str = "no answer within 20 s") -> Spoil:
-    """The reader gave nothing."""
+def unreadable(
+    reader: str, status: str = "timeout", error: str = "no answer within 20 s", code: int | None = None
+) -> Spoil:
+    """The reader gave nothing; `code` is its source's own number for that, if it has one."""
 
     def spoil(observation: dict[str, Any]) -> None:
-        observation["readers"][reader] = {"status": status, "error": error, "seconds": 20.0}
+        given = {} if code is None else {"code": code}
+        observation["readers"][reader] = {"status": status, "error": error, "seconds": 20.0, **given}
 
     return spoil
 

@@ -53,7 +53,9 @@ def thresholds(**limits: Any) -> dict[str, Any]:
 
 WITH_ADDRESSES = {"gpus": {"pci_addresses": ADDRESSES}}
 MOVED = (put("nvml|gpus|6|pci", "0000:ee:00.0"),)
+MISMATCH = (unreadable("nvml", "error", "driver/library version mismatch", 18),)
 NO_READERS = (lambda observation: observation.pop("readers"),)
+UP = {"state": "ACTIVE", "physical_state": "LinkUp", "link_layer": "InfiniBand"}
 DOWN = (put("infiniband|devices|mlx5_5|ports|1|state", "DOWN"),)
 # Boards of one PSID have a version of their own.
 IMAGE = {"psid": "DEL0000000031", "version": "28.46.1006", "image_uri": "http://head01/dell.bin", "sha256": "a" * 64}
@@ -112,7 +114,9 @@ CASES = [
         put("nvml|driver_version", "570.133.20"),
     ),
     c("gpu.driver.version", "unknown", "host", "not supported", put("nvml|driver_version", {"error": "not supported"})),
-    c("gpu.driver.version", "unknown", "host", "mismatch", unreadable("nvml", "error", "version mismatch")),
+    c("gpu.driver.version", "fail", "host", "another version than the driver", *MISMATCH),
+    c("gpu.count", "unknown", "host", "version mismatch (code 18)", *MISMATCH),
+    c("gpu.driver.version", "unknown", "host", "(code 9)", unreadable("nvml", "error", "driver not loaded", 9)),
     c("gpu.ecc.uncorrected", "pass", "gpu:0", "0 uncorrected"),
     c("gpu.ecc.uncorrected", "fail", "gpu:4", "2 uncorrected", put("nvml|gpus|4|ecc_volatile_uncorrected", 2)),
     c("gpu.ecc.uncorrected", "fail", "gpu:4", "ECC is off", put("nvml|gpus|4|ecc_enabled", False)),
@@ -121,8 +125,8 @@ CASES = [
     c("gpu.row_remap.pending", "pass", "gpu:0", "none pending"),
     c("gpu.row_remap.pending", "fail", "gpu:2", "pending", put("nvml|gpus|2|remapped_rows|pending", True)),
     c("gpu.row_remap.pending", "fail", "gpu:2", "a remapping failed", put("nvml|gpus|2|remapped_rows|failure", True)),
-    c("gpu.row_remap.pending", "fail", "gpu:2", "513 rows", put("nvml|gpus|2|remapped_rows|uncorrectable", 513)),
-    c("gpu.row_remap.pending", "pass", "gpu:2", "none failed", put("nvml|gpus|2|remapped_rows|uncorrectable", 512)),
+    c("gpu.row_remap.pending", "fail", "gpu:2", "512 rows", put("nvml|gpus|2|remapped_rows|uncorrectable", 512)),
+    c("gpu.row_remap.pending", "pass", "gpu:2", "none failed", put("nvml|gpus|2|remapped_rows|uncorrectable", 511)),
     c("gpu.row_remap.pending", "unknown", "gpu:2", "permissions", put("nvml|gpus|2|remapped_rows", DENIED)),
     c("gpu.row_remap.pending", "unknown", "gpu:2", "was not read", drop("nvml|gpus|2|remapped_rows|failure")),
     c("gpu.temperature", "pass", "gpu:0", "34 °C"),
@@ -274,6 +278,31 @@ CASES = [
         "Input/output",
         put("infiniband|devices|mlx5_5|ports|1|state", {"error": "Input/output error"}),
     ),
+    c(
+        "hca.state",
+        "fail",
+        "hca:mlx5_5",
+        "ACTIVE, physically LinkErrorRecovery",
+        put("infiniband|devices|mlx5_5|ports|1|physical_state", "LinkErrorRecovery"),
+    ),
+    c(
+        "hca.state",
+        "fail",
+        "hca:mlx5_5",
+        "LinkUp, but Ethernet",
+        put("infiniband|devices|mlx5_5|ports|1|link_layer", "Ethernet"),
+    ),
+    # A port that is down is down, whatever else can be read of it.
+    c("hca.state", "fail", "hca:mlx5_5", "DOWN", *DOWN, drop("infiniband|devices|mlx5_5|ports|1|physical_state")),
+    c("hca.state", "fail", "hca:mlx5_5", "DOWN", *DOWN, drop("infiniband|devices|mlx5_5|ports|1|link_layer")),
+    c(
+        "hca.state",
+        "unknown",
+        "hca:mlx5_5",
+        "was not read",
+        drop("infiniband|devices|mlx5_5|ports|1|physical_state"),
+    ),
+    c("hca.state", "unknown", "hca:mlx5_5", "was not read", drop("infiniband|devices|mlx5_5|ports|1|link_layer")),
     c("hca.state", "unknown", "hca:mlx5_5", "no port", put("infiniband|devices|mlx5_5|ports", {})),
     c("hca.state", "unknown", "host", "none of the class's HCAs", put("infiniband|devices", {})),
     c("hca.rate", "pass", "hca:mlx5_0", "400 Gb/s"),
@@ -387,6 +416,23 @@ CASES = [
     c("clock.offset", "warn", "host", "0.100000 s", put("clock|offset_seconds", -0.1)),
     c("clock.offset", "fail", "host", "1.000000 s", put("clock|offset_seconds", 1.0)),
     c("clock.offset", "fail", "host", "not synchronised", put("clock|synchronised", False)),
+    c("clock.offset", "pass", "host", "0.000020 s off", put("clock|reference_age_seconds", 8191.0)),
+    c("clock.offset", "warn", "host", "synchronised it 8192 s ago", put("clock|reference_age_seconds", 8192.0)),
+    c("clock.offset", "fail", "host", "synchronised it 86400 s ago", put("clock|reference_age_seconds", 86400.0)),
+    # Set back since then by another program: nothing has synchronised it since, either.
+    c("clock.offset", "fail", "host", "synchronised it 864000 s ago", put("clock|reference_age_seconds", -864000.0)),
+    c("clock.offset", "pass", "host", "0.000020 s off", put("clock|root_dispersion_seconds", 0.999)),
+    c("clock.offset", "warn", "host", "may be wrong by 1 s", put("clock|root_dispersion_seconds", 1.0)),
+    c("clock.offset", "fail", "host", "may be wrong by 3 s", put("clock|root_dispersion_seconds", 3.0)),
+    c("clock.offset", "unknown", "host", "was not read", drop("clock|reference_age_seconds")),
+    Case(
+        "clock.offset",
+        "fail",
+        "host",
+        "synchronised it 40 s ago",
+        (),
+        thresholds(clock_reference_age_seconds={"warn": 10, "fail": 40}),
+    ),
     c("clock.offset", "unknown", "host", "no such command", unreadable("clock", "missing", "no such command: chronyc")),
     c("host.memory", "pass", "host", "2017.3 GiB"),
     c("host.memory", "fail", "host", "1920.0 GiB", put("host|memory_bytes", 1920 * 1024**3)),
@@ -434,13 +480,44 @@ def test_a_fault_of_one_gpu_costs_the_others_nothing() -> None:
 
 
 def test_ports_of_one_hca_are_judged_apart() -> None:
-    ports = {"1": {"state": "ACTIVE"}, "2": {"state": "DOWN"}}
+    ports = {"1": dict(UP), "2": {**UP, "state": "DOWN"}}
     findings = judge(spoiled(put("infiniband|devices|mlx5_0|ports", ports)), node_class())
     assert find(findings, "hca.state", "hca:mlx5_0/1").verdict.value == "pass"
     assert find(findings, "hca.state", "hca:mlx5_0/2").verdict.value == "fail"
 
 
-def test_a_driver_without_fabric_state_leaves_the_unit_to_judge() -> None:
-    spoils = [put(f"nvml|gpus|{index}|fabric", {"error": "function not found", "code": 13}) for index in range(8)]
-    found = [item.component for item in judge(spoiled(*spoils), node_class()) if item.check == "gpu.fabric_manager"]
-    assert found == [UNIT, "program:nv-fabricmanager"]
+def test_a_port_of_the_wrong_kind_is_mended_otherwise_than_a_cable() -> None:
+    ethernet = put("infiniband|devices|mlx5_5|ports|1|link_layer", "Ethernet")
+    assert "LINK_TYPE_P1=IB" in find(judge(spoiled(ethernet), node_class()), "hca.state", "hca:mlx5_5").remedy
+    assert "transceiver" in find(judge(spoiled(*DOWN), node_class()), "hca.state", "hca:mlx5_5").remedy
+
+
+def test_a_library_of_another_version_than_the_driver_is_mended_by_a_restart() -> None:
+    findings = judge(spoiled(*MISMATCH), node_class())
+    assert "restart" in find(findings, "gpu.driver.version", "host").remedy
+    failed = {item.check for item in findings if item.verdict.value == "fail"}
+    assert failed == {"gpu.driver.version"}, "of the others nothing is known"
+
+
+FABRIC_OF_ALL = [f"nvml|gpus|{index}|fabric" for index in range(8)]
+NO_FABRIC_STATE = [
+    {"state": 0, "status": 0},
+    {"error": "not supported", "code": 3},
+    {"error": "function not found", "code": 13},
+]
+
+
+@pytest.mark.parametrize(("value", "verdict"), [*zip(NO_FABRIC_STATE, ["fail", "fail", "unknown"], strict=True)])
+def test_gpus_that_all_tell_no_fabric_state_are_no_silence(value: Any, verdict: str) -> None:
+    findings = judge(spoiled(*(put(place, value) for place in FABRIC_OF_ALL)), node_class())
+    for index in range(8):
+        found = find(findings, "gpu.fabric_manager", f"gpu:{index}")
+        assert (found.verdict.value, "fabric_state" in found.remedy) == (verdict, True)
+
+
+@pytest.mark.parametrize("value", NO_FABRIC_STATE)
+def test_a_class_of_gpus_without_fabric_state_leaves_the_unit_to_judge(value: Any) -> None:
+    older = node_class(gpus={"fabric_state": False})
+    found = judge(spoiled(*(put(place, value) for place in FABRIC_OF_ALL)), older)
+    components = [item.component for item in found if item.check == "gpu.fabric_manager"]
+    assert components == [UNIT, "program:nv-fabricmanager"]

@@ -36,6 +36,7 @@ def test_nvml_reads_every_gpu(nvml: ModuleType) -> None:
         "uuid": "GPU-3",
         "serial": "1653",
         "model": "NVIDIA H100 80GB HBM3",
+        "vbios": "96.00.99.00.01",
         "pci": "0000:5d:00.0",
         "minor": 3,
         "temperature_c": 33,
@@ -53,6 +54,7 @@ VALUES = {
     "nvmlDeviceGetUUID": ["uuid"],
     "nvmlDeviceGetSerial": ["serial"],
     "nvmlDeviceGetName": ["model"],
+    "nvmlDeviceGetVbiosVersion": ["vbios"],
     "nvmlDeviceGetPciInfo": ["pci"],
     "nvmlDeviceGetMinorNumber": ["minor"],
     "nvmlDeviceGetTemperature": ["temperature_c"],
@@ -115,9 +117,14 @@ def test_a_driver_version_that_cannot_be_read_hides_no_gpu(nvml: ModuleType) -> 
     assert len(read["gpus"]) == 8
 
 
-def test_an_older_binding_without_a_function(nvml: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(fake_pynvml, "nvmlDeviceGetGpuFabricInfo")
-    assert read_nvml(nvml)["gpus"][0]["fabric"] == {"error": "this pynvml has no nvmlDeviceGetGpuFabricInfo"}
+@pytest.mark.parametrize(
+    ("function", "key"), [("nvmlDeviceGetGpuFabricInfo", "fabric"), ("nvmlDeviceGetVbiosVersion", "vbios")]
+)
+def test_an_older_binding_without_a_function(
+    nvml: ModuleType, monkeypatch: pytest.MonkeyPatch, function: str, key: str
+) -> None:
+    monkeypatch.delattr(fake_pynvml, function)
+    assert read_nvml(nvml)["gpus"][0][key] == {"error": f"this pynvml has no {function}"}
 
 
 def test_a_missing_binding_is_named_with_the_places_searched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.firstlight.cluster.plugins.module_utils.observe import docker, storage
+from ansible_collections.firstlight.cluster.plugins.module_utils.observe import clock, docker, storage
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.clock import parse_tracking, read_clock
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.docker import read_docker
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.fabric_manager import read_fabric_manager
@@ -262,9 +262,11 @@ def test_fabric_manager_version(tmp_path: Path) -> None:
         read_fabric_manager(tool(tmp_path, "echo fine"))
 
 
-def test_clock(tmp_path: Path) -> None:
+def test_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock.time, "time", lambda: 1700000100.1)
     read = read_clock(tool(tmp_path, f"echo '{TRACKING}'"))
     assert (read["synchronised"], read["offset_seconds"], read["stratum"]) == (True, -0.000012, 3)
+    assert (read["reference_age_seconds"], read["root_dispersion_seconds"]) == (100.0, 0.001)
     with pytest.raises(SourceError, match="506 Cannot talk to daemon"):
         read_clock(tool(tmp_path, "echo '506 Cannot talk to daemon'; exit 1"))
 
@@ -274,6 +276,8 @@ def test_clock(tmp_path: Path) -> None:
     [
         "00000000,,0,0.0,0.000000000,0.0,0.0,0.0,0.0,0.0,1.0,1.0,0.0,Not synchronised",
         TRACKING.replace("0A000001", "00000000"),
+        # `local stratum 10`: its own clock, which it calls 127.127.1.1 as ntpd does.
+        "7F7F0101,,10,1700000000.1,0.000000000,0.000034,0.00005,1.2,0.0,0.1,0.000000000,0.000000000,64.2,Normal",
         TRACKING.replace("Normal", "Not synchronised"),
     ],
 )
@@ -281,7 +285,16 @@ def test_a_clock_without_source(printed: str) -> None:
     assert parse_tracking(printed)["synchronised"] is False
 
 
-@pytest.mark.parametrize("printed", ["", "a,b", TRACKING.replace("-0.000012", "nan"), TRACKING.replace(",3,", ",x,")])
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "",
+        "a,b",
+        TRACKING.replace("-0.000012", "nan"),
+        TRACKING.replace(",3,", ",x,"),
+        TRACKING.replace("1700000000.1", "inf"),
+    ],
+)
 def test_tracking_that_is_none(printed: str) -> None:
     with pytest.raises(SourceError):
         parse_tracking(printed)

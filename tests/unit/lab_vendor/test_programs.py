@@ -47,6 +47,17 @@ def test_nvidia_smi_answers_queries(machine: Machine) -> None:
     assert (status, text) == (0, "69.00, 31\n")
 
 
+def test_nvidia_smi_lists_who_computes(machine: Machine) -> None:
+    question = ("--query-compute-apps=pid", "--format=csv,noheader")
+    assert smi(machine, *question) == (0, "")
+    machine.gpus[2]["processes"] = [4242, 1 << 30, 77, 1 << 20]
+    machine.write()
+    assert smi(machine, *question) == (0, "4242\n77\n")
+    machine.gpus[5]["lost"] = 1
+    machine.write()
+    assert smi(machine, *question)[0] == 15
+
+
 def test_nvidia_smi_refuses_what_it_does_not_know(machine: Machine) -> None:
     assert smi(machine, "--query-gpu=colour", "--format=csv") == (
         2,

@@ -65,6 +65,60 @@ def test_the_machine_and_its_disks_are_read_by_where_they_sit(sysfs: Path) -> No
     ]
 
 
+def multipath(root: Path, number: int, controllers: dict[str, str]) -> str:
+    """An NVMe disk with the kernel's own multipath: the disk is virtual, its controllers are where they sit.
+
+    Returns where the disk is below `root`; `controllers` are the devices that hold them, by name.
+    """
+    subsystem = f"devices/virtual/nvme-subsystem/nvme-subsys{number}"
+    write(root, f"{subsystem}/subsysnqn", "nqn.2014-08.org.nvmexpress:uuid:1\n")
+    for name, device in controllers.items():
+        controller = f"{device}/nvme/{name}"
+        write(root, f"{controller}/transport", "pcie\n")
+        (root / subsystem / name).symlink_to(root / controller)
+        path = f"nvme{number}c{name.removeprefix('nvme')}n1"
+        write(root, f"{controller}/{path}/removable", "0\n")
+        (root / "block").mkdir(exist_ok=True)
+        (root / "block" / path).symlink_to(root / controller / path)
+    return subsystem
+
+
+A, B = (f"devices/pci0000:3a/0000:3a:00.0/0000:3b:00.{function}" for function in (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("controllers", "slot"),
+    [
+        ({"nvme4": A}, "0000:3b:00.0"),
+        # Of a drive with two ports the first address, whichever controller the kernel found first.
+        ({"nvme4": A, "nvme5": B}, "0000:3b:00.0"),
+        ({"nvme4": B, "nvme5": A}, "0000:3b:00.0"),
+        # Over a network there is no slot.
+        ({"nvme4": "devices/virtual/nvme-fabrics/ctl"}, "nvme7n1"),
+        ({}, "nvme7n1"),
+    ],
+)
+def test_a_disk_with_multipath_sits_where_its_controllers_do(
+    tmp_path: Path, controllers: dict[str, str], slot: str
+) -> None:
+    subsystem = multipath(tmp_path, 7, controllers)
+    disk(tmp_path, "nvme7n1", subsystem, {"device/serial": "N7\n", "device/firmware_rev": "0105", "wwid": "eui.7"})
+    read = read_hardware(tmp_path)["disks"]
+    assert [(each["name"], each["slot"], each["serial"], each["firmware"]) for each in read] == [
+        ("nvme7n1", slot, "N7", "0105")
+    ]
+
+
+def test_a_disk_keeps_its_slot_when_the_kernel_numbers_it_anew(tmp_path: Path) -> None:
+    slots = []
+    for boot, number in (("first", 0), ("second", 3)):
+        root = tmp_path / boot
+        subsystem = multipath(root, number, {f"nvme{number}": A})
+        disk(root, f"nvme{number}n1", subsystem, {"device/serial": "N\n"})
+        slots.append(read_hardware(root)["disks"][0]["slot"])
+    assert slots[0] == slots[1] == "0000:3b:00.0"
+
+
 def test_what_cannot_be_read_costs_that_value_only(sysfs: Path) -> None:
     (sysfs / "class/dmi/id/product_serial").unlink()
     (sysfs / SATA / "vpd_pg80").write_bytes(b"\x00\x80\x00\x00")

@@ -31,8 +31,15 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledge
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.parts import parts_of
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.states import State
+from ansible_collections.firstlight.cluster.plugins.module_utils.observe.nvml import read_nvml
 
+from tests.unit.health import fake_pynvml
 from tests.unit.health.health_factory import ADDRESSES, LOST, Spoil, drop, node_class, put, spoiled, unreadable
+
+CHANGED = [
+    ("firmware_changed", f"gpu {pci} 165{number}: 96.00.99.00.01 -> 96.00.A5.00.01")
+    for number, pci in enumerate(ADDRESSES)
+]
 
 
 class Clock:
@@ -135,6 +142,16 @@ def test_what_was_not_read_says_nothing_and_what_was_read_in_part_says_who_is_th
     assert (len(one_lost.parts), one_lost.complete) == (7, False)
     gone = parts_of(spoiled(drop("nvml|gpus|3")))["gpu"]
     assert (len(gone.parts), gone.complete) == (7, True)
+
+
+def test_a_flashed_gpu_is_seen_by_its_vbios(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    for run, code in (("run1", 0), ("run2", 3), ("run3", 0)):
+        monkeypatch.setattr(fake_pynvml, "FAULTS", {"nvmlDeviceGetVbiosVersion": {"3": code}})
+        read = read_nvml(fake_pynvml)
+        parts = parts_of({"readers": {"nvml": {"status": "ok", "data": read}}})
+        ledger.record(Batch(run=run, phase="health", operator="alice", parts={"node02": parts}))
+        assert told(ledger, "node02") == (CHANGED if run == "run3" else []), "an unread version is no other version"
+        monkeypatch.setattr(fake_pynvml, "VBIOS", "96.00.A5.00.01" if run == "run2" else "96.00.99.00.01")
 
 
 @pytest.mark.parametrize("serial", ["0", "N/A", " Not Specified ", "", "0000000000", LOST])

@@ -35,6 +35,8 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.observe.runner 
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.source import SourceError, SourceMissing
 
 GIB = 1024**3
+# When the machine is observed, in Unix time.
+NOW = 1.75e9
 BUSES = (0x18, 0x2A, 0x3A, 0x5D, 0x9A, 0xAB, 0xBA, 0xDB)
 NOT_SUPPORTED, FUNCTION_NOT_FOUND, INVALID_ARGUMENT = 3, 13, 2
 
@@ -118,6 +120,9 @@ class Nvml:
 
     def nvmlDeviceGetName(self, gpu: int) -> Any:
         return self._of(gpu, "model")
+
+    def nvmlDeviceGetVbiosVersion(self, gpu: int) -> Any:
+        return self._of(gpu, "vbios")
 
     def nvmlDeviceGetPciInfo(self, gpu: int) -> Any:
         return SimpleNamespace(busId=self._of(gpu, "bus_id"))
@@ -215,11 +220,13 @@ def _gpu(random: Random, node_class: dict[str, Any], index: int) -> dict[str, An
     bus = int(addresses[index].split(":")[1], 16) if addresses else BUSES[index]
     text: Callable[[str], Any] = random.choice((lambda value: value, lambda value: value.encode()))
     optional = random.random() < 0.1
+    in_fabric = gpus.get("fabric_manager") and gpus.get("fabric_state", True)
     refused = NVMLError(random.choice((NOT_SUPPORTED, FUNCTION_NOT_FOUND)))
     return {
         "uuid": text(f"GPU-{random.getrandbits(128):032x}"),
         "serial": refused if optional else text(f"165{random.randrange(10**10):010d}"),
         "model": text(gpus["model"]),
+        "vbios": refused if optional else text("96.00.99.00.01"),
         "bus_id": text(f"{random.choice(('0000', '00000000'))}:{bus:{random.choice(('02x', '02X'))}}:00.0"),
         # Minor numbers are given in the order in which the driver met the GPUs, not always that of the slots.
         "minor": refused if random.random() < 0.05 else index,
@@ -231,8 +238,8 @@ def _gpu(random: Random, node_class: dict[str, Any], index: int) -> dict[str, An
         "rows": (random.choice((0, 0, 3)), random.choice((0, 0, 1, 8)), 0, 0),
         "nvlinks": [1] * gpus.get("nvlinks", 0),
         "past_links": random.choice((INVALID_ARGUMENT, NOT_SUPPORTED)),
-        # GPUs outside an NVSwitch fabric, and older drivers, have no such state.
-        "fabric": random.choice(((3, 0), (3, 0), (3, 0), (0, 0), refused)),
+        # GPUs outside an NVSwitch fabric, and those older than Hopper, have no such state.
+        "fabric": (3, 0) if in_fabric else random.choice(((0, 0), refused)),
     }
 
 
@@ -357,8 +364,13 @@ def _tools(random: Random, machine: Machine) -> None:
     }
 
 
-def tracking(random: Random, offset: float, leap: str = "Normal") -> str:
-    """A line of `chronyc -c tracking`; the offset in seconds."""
+def tracking(
+    random: Random, offset: float, leap: str = "Normal", *, age: float | None = None, dispersion: float | None = None
+) -> str:
+    """A line of `chronyc -c tracking`: offset, time since chrony last heard a source, root dispersion, in seconds."""
+    # chrony asks a source every 64 to 1024 seconds, and loses an answer now and then.
+    age = random.uniform(0, 3000) if age is None else age
+    dispersion = random.uniform(0, 0.1) if dispersion is None else dispersion
     small = [f"{random.uniform(-1e-4, 1e-4):.9f}" for _ in range(3)]
     delays = [f"{random.uniform(0, 0.01):.9f}" for _ in range(3)]
     return ",".join(
@@ -366,11 +378,11 @@ def tracking(random: Random, offset: float, leap: str = "Normal") -> str:
             f"0A0000{random.randrange(1, 255):02X}",
             f"10.0.0.{random.randrange(1, 255)}",
             str(random.randrange(1, 8)),
-            f"{random.uniform(1.7e9, 1.8e9):.9f}",
+            f"{NOW - age:.9f}",
             f"{offset:.9f}",
             *small,
             *delays,
-            f"{random.uniform(0, 0.01):.9f}",
+            f"{dispersion:.9f}",
             f"{random.uniform(1, 2000):.1f}",
             random.choice((leap, leap, "Insert second")) if leap == "Normal" else leap,
         ]
@@ -465,6 +477,7 @@ def answering(machine: Machine, folder: Path, root: Any = None) -> Iterator[Sour
         mock.patch("ctypes.byref", lambda info: info),
         mock.patch.object(systemd, "run_tool", run_tool),
         mock.patch.object(clock, "run_tool", run_tool),
+        mock.patch.object(clock, "time", SimpleNamespace(time=lambda: NOW)),
         mock.patch.object(fabric_manager, "run_tool", run_tool),
         mock.patch.object(docker, "_get", answer),
         mock.patch.object(storage.os, "statvfs", state),
