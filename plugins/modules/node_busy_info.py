@@ -71,14 +71,19 @@ def main() -> None:
     options = {"own": names, "jobs": names, "hcas": {"type": "bool", "default": False}}
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     proc = Path("/proc")
+    held: dict[int, str] = {}
+    doubt = ""
     try:
         held = holders.on_gpus(proc, module.params["hcas"])
     except SourceError as error:
-        module.fail_json(msg=f"{holders.CANNOT_TELL}: {error}. {holders.LOOK}")
+        doubt = f"{holders.CANNOT_TELL}: {error}. {holders.LOOK}"
     busy = holders.holders(proc, module.params["own"], held)
     known = {holder["pid"] for holder in busy}
     jobs = holders.named(proc, module.params["jobs"]) - known
     busy += holders.holders(proc, [], dict.fromkeys(jobs, ""))
+    # A job that is seen is a better reason than a doubt.
+    if doubt and not busy:
+        module.fail_json(msg=doubt)
     module.exit_json(changed=False, holders=sorted(busy, key=lambda holder: holder["pid"]))
 
 

@@ -150,11 +150,16 @@ def test_the_module_fails_where_it_cannot_tell(
         raise SourceError("nvidia-smi: no answer within 20 s")
 
     monkeypatch.setattr(holders, "on_gpus", nobody_knows)
+    monkeypatch.setattr(holders, "named", lambda _proc, names: {5} if "slurmstepd" in names else set())
     with patch_module_args({}), pytest.raises(SystemExit):
         node_busy_info.main()
     told = json.loads(capfd.readouterr().out)
     assert told["failed"] is True
     assert told["msg"].startswith("Nobody can say whether a GPU is in use: nvidia-smi: no answer within 20 s.")
+    # A job that is seen is told all the same: whose it is says more than that something hangs.
+    with patch_module_args({"jobs": ["slurmstepd"]}), pytest.raises(SystemExit):
+        node_busy_info.main()
+    assert [holder["pid"] for holder in json.loads(capfd.readouterr().out)["holders"]] == [5]
 
 
 @pytest.mark.parametrize(
