@@ -15,7 +15,8 @@ from typing import Any
 from lab import files, machines, region_faults
 from lab.engine import Engine
 from lab.errors import LabError
-from lab.fault_kinds import KINDS, Kind, Target
+from lab.fault_kinds import KINDS
+from lab.kinds.model import Kind, Target
 from lab.site import Lab
 from lab.vendor import gpus
 

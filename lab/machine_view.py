@@ -8,13 +8,14 @@ is the complete list of what the lab gives to each machine instead; `prepare` wr
 the machine directory for one boot, and lab/node/init mounts them. What is not in the list a machine
 either has by a namespace (processes, network, IPC, host name, control groups), or may not use
 (lab/engine.py: capabilities, system calls, devices, read-only /sys and parts of /proc). The clock is
-the host's, and so are uptime and processor.
+the host's, and so are uptime and the processors that programs run on: /proc/cpuinfo alone tells of the machine's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import stat
@@ -56,13 +57,15 @@ VIEW = (
     Mount("tree", "proc_sys/kernel", "/proc/sys/kernel", _NAMESPACED),
     Mount("tree", "thp", "/sys/kernel/mm/transparent_hugepage"),
     Mount("tree", "hugepages", "/sys/kernel/mm/hugepages"),
+    # Before what lies below it.
+    Mount("merge", "sysfs/system", "/sys/devices/system"),
     Mount("tree", "cpufreq", "/sys/devices/system/cpu/cpufreq"),
     # What the machine says of itself.
     Mount("read-only", "boot_id", "/proc/sys/kernel/random/boot_id"),
     Mount("read-only", "cmdline", "/proc/cmdline"),
+    Mount("read-only", "cpuinfo", "/proc/cpuinfo"),
     Mount("read-only", "meminfo", "/proc/meminfo"),
     Mount("read-only", "swaps", "/proc/swaps"),
-    Mount("read-only", "modules", "/proc/modules"),
     Mount("read-only", "mdstat", "/proc/mdstat"),
     Mount("read-only", "partitions", "/proc/partitions"),
     # A regular file in the form that the device would give. Written by the lab alone: a writer that
@@ -83,6 +86,15 @@ _COPIED = {
 }
 
 
+SWAPS = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+MDSTAT = "Personalities : \nunused devices: <none>\n"
+# What a distribution's kernel loads for the machine's devices. The GPUs' driver is not the distribution's.
+SOCKETS, THREADS = 2, 2
+MICROCODE = "0x2b000590"
+SMART_LOG = "sysfs/class/nvme/nvme0/smart-log.json"
+# Memory controllers of both sockets.
+EDAC = tuple(f"mc{number}" for number in range(8))
+
 # Units of the operating system, as one line, that a fault keeps from running.
 MASKED = "masked"
 
@@ -96,20 +108,20 @@ def prepare(directory: Path, machine: Machine, network: Network, host: Path = Pa
     directory.mkdir(parents=True, exist_ok=True)
     for name, (source, without) in _COPIED.items():
         _copy_settings(host / source.lstrip("/"), directory / name, without)
-    release = os.uname().release
     boot_id = str(uuid.uuid4())
-    command_line = f"BOOT_IMAGE=/boot/vmlinuz-{release} root=/dev/nvme0n1p1 ro console=tty0\n"
     meminfo = _meminfo((host / "proc/meminfo").read_text(), machine.hardware.memory_gib)
     blocks = machine.hardware.disk_gb * 10**9 // 1024
     for name, content in {
         "boot_id": f"{boot_id}\n",
-        "cmdline": command_line,
+        "cmdline": command_line(),
+        "cpuinfo": processors(machine, flags=_flags(host / "proc/cpuinfo")),
         "meminfo": meminfo,
-        "swaps": "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n",
-        "modules": "",
-        "mdstat": "Personalities : \nunused devices: <none>\n",
+        "swaps": SWAPS,
+        # The host's kernel may have been through something that this machine's has not.
+        "proc_sys/kernel/tainted": "0\n",
+        "mdstat": MDSTAT,
         "partitions": f"major minor  #blocks  name\n\n 259        0 {blocks:>10} nvme0n1\n",
-        "kmsg": _first_records(release, command_line, machine, meminfo),
+        "kmsg": _first_records(command_line(), machine, meminfo),
         "empty": "",
         "resolv.conf": f"nameserver {network.gateway}\n",
         "hosts": f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{machine.address} {machine.name}\n",
@@ -120,9 +132,52 @@ def prepare(directory: Path, machine: Machine, network: Network, host: Path = Pa
     pci.write(directory / "sysfs" / "bus" / "pci", machine)
     hcas.reset(directory)
     gpus.start(directory)
-    for name in ("init", "dmesg"):
+    for name in ("init", "dmesg", "nvme"):
         files.write_bytes(directory / name, (_INIT / name).read_bytes(), 0o755)
     return boot_id
+
+
+def change(directory: Path, name: str, text: str) -> None:
+    """Give a file of the view another content, also in the running machine: its inode stays the same."""
+    (directory / name).write_text(text, encoding="utf-8")
+
+
+def command_line() -> str:
+    """/proc/cmdline; the kernel that runs is the host's."""
+    return f"BOOT_IMAGE=/boot/vmlinuz-{os.uname().release} root=/dev/nvme0n1p1 ro console=tty0 iommu=pt\n"
+
+
+def smart_log(**values: int) -> str:
+    """What the NVMe disk says of its health, as lab/node/nvme prints it; `values` are other ones."""
+    healthy = {
+        "critical_warning": 0,
+        "temperature": 308,
+        "avail_spare": 100,
+        "spare_thresh": 10,
+        "percent_used": 1,
+        "media_errors": 0,
+        "warning_temp_time": 0,
+        "critical_comp_time": 0,
+    }
+    return json.dumps({**healthy, **values}) + "\n"
+
+
+def processors(machine: Machine, sockets: int = SOCKETS, flags: str = "") -> str:
+    """/proc/cpuinfo of the machine with so many of its sockets: second threads of the cores behind the first ones."""
+    cores = machine.hardware.cpus // (SOCKETS * THREADS)
+    places = [(socket, core) for _thread in range(THREADS) for socket in range(sockets) for core in range(cores)]
+    return "\n".join(
+        f"processor\t: {number}\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 143\n"
+        f"model name\t: Firstlight {cores}-core processor\nstepping\t: 8\nmicrocode\t: {MICROCODE}\n"
+        f"physical id\t: {socket}\nsiblings\t: {cores * THREADS}\ncore id\t\t: {core}\ncpu cores\t: {cores}\n{flags}"
+        for number, (socket, core) in enumerate(places)
+    )
+
+
+def _flags(cpuinfo: Path) -> str:
+    """The line of what a processor can do: programs run on the host's."""
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    return next((f"{line}\n" for line in lines if line.startswith("flags")), "")
 
 
 def log_kernel(directory: Path, text: str, priority: int = 3) -> None:
@@ -157,10 +212,10 @@ def _record(sequence: int, text: str, priority: int) -> str:
     return f"{priority},{sequence},{time.monotonic_ns() // 1000},-;{text}"
 
 
-def _first_records(release: str, command_line: str, machine: Machine, meminfo: str) -> str:
+def _first_records(line: str, machine: Machine, meminfo: str) -> str:
     texts = [
-        f"Linux version {release}",
-        f"Command line: {command_line.strip()}",
+        f"Linux version {os.uname().release}",
+        f"Command line: {line.strip()}",
         f"DMI: Firstlight {machine.hardware.model}, BIOS 1.0 01/01/2026",
         f"Memory: {meminfo.split()[1]}K available",
     ]
@@ -175,12 +230,14 @@ def _meminfo(host: str, memory_gib: int) -> str:
     for line in host.splitlines():
         name, _, value = line.partition(":")
         number = int(value.split()[0])
-        if name.startswith(("Swap", "HugePages_", "Hugetlb")):
+        if name.startswith(("Swap", "HugePages_", "Hugetlb", "HardwareCorrupted")):
             number = 0
         elif not name.startswith(("Vmalloc", "Hugepagesize", "DirectMap")):
             number = number * total // host_total
         unit = " kB" if value.endswith("kB") else ""
         lines.append(f"{name + ':':<16}{number:>12}{unit}\n")
+    if "HardwareCorrupted:" not in host:
+        lines.append("HardwareCorrupted:         0 kB\n")
     return "".join(lines)
 
 
@@ -213,9 +270,17 @@ def _hardware(directory: Path, machine: Machine) -> None:
         "device/model": DISK_MODEL,
         "device/serial": f"{machine.serial}-D0",
     }
+    nvme = {"transport": "pcie", "state": "live", "firmware_rev": "1.0"}
+    nvme |= {name: disk[f"device/{name}"] for name in ("model", "serial")}
+    for name, value in nvme.items():
+        files.write_text(directory / "sysfs/class/nvme/nvme0" / name, f"{value}\n")
+    files.write_text(directory / SMART_LOG, smart_log())
     for name, value in disk.items():
         for tree in ("sysfs/block", "sysfs/class/block"):
             files.write_text(directory / tree / "nvme0n1" / name, f"{value}\n")
+    for controller in EDAC:
+        for name in ("ce_count", "ue_count"):
+            files.write_text(directory / "sysfs/system/edac/mc" / controller / name, "0\n")
     policy = {"scaling_governor": "schedutil", "scaling_available_governors": "performance powersave schedutil"}
     for name, value in policy.items():
         files.write_text(directory / "cpufreq/policy0" / name, f"{value}\n")

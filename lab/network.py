@@ -21,6 +21,8 @@ from lab.machines import Machine, Network, Site
 from lab.site import Lab
 
 POOL = ipaddress.IPv4Network("198.18.0.0/15")
+# That of every cable and of the bridge, as the kernel makes them.
+MTU = 1500
 NETNS_DIRECTORY = Path("/run/netns")
 
 
@@ -121,6 +123,11 @@ def full_speed(lab: Lab, machine: Machine) -> None:
     inside = ["ip", "netns", "exec", namespace(lab, machine.name), "tc", "qdisc"]
     if " tbf " in _run([*inside, "show", "dev", "eth0"]):
         _run([*inside, "delete", "dev", "eth0", "root"])
+
+
+def set_mtu(lab: Lab, machine: Machine, mtu: int) -> None:
+    """Of the machine's own end of the cable."""
+    _ip("-n", namespace(lab, machine.name), "link", "set", "eth0", "mtu", str(mtu))
 
 
 def leftovers(lab: Lab) -> list[str]:

@@ -5,7 +5,8 @@
 
 GPU and HCA of a rail hang on one PCIe switch below a root port of its own. The tree is what the machine has as
 /sys/bus/pci, so that lspci and setpci read and write it as they would the kernel's. Configuration spaces are as
-firmware leaves them: reads of 512 bytes, and ACS on at every port. The bus numbers of the switches are made up.
+firmware leaves them: reads of 512 bytes, and ACS on at every port. Every link is Gen5 with 16 lanes and without an
+error, the IOMMU is off. The bus numbers of the switches are made up, and so are the addresses of memory.
 """
 
 from __future__ import annotations
@@ -32,10 +33,26 @@ HCA_SLOTS = (
 )
 
 _ENDPOINT, _ROOT_PORT, _UPSTREAM, _DOWNSTREAM = 0, 4, 5, 6
-_EXPRESS, _ACS = 0x60, 0x100
+EXPRESS, ACS = 0x60, 0x100
 # Relaxed ordering, payloads of 256 bytes, extended tags, no snoop, read requests of 512 bytes.
-_DEVICE_CONTROL = 0x2930
+DEVICE_CONTROL = 0x2930
 _ACS_CAPABILITY, _ACS_CONTROL = 0x5F, 0x1D
+
+# What a healthy link shows, and what the kernel counts of errors, by severity.
+LINK = {"link_speed": "32.0 GT/s PCIe", "link_width": "16"}
+_UNCORRECTED = (
+    "Undefined DLP SDES TLP FCP CmpltTO CmpltAbrt UnxCmplt RxOF MalfTLP ECRC UnsupReq ACSViol UncorrIntErr BlockedTLP "
+    "AtomicOpBlocked TLPBlockedErr PoisonTLPBlocked"
+)
+_ERRORS = {
+    "correctable": ("RxErr BadTLP BadDLLP Rollover Timeout NonFatalErr CorrIntErr HeaderOF", "TOTAL_ERR_COR"),
+    "nonfatal": (_UNCORRECTED, "TOTAL_ERR_NONFATAL"),
+    "fatal": (_UNCORRECTED, "TOTAL_ERR_FATAL"),
+}
+# Memory of a device by base address register: 64 bits wide and prefetchable.
+_MEMORY, _GIB, _MIB = 0x14220C, 1 << 30, 1 << 20
+_REGIONS = {"0x0302": {0: 16 * _MIB, 2: 128 * _GIB, 4: 32 * _MIB}, "0x0207": {0: 32 * _MIB}}
+_NO_REGION = " ".join(["0x0000000000000000"] * 3)
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,9 @@ def write(directory: Path, machine: Machine) -> None:
             "class": f"{device.class_code:#08x}",
             "irq": "0",
             "numa_node": str(device.numa_node),
-            "resource": "\n".join([" ".join(["0x0000000000000000"] * 3)] * 13),
+            "resource": resource(device.path[-1], device.class_code),
+            **{f"{which}_{name}": text for which in ("current", "max") for name, text in LINK.items()},
+            **{f"aer_dev_{severity}": errors(severity) for severity in _ERRORS},
         }.items():
             files.write_text(folder / name, f"{text}\n")
         files.write_bytes(folder / "config", _configuration(device))
@@ -72,8 +91,35 @@ def write(directory: Path, machine: Machine) -> None:
     (directory / "devices").mkdir(parents=True, exist_ok=True)
 
 
+def folder(machine_directory: Path, address: str) -> Path:
+    """Where the files of a device are."""
+    return (machine_directory / "sysfs" / "bus" / "pci" / "devices" / address).resolve()
+
+
+def gpu_address(machine: Machine, number: int) -> str:
+    """Of the GPU of that number."""
+    return str(gpus.healthy(machine.gpus, machine.serial)[number]["pci"]).lower()[4:]
+
+
+def errors(severity: str, **counts: int) -> str:
+    """The kernel's counts of AER with these, by name, among them."""
+    names, total = _ERRORS[severity]
+    lines = [f"{name} {counts.get(name, 0)}" for name in names.split()]
+    return "\n".join([*lines, f"{total} {sum(counts.values())}"])
+
+
+def resource(address: str, class_code: int, homeless: int = -1) -> str:
+    """The regions of a device, of which one may have found no room."""
+    lines = [_NO_REGION] * 13
+    place = int(address.split(":")[1], 16) << 40
+    for number, size in _REGIONS.get(f"{class_code:#08x}"[:6], {}).items():
+        start = 0 if number == homeless else place + (number << 38)
+        lines[number] = f"{start:#018x} {start + size - 1:#018x} {_MEMORY:#018x}"
+    return "\n".join(lines)
+
+
 def _devices(machine: Machine) -> Iterator[_Device]:
-    cards = [str(gpu["pci"]).lower()[4:] for gpu in gpus.healthy(machine.gpus, machine.serial)]
+    cards = [gpu_address(machine, number) for number in range(machine.gpus)]
     adapters = HCA_SLOTS[: machine.hcas]
     for rail in range(max(len(cards), len(adapters))):
         node = adapters[rail][1] if rail < len(adapters) else 0
@@ -98,9 +144,9 @@ def _configuration(device: _Device) -> bytes:
     struct.pack_into("<HHHH", space, 0x00, device.vendor, device.device, 0x0006, 0x0010)
     struct.pack_into("<I", space, 0x08, device.class_code << 8)
     space[0x0E] = int(bridge)
-    space[0x34] = _EXPRESS
-    struct.pack_into("<BBHIH", space, _EXPRESS, 0x10, 0, 2 | device.kind << 4, 0x8001, _DEVICE_CONTROL)
+    space[0x34] = EXPRESS
+    struct.pack_into("<BBHIH", space, EXPRESS, 0x10, 0, 2 | device.kind << 4, 0x8001, DEVICE_CONTROL)
     if bridge:
         struct.pack_into("<BBB", space, 0x18, *device.buses, device.buses[1])
-        struct.pack_into("<IHH", space, _ACS, 0x0001000D, _ACS_CAPABILITY, _ACS_CONTROL)
+        struct.pack_into("<IHH", space, ACS, 0x0001000D, _ACS_CAPABILITY, _ACS_CONTROL)
     return bytes(space)

@@ -137,9 +137,11 @@ class Simulator:
         command = ["opensm", "-F", str(self.directory / "opensm.conf"), "-f", str(self._opensm_log)]
         # On a busy machine it is refused once in a while though ibsim listens, and then gives up at once.
         for _attempt in range(_ATTACH_ATTEMPTS):
-            self._spawn("opensm", command, self.labdir / "log" / "opensm.out", environment, subprocess.DEVNULL)
-            _wait(lambda: self._attached() or self._pid("opensm") is None, _ANSWER_SECONDS + nodes / 100)
-            if self._pid("opensm") is not None:
+            log = self.labdir / "log" / "opensm.out"
+            opensm = self._spawn("opensm", command, log, environment, subprocess.DEVNULL)
+            # Not by `_pid`: a process that is becoming another program has no environment for a moment.
+            _wait(lambda opensm=opensm: self._attached() or opensm.poll() is not None, _ANSWER_SECONDS + nodes / 100)  # type: ignore[misc]
+            if opensm.poll() is None:
                 break
 
     def _attached(self) -> bool:
@@ -275,7 +277,9 @@ class Simulator:
 
     # -- processes ----------------------------------------------------------------------------
 
-    def _spawn(self, name: str, command: list[str], log: Path, environment: dict[str, str], stdin: int) -> None:
+    def _spawn(
+        self, name: str, command: list[str], log: Path, environment: dict[str, str], stdin: int
+    ) -> subprocess.Popen[bytes]:
         environment = {"PATH": os.environ["PATH"], **environment, MARKER_VARIABLE: self._lab.marker}
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -289,6 +293,7 @@ class Simulator:
             )
         # nsenter without --fork becomes the program itself, so this is its process id.
         (self.labdir / "run" / f"{name}.pid").write_text(f"{process.pid}\n")
+        return process
 
     def _pid(self, name: str) -> int | None:
         """The process id of this lab's `name`, None where it does not run (a pid may have been taken over)."""

@@ -23,6 +23,7 @@ from lab.image.build import BuildError, run
 from lab.release import Release
 from lab.upstream.signing import ensure_key, sign_release
 from lab.vendor import packages as vendor
+from lab.vendor import wheels
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1] / "pyproject.toml"
@@ -131,17 +132,20 @@ def _fill_pool(source: Path, target: Path) -> None:
 
 
 def _package_index(simple: Path) -> None:
-    """A "simple" index with the wheel that this project pins."""
+    """A "simple" index with the wheel that this project pins, and the stand-in for CuPy."""
     place = simple / WHEEL
     place.mkdir(parents=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     run([*command, "--dest", str(place), f"{WHEEL}=={pinned_version()}"], f"downloading {WHEEL}")
-    links = [
-        f'<a href="{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}">{path.name}</a><br>'
-        for path in sorted(place.glob("*.whl"))
-    ]
-    _page(place / "index.html", links)
-    _page(simple / "index.html", [f'<a href="{WHEEL}/">{WHEEL}</a>'])
+    (simple / wheels.CUPY).mkdir()
+    wheels.write_cupy(simple / wheels.CUPY)
+    for name in (WHEEL, wheels.CUPY):
+        links = [
+            f'<a href="{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}">{path.name}</a><br>'
+            for path in sorted((simple / name).glob("*.whl"))
+        ]
+        _page(simple / name / "index.html", links)
+    _page(simple / "index.html", [f'<a href="{name}/">{name}</a>' for name in (WHEEL, wheels.CUPY)])
 
 
 def _page(path: Path, lines: list[str]) -> None:

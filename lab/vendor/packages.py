@@ -18,7 +18,7 @@ from lab.vendor.doca import RELEASES, doca_packages, firmware_image
 from lab.vendor.hcas import PSID
 
 HERE = Path(__file__).resolve().parent
-SRC, FILES = HERE / "src", HERE / "files"
+SRC, FILES, ARRAY = HERE / "src", HERE / "files", HERE / "array"
 LIB = "/usr/lib/x86_64-linux-gnu"
 
 # Neither GNU extensions nor C23: newer C libraries would then bind number parsing to symbols Debian 12 has not got.
@@ -61,7 +61,8 @@ NVLSM_VERSION = "2025.10.14-1"
 def source_hash() -> str:
     """12 hex digits over everything that decides what the packages are."""
     digest = hashlib.sha256()
-    for path in sorted(p for folder in (SRC, FILES) for p in folder.iterdir()) + sorted(HERE.glob("*.py")):
+    sources = [*SRC.iterdir(), *FILES.iterdir(), *ARRAY.glob("*.py"), *HERE.glob("*.py")]
+    for path in sorted(sources):
         digest.update(f"{path.name}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 

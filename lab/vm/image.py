@@ -100,7 +100,7 @@ def _make(lab: Lab, folder: Path, mirror: Path) -> None:
     try:
         of_mirror = kernels((mirror / "dists" / DEFAULT.suite / "main" / "binary-amd64" / "Packages").read_text())
         root, raw, disk = part / "root", part / "root.raw", part / "root.qcow2"
-        run(_mmdebstrap(mirror, root), "virtual machine", alone=True)
+        run(bootstrap_command(mirror, root), "virtual machine", alone=True)
         for name in ("vmlinuz", "initrd.img"):
             shutil.copy(next((root / "boot").glob(f"{name}-*")), part / name)
         disks.make_root_disk(root, raw)
@@ -120,12 +120,15 @@ def _make(lab: Lab, folder: Path, mirror: Path) -> None:
         shutil.rmtree(sockets, ignore_errors=True)
 
 
-def _mmdebstrap(mirror: Path, root: Path) -> list[str]:
+def bootstrap_command(mirror: Path, root: Path) -> list[str]:
+    """What makes the machine's root file system under `root` from the lab's Debian `mirror`."""
     key = mirror.parent / "keys" / "debian.asc"
     return [
         "mmdebstrap",
         "--variant=minbase",
         "--format=directory",
+        # apt would read the mirror and its key as a user of its own, who may not enter every folder with a clone.
+        '--aptopt=APT::Sandbox::User "root"',
         "--include=" + ",".join(read_list(HERE / "packages.txt")),
         # Debian's own sources on the machine, as its installer would leave them.
         f"--customize-hook=sync-in {shlex.quote(str(node_image.installed(DEFAULT)))} /",

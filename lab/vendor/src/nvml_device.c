@@ -211,6 +211,14 @@ API nvmlReturn_t nvmlDeviceGetApplicationsClock(nvmlDevice_t device, unsigned do
     return get_clock(gpu, "clocks_application_mhz", domain, mhz);
 }
 
+/* As delivered, the highest. */
+API nvmlReturn_t nvmlDeviceGetDefaultApplicationsClock(nvmlDevice_t device, unsigned domain, unsigned *mhz)
+{
+    NEED(mhz);
+    ENTER(nvmlDeviceGetDefaultApplicationsClock);
+    return get_clock(gpu, "clocks_max_mhz", domain, mhz);
+}
+
 API nvmlReturn_t nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
 {
     NEED(reasons);

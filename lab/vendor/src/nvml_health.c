@@ -77,6 +77,27 @@ API nvmlReturn_t nvmlDeviceGetMemoryErrorCounter(nvmlDevice_t device, unsigned e
     return get_ecc(gpu, counter, error, location == DRAM ? "dram" : "sram", count);
 }
 
+/* All uncorrected errors are told as SEC-DED: the state does not have the two kinds apart. */
+API nvmlReturn_t nvmlDeviceGetSramEccErrorStatus(nvmlDevice_t device, nvmlEccSramErrorStatus_v1_t *status)
+{
+    enum { VOLATILE, AGGREGATE };
+    enum { CORRECTED, UNCORRECTED };
+    NEED(status);
+    if (status->version >> 24 != 1)
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    ENTER(nvmlDeviceGetSramEccErrorStatus);
+    nvmlEccSramErrorStatus_v1_t found = {.version = status->version};
+    nvmlReturn_t result = get_uint(gpu, "sram_threshold_exceeded", &found.bThresholdExceeded);
+    if (result != NVML_SUCCESS)
+        return result;
+    get_ecc(gpu, AGGREGATE, UNCORRECTED, "sram", &found.aggregateUncSecDed);
+    get_ecc(gpu, AGGREGATE, CORRECTED, "sram", &found.aggregateCor);
+    get_ecc(gpu, VOLATILE, UNCORRECTED, "sram", &found.volatileUncSecDed);
+    get_ecc(gpu, VOLATILE, CORRECTED, "sram", &found.volatileCor);
+    *status = found;
+    return NVML_SUCCESS;
+}
+
 API nvmlReturn_t nvmlDeviceGetRemappedRows(nvmlDevice_t device, unsigned *corrected, unsigned *uncorrected,
                                            unsigned *pending, unsigned *failed)
 {

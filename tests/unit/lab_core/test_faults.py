@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab import fabric, faults, files, machine_view, network
+from lab import fabric, faults, files, kinds, machine_view, machines, network, pci
 from lab.engine import Engine, State
 from lab.errors import LabError
 from lab.fault_kinds import KINDS
+from lab.kinds import pcie
+from lab.kinds.model import Kind
 from lab.machines import Site
 from lab.site import Lab
 from lab.vendor import gpus
@@ -43,7 +47,7 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch, lab: Lab, site: Site) -> World:
     one = World()
-    for name in ("unplug", "plug", "slow_down", "full_speed"):
+    for name in ("unplug", "plug", "slow_down", "full_speed", "set_mtu"):
         monkeypatch.setattr(network, name, one.do(name))
     for name in ("hca_down", "hca_up", "set_counter"):
         monkeypatch.setattr(fabric, name, one.do(name))
@@ -59,24 +63,37 @@ def world(monkeypatch: pytest.MonkeyPatch, lab: Lab, site: Site) -> World:
 
 def snapshot(lab: Lab) -> dict[str, bytes]:
     """Everything a fault may change in files, of all machines; boot ids and the like do not change here."""
-    return {
-        str(path.relative_to(lab.directory)): path.read_bytes()
-        for path in sorted(lab.directory.rglob("*"))
-        if path.is_file() and path.name not in ("faults.json", "faults.lock")
-    }
+    found = {}
+    # With os.walk, as there are thousands and each test looks at them three times.
+    for folder, directories, names in os.walk(lab.directory):
+        for name in (*names, *directories):
+            path = os.path.join(folder, name)  # noqa: PTH118
+            inside = path.removeprefix(f"{lab.directory}/")
+            if os.path.islink(path):  # noqa: PTH114
+                found[inside] = os.readlink(path).encode()  # noqa: PTH115
+            elif name in names and name not in ("faults.json", "faults.lock"):
+                with open(path, "rb") as file:  # noqa: PTH123
+                    found[inside] = file.read()
+    return found
 
 
 GPU_FAULTS = [
     ("gpu-missing", "present", 0),
+    ("gpu-hangs", "hang", {"nvmlDeviceGetTemperature": 0.0}),
     ("ecc-uncorrected", "ecc_volatile_uncorrected_dram", 2),
     ("row-remap-pending", "row_remap_pending", 1),
     ("xid-79", "lost", 1),
+    ("gpu-wrong-bits", "compute_wrong_bit", 1),
+    ("gpu-kernel-hangs", "compute_hang", 1),
+    ("gpu-dies", "compute_dies", 1),
+    ("gpu-slow", "compute_slow", 50),
+    ("gpu-throttled", "clocks_event_reasons", 0x40),
 ]
 
 
 @pytest.mark.parametrize(("kind", "key", "value"), GPU_FAULTS)
 def test_a_gpu_fault_is_one_gpu_s_and_heals_without_a_trace(
-    lab: Lab, world: World, kind: str, key: str, value: int
+    lab: Lab, world: World, kind: str, key: str, value: Any
 ) -> None:
     before = snapshot(lab)
     faults.inject(lab, "node02", kind, {"gpu": 5})
@@ -86,6 +103,49 @@ def test_a_gpu_fault_is_one_gpu_s_and_heals_without_a_trace(
     assert changed == {"node02"}
     assert faults.heal(lab, "node02") == [kind]
     assert snapshot(lab) == before
+
+
+VIEW_FAULTS = [
+    ("command-line", "cmdline", " iommu=pt", False),
+    ("oops", "proc_sys/kernel/tainted", "128", True),
+    ("swap-on", "swaps", "/swap.img", True),
+    ("cpu-missing", "cpuinfo", "physical id\t: 1\n", False),
+    ("microcode", "cpuinfo", "0x2b0004b1", True),
+    ("machine-check", "proc_sys/kernel/tainted", "16", True),
+    ("memory-uncorrected", "sysfs/system/edac/mc/mc3/ue_count", "1", True),
+    ("memory-corrected", "sysfs/system/edac/mc/mc3/ce_count", "1000000000", True),
+    ("nvme-unreliable", machine_view.SMART_LOG, '"critical_warning": 4', True),
+    ("nvme-worn", machine_view.SMART_LOG, '"percent_used": 103', True),
+    ("nvme-no-spare", machine_view.SMART_LOG, '"avail_spare": 4', True),
+    ("nvme-media-errors", machine_view.SMART_LOG, '"media_errors": 3', True),
+    ("nvme-hot", machine_view.SMART_LOG, '"temperature": 361', True),
+    ("nvme-dead", "sysfs/class/nvme/nvme0/state", "dead", True),
+    ("raid-degraded", "mdstat", "[2/1]", True),
+    ("page-offline", "meminfo", "HardwareCorrupted: ", True),
+]
+
+
+@pytest.mark.parametrize(("kind", "file", "text", "there"), VIEW_FAULTS)
+def test_a_fault_of_the_view_is_seen_in_the_running_machine_and_heals_without_a_trace(
+    lab: Lab, world: World, kind: str, file: str, text: str, there: bool
+) -> None:
+    before = snapshot(lab)
+    path = lab.machine_directory("node02") / file
+    inode = path.stat().st_ino
+    faults.inject(lab, "node02", kind, {})
+    assert (text in path.read_text(encoding="utf-8")) is there
+    changed = {name for name, content in snapshot(lab).items() if content != before[name]}
+    assert changed == {f"{lab.machine_directory('node02').relative_to(lab.directory)}/{file}"}
+    assert faults.heal(lab, "node02") == [kind]
+    assert snapshot(lab) == before
+    assert path.stat().st_ino == inode, "it is mounted in the machine"
+
+
+def test_a_unit_is_stopped_and_started_where_there_is_one(lab: Lab, world: World) -> None:
+    faults.inject(lab, "node01", "unit-stopped", {})
+    assert "systemctl stop nvidia-persistenced.service" in world.done[-1][-1][-1]
+    faults.heal(lab, "node01")
+    assert "systemctl start nvidia-persistenced.service" in world.done[-1][-1][-1]
 
 
 def test_xid_79_is_in_the_kernel_log_with_the_gpu_s_address(lab: Lab, world: World) -> None:
@@ -113,6 +173,18 @@ def test_healing_one_fault_of_two_kinds_on_a_gpu_heals_both_and_no_other_node(la
         ("unreachable", {}, [("unplug",)], [("plug",)]),
         ("slow-link", {}, [("slow_down", 40)], [("full_speed",)]),
         ("slow-link", {"mbit": 5}, [("slow_down", 5)], [("full_speed",)]),
+        (
+            "hca-flaps",
+            {"hca": 4},
+            [("set_counter", "node01", 4, "LinkDownedCounter", 12)],
+            [("set_counter", "node01", 4, "LinkDownedCounter", 0)],
+        ),
+        (
+            "hca-symbol-errors",
+            {"hca": 1},
+            [("set_counter", "node01", 1, "SymbolErrorCounter", 50_000)],
+            [("set_counter", "node01", 1, "SymbolErrorCounter", 0)],
+        ),
         (
             "hca-down",
             {"hca": 6},
@@ -154,6 +226,29 @@ def test_docker_stays_dead_until_healed(lab: Lab, world: World) -> None:
     world.running = True
     assert faults.heal(lab, "node01") == ["dockerd-dead"]
     assert "unmask" in world.done[-1][-1][-1]
+
+
+@pytest.mark.parametrize("kind", pcie.KINDS, ids=lambda kind: kind.name)
+def test_a_fault_of_pcie_is_one_machine_s_and_heals_without_a_trace(lab: Lab, world: World, kind: Kind) -> None:
+    before = snapshot(lab)
+    parameters = {parameter.name: 5 for parameter in kind.parameters}
+    faults.inject(lab, "node02", kind.name, parameters)
+    after = snapshot(lab)
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert changed and {name.split("/")[1] for name in changed} == {"node02"}
+    assert faults.heal(lab, "node02") == [kind.name]
+    assert snapshot(lab) == before
+    # A machine that was started in the meantime has nothing to be healed of.
+    faults.inject(lab, "node02", kind.name, parameters)
+    pci.write(lab.machine_directory("node02") / "sysfs/bus/pci", machines.load(lab.directory).machines["node02"])
+    faults.heal(lab, "node02")
+    assert snapshot(lab) == before
+
+
+def test_a_wrong_mtu_is_set_right_again(lab: Lab, world: World) -> None:
+    faults.inject(lab, "node01", "mtu-wrong", {})
+    faults.heal(lab, "node01")
+    assert [call for call in world.done if call[0] == "set_mtu"] == [("set_mtu", 2000), ("set_mtu", 1500)]
 
 
 def test_a_fault_of_the_system_needs_a_system(lab: Lab, world: World) -> None:
@@ -208,13 +303,22 @@ def test_a_wrong_order_names_what_is_right_and_does_nothing(
 def test_the_list_says_what_a_person_and_a_test_need() -> None:
     listed = {entry["kind"]: entry for entry in faults.kinds()}
     assert set(listed) >= {
-        *("gpu-missing", "ecc-uncorrected", "row-remap-pending", "hca-down", "xid-79"),
+        *("gpu-missing", "gpu-hangs", "ecc-uncorrected", "row-remap-pending", "hca-down", "hca-flaps", "xid-79"),
         *("disk-full", "dockerd-dead", "unreachable", "slow-link", "clock-offset"),
     }
     for entry in listed.values():
         assert set(entry) == {"kind", "parameters", "check", "summary"}
     assert listed["gpu-missing"]["parameters"] == {"gpu": 0}
     assert listed["unreachable"]["check"] == "host.reachable"
+
+
+def test_every_kind_of_every_file_is_in_the_list_and_none_takes_the_place_of_another() -> None:
+    written = [
+        kind.name
+        for path in Path(kinds.__path__[0]).glob("[a-z]*.py")
+        for kind in getattr(importlib.import_module(f"lab.kinds.{path.stem}"), "KINDS", ())
+    ]
+    assert sorted(written) == sorted(KINDS)
 
 
 def test_fault_file_is_where_it_is_looked_for(lab: Lab, world: World) -> None:

@@ -29,6 +29,7 @@ def host(tmp_path: Path) -> Path:
     for name, value in {
         "proc/sys/vm/swappiness": "60\n",
         "proc/sys/kernel/pid_max": "32768\n",
+        "proc/sys/kernel/tainted": "4609\n",
         "proc/sys/kernel/keys/maxkeys": "200\n",
         "proc/sys/net/ipv4/ip_forward": "0\n",
         "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
@@ -77,6 +78,18 @@ def test_memory_is_the_machine_s(directory: Path) -> None:
     assert 0.97 * installed < int(values["MemTotal"]) < installed
     assert int(values["MemFree"]) == int(values["MemTotal"]) // 2
     assert (values["SwapTotal"], values["HugePages_Total"]) == ("0", "0")
+
+
+def test_processors_are_the_machine_s(directory: Path) -> None:
+    text = (directory / "cpuinfo").read_text()
+    places = re.findall(r"physical id\t: (\d+)\n.*\ncore id\t\t: (\d+)\n", text)
+    assert (len(places), len(set(places)), len({socket for socket, _core in places})) == (112, 56, 2)
+
+
+def test_what_the_host_s_kernel_has_been_through_is_not_the_machine_s(directory: Path) -> None:
+    assert (directory / "proc_sys/kernel/tainted").read_text() == "0\n"
+    assert re.findall(r"^HardwareCorrupted: +(\d+) kB$", (directory / "meminfo").read_text(), re.MULTILINE) == ["0"]
+    assert (directory / "sysfs/system/edac/mc/mc7/ue_count").read_text() == "0\n"
 
 
 def test_identity_is_the_machine_s_and_the_serial_is_root_s(directory: Path, site: Site, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.fabric.compare import compare
@@ -255,9 +256,25 @@ def test_the_real_ibstat_reads_a_node_s_tree(labdir: Path, tmp_path: Path) -> No
         assert line in told[1]
 
 
-@pytest.mark.parametrize(("refusals", "comes_up"), [(1, True), (99, False)])
+class WithoutEnvironmentAtFirst(Simulator):
+    """A process has none in the moment in which it becomes another program."""
+
+    looked_at: ClassVar[list[int]] = []
+
+    def _pid(self, name: str) -> int | None:
+        pid = super()._pid(name)
+        if name != "opensm" or pid is None or pid in self.looked_at:
+            return pid
+        self.looked_at.append(pid)
+        return None
+
+
+@pytest.mark.parametrize(
+    ("simulator_class", "refusals", "comes_up"),
+    [(Simulator, 1, True), (Simulator, 99, False), (WithoutEnvironmentAtFirst, 99, False)],
+)
 def test_a_subnet_manager_that_is_refused_is_started_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int, comes_up: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator_class: type[Simulator], refusals: int, comes_up: bool
 ) -> None:
     """As ibsim does once in a while on a busy machine: here `opensm` gives up `refusals` times."""
     directory = tmp_path / "clone" / ".lab" / "fabricrefused"
@@ -271,7 +288,7 @@ def test_a_subnet_manager_that_is_refused_is_started_again(
     opensm.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     bridge, network = f"flt{tag}", f"198.19.{int(tag[:2], 16)}"
-    simulator = Simulator(directory, f"{network}.5")
+    simulator = simulator_class(directory, f"{network}.5")
     ip("link", "add", bridge, "type", "bridge")
     try:
         ip("link", "set", bridge, "up")

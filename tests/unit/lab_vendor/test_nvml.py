@@ -51,6 +51,7 @@ ERROR_CODES = sorted(
         ("n.nvmlDeviceGetPowerManagementLimitConstraints(h)", [200000, 700000]),
         ("n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_MEM)", 2619),
         ("n.nvmlDeviceGetMaxClockInfo(h, n.NVML_CLOCK_SM)", 1980),
+        ("n.nvmlDeviceGetDefaultApplicationsClock(h, n.NVML_CLOCK_SM)", 1980),
         ("n.nvmlDeviceGetCurrentClocksEventReasons(h)", 1),
         ("n.nvmlDeviceGetCurrentClocksThrottleReasons(h)", 1),
         ("n.nvmlDeviceGetPerformanceState(h)", 0),
@@ -98,7 +99,14 @@ def test_counters_and_lists_show_what_the_state_says(machine: Machine, value: As
     gpu["processes"] = [4711, 1 << 30]
     gpu["retired_dbe"] = [0x1000, 1700000000]
     gpu["recovery_action"] = 2
+    gpu["sram_threshold_exceeded"], gpu["ecc_aggregate_uncorrected_sram"] = 1, 6
     machine.write()
+    sram = (
+        "(lambda s: [n.nvmlDeviceGetSramEccErrorStatus(h, n.byref(s)), s.bThresholdExceeded, s.volatileUncSecDed,"
+        " s.aggregateUncSecDed])(n.c_nvmlEccSramErrorStatus_v1_t())"
+    )
+    assert value(sram, 2) == [0, 1, 4, 6]
+    assert value(sram) == [0, 0, 0, 0]
     assert value("n.nvmlDeviceGetTotalEccErrors(h, 1, 0)", 2) == 7
     assert value("n.nvmlDeviceGetMemoryErrorCounter(h, 1, 0, n.NVML_MEMORY_LOCATION_SRAM)", 2) == 4
     assert value("n.nvmlDeviceGetFieldValues(h, [n.NVML_FI_DEV_ECC_DBE_VOL_TOTAL])[0].value.ullVal", 2) == 7

@@ -123,6 +123,12 @@ def test_kernels_are_read_from_the_mirror() -> None:
         image.kernels(packages.partition("\n\n")[2])
 
 
+def test_a_clone_that_only_root_may_enter_is_bootstrapped_from(tmp_path: Path) -> None:
+    """As a user of its own, apt would call a mirror "not signed" whose key it cannot reach."""
+    command = image.bootstrap_command(tmp_path / "upstream" / "debian", tmp_path / "root")
+    assert '--aptopt=APT::Sandbox::User "root"' in command
+
+
 def test_its_address_is_nobody_elses() -> None:
     assert machine.NUMBER > FIRST_NODE + MOST_NODES + BMC_DISTANCE - 1 > FIRST_HEAD
     assert machine.NUMBER < 255
