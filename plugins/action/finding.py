@@ -57,9 +57,7 @@ class ActionModule(ActionBase):
         if arguments["nodes"] is not None:
             return {name: [Finding.from_dict(item) for item in items] for name, items in arguments["nodes"].items()}
         if arguments["check"] not in CHECKS:
-            raise ValueError(
-                f"check {arguments['check']!r} is not in the catalogue plugins/module_utils/catalog/checks.py"
-            )
+            raise ValueError(f"check {arguments['check']!r} is not in the catalogue plugins/module_utils/catalog")
         one = finding(
             arguments["check"],
             arguments["component"],

@@ -12,10 +12,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.catalog.checks import expected_checks
+from ..module_utils.catalog.compute import expected_compute
 from ..module_utils.lifecycle.controller import LAST_PHASE, operator
 from ..module_utils.lifecycle.gate import Judgement, alike, judge_node
-from ..module_utils.lifecycle.ledger_options import readings_to_dict
-from ..module_utils.lifecycle.parts import parts_of
 from ..module_utils.lifecycle.run import Gate, RunDirectory
 
 
@@ -35,6 +34,7 @@ class ActionModule(ActionBase):
                 "phase": {"type": "str", "required": True},
                 "checks": {"type": "list", "elements": "str", "default": []},
                 "node_health": {"type": "bool", "default": False},
+                "compute": {"type": "bool", "default": False},
                 "gates": {"type": "list", "elements": "str", "default": []},
                 "state": {"type": "str", "choices": ["deployed", "configured", "in_service"]},
             }
@@ -60,6 +60,8 @@ class ActionModule(ActionBase):
             expected = list(arguments["checks"])
             if arguments["node_health"]:
                 expected += expected_checks(variables["hostvars"][name]["node_class_data"])
+            if arguments["compute"]:
+                expected += expected_compute(variables["hostvars"][name]["node_class_data"])
             judged[name] = judge_node(
                 expected, run.findings(name, phase), [earlier.get(needed) for needed in arguments["gates"]], name
             )
@@ -84,22 +86,8 @@ class ActionModule(ActionBase):
                 name: [finding.to_dict() for finding in judgement.findings] for name, judgement in judged.items()
             },
             "passes": alike(judged),
-            "parts": _parts(run, phase, judged, variables["hostvars"]) if arguments["node_health"] else {},
             "last": os.environ.get(LAST_PHASE) == phase,
         }
-
-
-def _parts(
-    run: RunDirectory, phase: str, names: t.Iterable[str], hostvars: t.Mapping[str, t.Mapping[str, t.Any]]
-) -> dict[str, dict[str, t.Any]]:
-    """The parts that the nodes showed in this phase; of a node that was not read, nothing."""
-    found: dict[str, dict[str, t.Any]] = {}
-    for name in names:
-        hardware = hostvars[name]["node_class_data"]["hardware"]
-        readings = parts_of(run.observation(name, phase, "node_health"), hardware.get("gpus"))
-        if readings:
-            found[name] = readings_to_dict(readings)
-    return found
 
 
 def _states(

@@ -12,6 +12,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.documents.problems import Problem, render
+from ..module_utils.lifecycle.policy import expired, maintained
+from ..module_utils.lifecycle.run import RunDirectory
+from ..module_utils.site import health_policy, kernel_log
 from ..module_utils.site.node_class import available, directories, load_all
 
 
@@ -30,7 +33,8 @@ class ActionModule(ActionBase):
             host: str(variables["hostvars"][host].get("node_class") or "")
             for host in variables["ansible_play_hosts_all"]
         }
-        places = directories(Path(variables["inventory_dir"]))
+        inventory = Path(variables["inventory_dir"])
+        places = directories(inventory)
         known = available(places)
         classes, problems = load_all(set(named.values()), places)
         problems += [
@@ -40,6 +44,18 @@ class ActionModule(ActionBase):
             for host, name in named.items()
             if name not in known
         ]
+        problems += kernel_log.add_baselines(classes, inventory, known)
+        hosts = {*variables["groups"].get("gpu_nodes", ()), *named}
+        racks = {host: str(variables["hostvars"][host].get("rack") or "") for host in hosts}
+        policy, wrong = health_policy.load(inventory, racks)
+        problems += wrong
         if problems:
             raise AnsibleActionFail(render(problems))
-        return {"changed": False, "classes": classes}
+        at_work: dict[str, str] = {}
+        if policy:
+            run = RunDirectory.current()
+            run.take_policy(policy)
+            run.record_site("begin", "policy", expired(policy, run.started.date()))
+            told = {host: maintained(policy, host, racks[host], run.started) for host in named}
+            at_work = {host: words for host, words in told.items() if words}
+        return {"changed": False, "classes": classes, "maintenance": at_work}

@@ -13,9 +13,12 @@ import typing as t
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
+from ..module_utils.agent.results import Now, Stale, in_place_of_a_pass
 from ..module_utils.catalog.checks import expected_checks, finding
-from ..module_utils.findings import Finding, Verdict, missing_checks, worst
-from ..module_utils.judge.node import judge
+from ..module_utils.catalog.health.agent import CHECKS as AGENT_CHECKS
+from ..module_utils.findings import Finding, Verdict, worst
+from ..module_utils.judge.agent import fingerprint
+from ..module_utils.judge.node import asked_of, health_of
 from ..module_utils.lifecycle.ledger_options import readings_to_dict
 from ..module_utils.lifecycle.parts import parts_of
 from ..module_utils.lifecycle.run import RunDirectory
@@ -25,7 +28,11 @@ _SPEC = {
     "nvml_path": {"type": "list", "elements": "path", "default": []},
     "deadline": {"type": "float", "default": 20},
     "timeout": {"type": "float", "default": 120},
+    "history_path": {"type": "path", "default": "/var/lib/firstlight/health/counters.json"},
     "phase": {"type": "str", "default": "validate"},
+    "source": {"type": "str", "choices": ["node", "agent"], "default": "node"},
+    "max_age": {"type": "float", "default": 4500},
+    "kernel_log_templates": {"type": "bool", "default": False},
 }
 _MESSAGE_LIMIT = 600
 
@@ -55,13 +62,22 @@ class ActionModule(ActionBase):
                 f"node_health: node_class: {node_class.get('name')!r} has no hardware. "
                 "Remedy: give the content of a node class file; preflight.yml checks those of the inventory."
             )
-        findings, observation = self._judge(arguments, variables)
+        read_anew = ""
+        if arguments["source"] == "agent":
+            try:
+                findings, observation = self._of_agent(arguments, variables), None
+            except Stale as reason:
+                read_anew = _shorten(str(reason))
+                self._display.v(f"node_health: {variables['inventory_hostname']} is read anew: {read_anew}")
+        if arguments["source"] == "node" or read_anew:
+            findings, observation = self._judge(arguments, variables)
         notable = [item.to_dict() for item in findings if item.verdict is not Verdict.PASS]
         result: dict[str, t.Any] = {
             "changed": False,
             "verdict": worst(item.verdict for item in findings).value,
             "passed": len(findings) - len(notable),
             "findings": notable,
+            "read_anew": read_anew,
             "parts": readings_to_dict(parts_of(observation or {}, node_class["hardware"].get("gpus"))),
         }
         try:
@@ -78,10 +94,13 @@ class ActionModule(ActionBase):
         node_class: dict[str, t.Any] = arguments["node_class"]
         expected = expected_checks(node_class)
         timeout: float = arguments["timeout"]
+        asked = asked_of(node_class)
         options = {
-            "mounts": list(node_class["hardware"].get("mounts") or ()),
+            **asked,
+            "kernel_log_templates": asked["kernel_log_templates"] or arguments["kernel_log_templates"],
             "nvml_path": arguments["nvml_path"],
             "deadline": arguments["deadline"],
+            "history_path": arguments["history_path"],
         }
         try:
             with _alarm(timeout):
@@ -100,12 +119,28 @@ class ActionModule(ActionBase):
             observation = dict(json.loads(returned["observation"]))
         except (KeyError, TypeError, ValueError):
             return _crashed(expected, _complaint(returned)), None
-        findings = judge(observation, node_class)
-        findings += [
-            finding(check, "host", Verdict.UNKNOWN, "was expected to report and did not")
-            for check in missing_checks(expected, findings)
-        ]
-        return findings, observation
+        return health_of(observation, node_class), observation
+
+    def _of_agent(self, arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> list[Finding]:
+        """What the node's agent found last. Raises Stale where that is not as good as a reading of now."""
+        node_class: dict[str, t.Any] = arguments["node_class"]
+        expected = expected_checks(node_class)
+        # Of itself the agent does not judge whether it runs.
+        of_agent = [check.id for check in AGENT_CHECKS if check.id in expected]
+        try:
+            with _alarm(arguments["timeout"]):
+                returned = self._execute_module(module_name="firstlight.cluster.node_agent_info", task_vars=variables)
+            content = json.loads(returned["content"])
+            observation = content["observation"]
+            host = observation["readers"]["host"]["data"]
+            now = Now(str(host["boot_id"]), float(host["uptime_seconds"]))
+            others = [check for check in expected if check not in of_agent]
+            found = in_place_of_a_pass(content["passes"], now, fingerprint(node_class), others, arguments["max_age"])
+        except Stale:
+            raise
+        except (_OutOfTime, Exception) as error:  # whatever it is, the node itself is asked then
+            raise Stale(f"{type(error).__name__}: {error}") from error
+        return found + health_of(observation, node_class, of_agent)
 
 
 def _not_reached(reason: str) -> list[Finding]:

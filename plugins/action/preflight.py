@@ -86,6 +86,7 @@ OWN = (
         "file_mirror_",
         "gpu_driver_",
         "nccl_",
+        "node_agent_",
         "node_user_env_",
         "reboot_",
         "registry_",

@@ -12,8 +12,8 @@ description:
   - Shows, for every phase, how many nodes are done, set aside and left, and the time it took.
     On a terminal one line is kept up to date; elsewhere one plain line is printed at the end of a phase.
   - Shows what C(ansible.builtin.debug) tells, also where results that changed nothing are hidden.
-  - Writes C(report.json), and C(report.html) for people, at the end of a run that judges nodes, whatever became
-    of it, and points C(artifacts/latest) at them.
+  - Writes C(report.json), C(report.html) and C(report.txt) for people and C(junit.xml) for a CI, at the end of a run
+    that judges nodes, whatever became of it, and points C(artifacts/latest) at them.
 options:
   artifacts:
     description:
@@ -59,7 +59,7 @@ from ..module_utils.findings import Verdict
 from ..module_utils.lifecycle.controller import LAST_PHASE, record_process
 from ..module_utils.lifecycle.report import ADMITTED, UNJUDGED, build_report, passed_words
 from ..module_utils.lifecycle.run import ENVIRONMENT, RunDirectory, replacing, write_json
-from ..plugin_utils.report_page import render
+from ..plugin_utils import report_junit, report_page, report_text
 
 NODES = "gpu_nodes"
 HEADS = "head_nodes"
@@ -218,7 +218,10 @@ class CallbackModule(CallbackBase):
         )
         path = self._run.path / "report.json"
         write_json(path, report)
-        page = self._write_page(self._run, report)
+        run = self._run
+        page = self._write(run.path / "report.html", lambda: report_page.render(report))
+        self._write(run.path / "report.txt", lambda: report_text.render(report))
+        self._write(run.path / "junit.xml", lambda: report_junit.render(run, report))
         _point_at(self._run.path.parent / "latest", self._run.path.name)
         summary = report["summary"]
         labels = {ADMITTED: passed_words([phase.name for phase in self._phases])[1], UNJUDGED: "not judged"}
@@ -240,11 +243,10 @@ class CallbackModule(CallbackBase):
         if page:
             self._display.display(f"Page: {page}")
 
-    def _write_page(self, run: RunDirectory, report: dict[str, t.Any]) -> Path | None:
-        """Write the report as a page. Whatever goes wrong with it costs the page and no more."""
-        path = run.path / "report.html"
+    def _write(self, path: Path, render: t.Callable[[], str]) -> Path | None:
+        """Write the report in another form. Whatever goes wrong with it costs this file and no more."""
         try:
-            text = render(report)
+            text = render()
             with replacing(path) as stream:
                 stream.write(text)
         except Exception as error:

@@ -27,10 +27,16 @@ def slots_of(read: Sequence[Mapping[str, Any]], count: int, addresses: Sequence[
     `read` are the entries of NVML's reader (`pci`, `minor`), `count` and `addresses` what the class has. NVML numbers
     what answers, in the order of the bus, so a lost GPU shifts the numbers of those behind it. The slot comes from
     the class's addresses where they fit, else from NVML's order while all GPUs are there, else from the driver's
-    minor numbers, which keep the gap.
+    minor numbers, which keep the gap. A single GPU that did not tell its address has the one that no other has.
     """
-    if addresses and all(gpu.get("pci") in addresses for gpu in read) and not strange_addresses(read, addresses):
-        return [addresses.index(gpu["pci"]) for gpu in read]
+    if addresses and not strange_addresses(read, addresses):
+        told = [gpu.get("pci") for gpu in read]
+        rest = [address for address in addresses if address not in told]
+        silent = [number for number, pci in enumerate(told) if pci not in addresses]
+        if len(silent) == len(rest) == 1:
+            told[silent[0]] = rest[0]
+        if all(pci in addresses for pci in told):
+            return [addresses.index(pci) for pci in told if isinstance(pci, str)]
     if len(read) >= count:
         return list(range(len(read)))
     minors = [gpu.get("minor") for gpu in read]

@@ -26,6 +26,10 @@ options:
     description: Expect the checks that the node's class asks of M(firstlight.cluster.node_health) as well.
     type: bool
     default: false
+  compute:
+    description: Expect the checks C(compute.*) as well, of nodes whose class says what their GPUs compute with.
+    type: bool
+    default: false
   gates:
     description:
       - Phases whose gates every node must have passed in this run. A node that one of them set aside is
@@ -101,10 +105,6 @@ passes:
       checks: {gpu.count: ["*"], gpu.temperature: ["gpu:0", "gpu:1"]}
 states:
   description: What M(firstlight.cluster.ledger) is to say of each node that was judged.
-  returned: always
-  type: dict
-parts:
-  description: What M(firstlight.cluster.ledger) is to say of each node's parts, as they were observed in this phase.
   returned: always
   type: dict
 last:

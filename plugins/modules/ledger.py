@@ -249,6 +249,22 @@ drained:
   returned: success
   type: list
   elements: str
+part_changes:
+  description:
+    - By node of O(parts), which of its parts are others than when it was proved last, or, if it never was, read first.
+      C(swapped), C(moved) and C(missing) are lists of parts; C(unread) are kinds that it had and that O(parts) does not
+      have in full.
+  returned: success
+  type: dict
+  sample:
+    node02:
+      since: {run: 20260102T030405Z-a1b2c3, proved: true}
+      swapped:
+        - {kind: gpu, component: "gpu:3", slot: "0000:4d:00.0", serial: S2, before: {serial: S1, went_to: null}}
+      moved: []
+      missing: []
+      unread: []
+      present: [host, "gpu:0", "gpu:1", "gpu:2", "gpu:3"]
 files:
   description: The files that were written; in check mode those that would be, as far as their names are known.
   returned: when O(backup) or O(export) is set
@@ -282,7 +298,10 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledge
     restore,
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_file import LedgerError
-from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_history import drained
+from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_history import (
+    changes_since_proof,
+    drained,
+)
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_model import (
     Batch,
     Lock,
@@ -314,6 +333,7 @@ def write(ledger: Ledger, batch: Batch, params: dict[str, Any]) -> dict[str, Any
         "locks": [dataclasses.asdict(each) for each in locks],
         "unlocked": unlocked,
         "drained": drained(ledger),
+        "part_changes": {node: changes_since_proof(ledger, node, readings) for node, readings in batch.parts.items()},
         "diff": {
             "before": {each.node: each.before for each in recorded.transitions},
             "after": {each.node: each.after for each in recorded.transitions},

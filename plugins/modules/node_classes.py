@@ -10,6 +10,10 @@ version_added: 0.1.0
 description:
   - Reads, for every value of the variable C(node_class) among the hosts of the play, the file C(node_classes/NAME.yml)
     beside the inventory or else of the collection, and checks it against its schema.
+  - Adds to a class, as C(kernel_log), the baseline of its kernel log from C(kernel_log/NAME.yml) beside the inventory,
+    if there is one.
+  - Reads C(health_policy.yml) beside the inventory, if it is there. The findings of the run are stored as it says from
+    then on, a waiver that has expired is told, and so are the nodes that are in maintenance.
   - Runs on the controller, once for all hosts of the play.
 options: {}
 attributes:
@@ -35,4 +39,9 @@ classes:
   description: Content of the class files by name.
   returned: success
   type: dict
+maintenance:
+  description: By node, until when, by whom and why it is in maintenance; nodes that are not are absent.
+  returned: success
+  type: dict
+  sample: {node07: "in maintenance until 2026-12-01T18:00+01:00 by ops@example.com: new coolers, ticket 4712"}
 """

@@ -31,23 +31,54 @@ options:
     elements: path
     default: []
   deadline:
-    description: Seconds that each source may take. All are read at once, so that the whole pass takes hardly longer.
+    description:
+      - Seconds that each source may take. All are read at once, so that the whole pass takes hardly longer.
+      - GPUs have as much for each, so that one that hangs is named and the others are judged, and GPUs that are slow to
+        initialise are not taken for broken. All GPUs together have three times as much.
     type: float
     default: 20
   timeout:
-    description: Seconds after which the controller stops waiting for the node, connecting to it included.
+    description:
+      - Seconds after which the controller stops waiting for the node, connecting to it included. Should be well above
+        three times O(deadline).
     type: float
     default: 120
+  history_path:
+    description:
+      - File on the node in which the counters of errors are remembered from pass to pass, so that their growth can be
+        judged and not their total. Where it cannot be used, the average since the node's boot is judged.
+    type: path
+    default: /var/lib/firstlight/health/counters.json
   phase:
     description: Phase of the run that the findings belong to.
     type: str
     default: validate
+  source:
+    description:
+      - V(node) reads the node now. V(agent) takes what the node's health agent found last, which costs the node
+        nothing.
+      - Where that is not as good, since it is older than O(max_age), of another boot or another class, or lacks a
+        check, the node is read all the same.
+    type: str
+    choices: [node, agent]
+    default: node
+  max_age:
+    description:
+      - Seconds that a pass of the agent counts for, with O(source=agent). A full pass comes every hour.
+    type: float
+    default: 4500
+  kernel_log_templates:
+    description:
+      - Whether every line of the kernel log is read also where the class has no baseline to judge it by. What was read
+        is in the observation, for M(firstlight.cluster.learn_kernel_log).
+    type: bool
+    default: false
 seealso:
   - module: firstlight.cluster.node_observation
 attributes:
   check_mode:
     support: full
-    description: It only reads, and does the same in check mode.
+    description: In check mode O(history_path) is read and not written. All else is the same, as it only reads.
   diff_mode:
     support: none
     description: Changes nothing on a host.
@@ -88,10 +119,15 @@ findings:
       remedy: Look at the switch port at the other end; clean and reseat the transceiver, then replace the cable.
       owner: network
       evidence: {}
+read_anew:
+  description: With O(source=agent) why the node was read all the same; empty where it was not.
+  returned: always
+  type: str
 parts:
   description:
     - The parts that the node showed, by kind, as O(firstlight.cluster.ledger#module:parts) takes them. A kind that
-      could not be read is left out, so that it is empty for a node that did not answer.
+      could not be read is left out, so that it is empty for a node that did not answer, and for what the agent
+      found.
   returned: always
   type: dict
 observation:

@@ -58,8 +58,9 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.observe.nvme import file_name, read_controllers, smart_log
 from ..module_utils.observe.runner import run_readers
-from ..module_utils.storage.baseline import file_name, is_record_of, read_controllers, record, smart_log
+from ..module_utils.storage.baseline import is_record_of, record
 
 
 def _has_record(path: Path, serial: str) -> bool:

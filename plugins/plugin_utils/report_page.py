@@ -26,7 +26,7 @@ from ..module_utils.findings import Verdict, worst
 from ..module_utils.lifecycle.report import ADMITTED, STATES, UNJUDGED, passed_words
 
 TEMPLATE = Path(__file__).with_name("report_page.html.j2")
-# In the order in which the page shows them; who they are is said in catalog/checks.py.
+# In the order in which the page shows them; each is one of catalog/model.py.
 OWNERS = {
     "datacentre": "hands on the machine",
     "vendor": "parts and their firmware",

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# `fast` is the same at every run; `thorough` (HYPOTHESIS_PROFILE=thorough, in make test-all) seeks further, at random.
+# `fast` is the same at every run; `scale` (HYPOTHESIS_PROFILE=scale, `make test-scale`) seeks further, at random: a
+# million cases and more over all properties, which test_scale.py counts.
 settings.register_profile("fast", max_examples=60, deadline=None, derandomize=True, database=None)
 settings.register_profile(
-    "thorough", max_examples=2000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "scale", max_examples=10_000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 

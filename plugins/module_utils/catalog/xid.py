@@ -5,11 +5,12 @@
 
 The meanings follow NVIDIA's XID catalogue (172 codes, as of 2025-10). Where sources disagree about the
 action, the bucket follows NVIDIA unless the finding would then pass over a defect:
-63 is ignored (the row remapper's own state decides, check gpu.row_remap.pending); 31 is the
+63 is ignored (the row remapper's own state decides, checks gpu.row_remap.*); 31 is the
 application's (one source calls it hardware); 94 is the application's; 74 resets, as its link is down.
 
-144 to 150 cover many errors each. What the driver itself calls nonfatal is `info`; the rest resets, also where a line
-names no severity. If a nonfatal one needs more than a restart of the application, the driver asks for it by 154.
+74 and 144 to 150 cover many errors each. Where their lines have registers that can be read, catalog.nvlink_xid says
+which it was. Else of 144 to 150 what the driver calls nonfatal is `info`; the rest resets, also where a line names no
+severity. If a nonfatal one needs more than a restart of the application, the driver asks for it by 154.
 
 The bucket of 154 is that of the recovery action that its text asks for, by number: 0 `ignore`, 1 and 4 `reset_gpu`,
 2 `reboot`. 3, which has work between GPUs drained, and any other number stay `recovery`.
@@ -24,10 +25,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# Bucket -> what an operator does. The first four speak of a defect; app, ignore and info never fail a node.
+# Bucket -> what an operator does. The first five speak of a defect; app, ignore and info never fail a node.
 BUCKETS: dict[str, str] = {
     "drain_rma": "Drain the node and have the part replaced.",
     "reset_gpu": "Drain the node and reset the GPU, or reboot the node; have the GPU replaced if the XID comes back.",
+    "connection": "Drain the node, reseat what the NVLink goes over (GPU, baseboard, cable) and reset the GPU; "
+    "run the vendor's diagnostics if it comes back.",
     "reboot": "Power-cycle the node; have the GPU replaced if the XID comes back.",
     "recovery": "Drain the node and do what the driver asks for: nvidia-smi -q tells the GPU's recovery action.",
     "app": "An application's error: look at the job that ran, not at the node.",
@@ -149,9 +152,12 @@ CURE_SHOWN_BY: dict[int, str] = {
 }
 
 # "145, RLW_REMAP Nonfatal XC1 i0 Link 10 (0x...)". Of the errors that the driver calls fatal NVIDIA has the GPU reset.
-# The registers in brackets say which error it was, in a layout that changed with driver 575; they are not decoded.
-NVLINK_5 = range(144, 151)
+NVLINK, NVLINK_5 = 74, range(144, 151)
 _NONFATAL = re.compile(r"\bnon-?fatal\b", re.IGNORECASE)
+
+# An application's errors, by NVIDIA's workflows for 13 and 31; always on the same GPU they may be the GPU's. 43 and 45
+# follow from them.
+SUSPECT_WHEN_REPEATED = (13, 31, 43, 45)
 
 RECOVERY_ACTION = 154
 # "... changed from 0x0 (None) to 0x1 (GPU Reset Required)": the number is what the driver asks for now, one of NVML's
@@ -181,9 +187,13 @@ def bucket_of(code: int, text: str) -> str:
     """Bucket of one event; a code that is not in the table is `info`."""
     if code == RECOVERY_ACTION:
         return recovery_bucket(text)
-    if code in NVLINK_5 and _NONFATAL.search(text):
+    if code in NVLINK_5 and is_nonfatal(text):
         return "info"
     return XIDS[code].bucket if code in XIDS else "info"
+
+
+def is_nonfatal(text: str) -> bool:
+    return _NONFATAL.search(text) is not None
 
 
 def meaning_of(code: int) -> str:

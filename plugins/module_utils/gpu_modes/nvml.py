@@ -9,7 +9,8 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-from ..observe.nvml import ERRORS, as_text, call, pci_address
+from ..observe.nvml import as_text, call, pci_address
+from ..observe.nvml_errors import ERRORS
 from ..observe.source import attempt
 from .plan import IN_USE, RESET_REQUIRED, Change
 

@@ -30,6 +30,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..catalog.boot import UNEXPLAINED
 from ..catalog.checks import finding
 from ..findings import Finding, Verdict
 
@@ -96,7 +97,7 @@ def _unexplained(evidence: Evidence, ruled_out: list[str], not_known: list[str])
         f"MAAS says: {said}" if said else "",
     ]
     return finding(
-        "boot.unexplained",
+        UNEXPLAINED,
         "host",
         Verdict.UNKNOWN,
         "; ".join(part for part in parts if part),

@@ -1,35 +1,53 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judges of the GPUs, the NVLinks between them and their fabric manager."""
+"""Judges of what GPUs there are, and of their driver."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from ..catalog.checks import finding
-from ..catalog.thresholds import MAX_UNCORRECTABLE_REMAPS
 from ..findings import Finding, Verdict
-from .view import Gpu, Unjudgeable, data_of, flag, gpus_of, items, limit, need, number, text, unread
+from .each import Judged, each_gpu, each_told, told
+from .gpu_settings import (
+    gpu_bar1_size,
+    gpu_clocks_application,
+    gpu_clocks_max,
+    gpu_compute_mode,
+    gpu_memory_leaked,
+    gpu_memory_size,
+    gpu_mig,
+    gpu_persistence,
+    gpu_stray_processes,
+)
+from .view import (
+    Gpu,
+    Judge,
+    NodeClass,
+    Observation,
+    Unjudgeable,
+    data_of,
+    flag,
+    gpus_of,
+    items,
+    need,
+    number,
+    text,
+    unread,
+)
 
-Observation = Mapping[str, Any]
-NodeClass = Mapping[str, Any]
-
-_FABRIC_MANAGER = "nvidia-fabricmanager.service"
-# NVML's states of a GPU's registration with the NVLink fabric.
-_FABRIC_STATES = {0: "not supported", 1: "not started", 2: "in progress", 3: "completed"}
-_FABRIC_NOT_SUPPORTED, _FABRIC_COMPLETED = 0, 3
+# NVML's code where its library is of another version than the driver that is loaded.
+_VERSION_MISMATCH = 18
+# And where the GPU's InfoROM is corrupted.
+_CORRUPTED_INFOROM = 14
+# NVML's codes for what the GPU, or the driver, does not have.
+_NOT_THERE = frozenset({3, 13})
 _CORRECT_ADDRESSES = (
     "Correct hardware.gpus.pci_addresses in the file of the node class, the slots in the order of the GPUs' numbers, "
     "or take it out; if only this node differs, look whether its GPUs sit in the right slots."
-)
-# NVML codes: the GPU does not have what was asked for, the driver's library does not have the question, and the
-# library is of another version than the driver that is loaded.
-_NOT_SUPPORTED, _FUNCTION_NOT_FOUND, _VERSION_MISMATCH = 3, 13, 18
-_NO_FABRIC_STATE = (
-    "Install a driver that knows the GPU's NVLink fabric; in a class of GPUs that have no such state, which are those "
-    "older than Hopper, set hardware.gpus.fabric_state to false."
 )
 _RESTART = "Drain the node and restart it: the driver that was installed is loaded only then."
 
@@ -49,7 +67,7 @@ def gpu_count(observation: Observation, node_class: NodeClass) -> list[Finding]:
                 _of_count(gpu.component, Verdict.FAIL, f"GPU {gpu.slot}{_at(gpu.pci)} does not answer: {gpu.broken}")
             )
         elif "error" in gpu.read:
-            reason = f"GPU {gpu.slot} cannot be opened: {unread(gpu.read)}"
+            reason = f"GPU {gpu.slot} cannot be read: {unread(gpu.read)}"
             found.append(_of_count(gpu.component, Verdict.UNKNOWN, reason))
         else:
             answering += 1
@@ -108,23 +126,6 @@ def _traces(observation: Observation, listed: set[str]) -> dict[str, str]:
     return {address: source for address, source in traces.items() if address not in listed}
 
 
-def _each(
-    check: str, observation: Observation, node_class: NodeClass, judge: Callable[[Gpu], Finding]
-) -> list[Finding]:
-    """`judge` of every GPU listed; a GPU for which it finds nothing to judge by is unknown."""
-    gpus = gpus_of(observation, node_class).listed
-    if not gpus:
-        raise Unjudgeable("nvml: lists no GPU")
-    found = []
-    for gpu in gpus:
-        try:
-            found.append(judge(gpu))
-        except Unjudgeable as reason:  # noqa: PERF203 - one GPU must not cost the others
-            summary = f"GPU {gpu.slot}: {reason}"
-            found.append(finding(check, gpu.component, Verdict.UNKNOWN, summary, evidence=reason.evidence))
-    return found
-
-
 def gpu_model(observation: Observation, node_class: NodeClass) -> list[Finding]:
     expected = text(need(node_class, "hardware.gpus.model"))
 
@@ -134,7 +135,91 @@ def gpu_model(observation: Observation, node_class: NodeClass) -> list[Finding]:
         summary = f"GPU {gpu.slot} is a {model}" + ("" if model == expected else f", the class has {expected}")
         return finding("gpu.model", gpu.component, verdict, summary, observed=model, expected=expected)
 
-    return _each("gpu.model", observation, node_class, judge)
+    return each_gpu("gpu.model", observation, node_class, judge)
+
+
+def gpu_pci_device(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    """The part's own number, which no firmware words otherwise."""
+    wanted = text(need(node_class, "hardware.gpus.pci_device_id"))
+
+    def judge(gpu: Gpu) -> Judged:
+        device = text(gpu.value("pci_device"))
+        other = "" if device == wanted else f", the class has {wanted}"
+        return Judged(Verdict.FAIL if other else Verdict.PASS, f"PCI device {device}{other}", device, wanted)
+
+    return each_told("gpu.pci_device", observation, node_class, judge)
+
+
+def gpu_identity(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    """By serial number and UUID a GPU is known again elsewhere, or after years; two with the same are mixed up."""
+    gpus = gpus_of(observation, node_class).listed
+    many = {key: Counter(str(gpu.value(key)) for gpu in gpus) for key in ("serial", "uuid")}
+
+    def judge(gpu: Gpu) -> Judged:
+        serial = gpu.value("serial")
+        if "error" not in gpu.read and isinstance(serial, dict) and serial.get("code") in _NOT_THERE:
+            return Judged(Verdict.WARN, "tells no serial number", None, "a serial number")
+        known = {"serial": text(serial), "uuid": text(gpu.value("uuid"))}
+        shared = [f"{key} {value}" for key, value in known.items() if many[key][value] > 1]
+        if shared:
+            return Judged(Verdict.WARN, f"shares with another GPU: {', '.join(shared)}", known, "its own")
+        return Judged(Verdict.PASS, f"serial {known['serial']}", known, "its own")
+
+    return each_told("gpu.identity", observation, node_class, judge)
+
+
+def gpu_vbios(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    """Without a version of the class the GPUs of a node are compared with each other."""
+    wanted = need(node_class, "hardware.gpus").get("vbios")
+    versions = Counter(str(gpu.value("vbios")) for gpu in gpus_of(observation, node_class).listed if _has_vbios(gpu))
+    most, count = (versions.most_common(1) or [("", 0)])[0]
+    alike = len(versions) < 2
+
+    def judge(gpu: Gpu) -> Judged:
+        version = text(told(gpu, "vbios") if wanted is None else gpu.value("vbios"))
+        if wanted is not None:
+            other = "" if version == wanted else f", the class has {wanted}"
+            return Judged(Verdict.FAIL if other else Verdict.PASS, f"VBIOS {version}{other}", version, wanted)
+        if alike or (version == most and 2 * count > sum(versions.values())):
+            return Judged(Verdict.PASS, f"VBIOS {version}", version, most)
+        others = ", ".join(sorted(versions.keys() - {version}))
+        return Judged(Verdict.WARN, f"VBIOS {version}, others of the node have {others}", version, most)
+
+    return each_told("gpu.vbios", observation, node_class, judge)
+
+
+def _has_vbios(gpu: Gpu) -> bool:
+    return isinstance(gpu.value("vbios"), str)
+
+
+def gpu_inforom(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    """The GPU's own memory of its identity, its settings and its errors."""
+
+    def judge(gpu: Gpu) -> Judged:
+        valid = gpu.value("inforom_valid")
+        if "error" not in gpu.read and isinstance(valid, dict) and valid.get("code") == _CORRUPTED_INFOROM:
+            return Judged(Verdict.FAIL, "its InfoROM is corrupted", observed=False, expected=True)
+        if not flag(told(gpu, "inforom_valid")):
+            raise Unjudgeable("NVML does not say whether the InfoROM is whole")
+        return Judged(Verdict.PASS, "its InfoROM is whole", observed=True, expected=True)
+
+    return each_told("gpu.inforom", observation, node_class, judge)
+
+
+def gpu_cuda_version(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    """The newest CUDA that the loaded driver runs, which must not be older than the class's."""
+    wanted = text(need(node_class, "software.cuda"))
+    found = text(data_of(observation, "nvml").get("cuda_version"))
+    verdict = Verdict.PASS if _release(found) >= _release(wanted) else Verdict.FAIL
+    summary = f"the driver runs CUDA {found} and older, the class has {wanted}"
+    return [finding("gpu.cuda.version", "host", verdict, summary, observed=found, expected={"at least": wanted})]
+
+
+def _release(version: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in version.split(".")[:2])
+    except ValueError as error:
+        raise Unjudgeable(f"{version!r:.80} is no version of CUDA") from error
 
 
 def gpu_driver_version(observation: Observation, node_class: NodeClass) -> list[Finding]:
@@ -163,158 +248,22 @@ def gpu_driver_version(observation: Observation, node_class: NodeClass) -> list[
     return [finding("gpu.driver.version", "host", verdict, summary, observed=version, expected=expected)]
 
 
-def gpu_ecc_uncorrected(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    check = "gpu.ecc.uncorrected"
-
-    def judge(gpu: Gpu) -> Finding:
-        if not flag(gpu.value("ecc_enabled")):
-            remedy = "Switch ECC on (nvidia-smi -e 1) and reset the GPU."
-            summary = f"GPU {gpu.slot}: ECC is off"
-            return finding(check, gpu.component, Verdict.FAIL, summary, observed="off", expected="on", remedy=remedy)
-        errors = int(number(gpu.value("ecc_volatile_uncorrected")))
-        verdict = Verdict.FAIL if errors else Verdict.PASS
-        summary = f"GPU {gpu.slot}: {errors} uncorrected memory errors since the driver was loaded"
-        evidence = {"aggregate": gpu.value("ecc_aggregate_uncorrected")} if errors else {}
-        return finding(check, gpu.component, verdict, summary, observed=errors, expected=0, evidence=evidence)
-
-    return _each(check, observation, node_class, judge)
-
-
-def gpu_row_remap_pending(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    check = "gpu.row_remap.pending"
-
-    def judge(gpu: Gpu) -> Finding:
-        rows = gpu.value("remapped_rows")
-        if unread(rows) or not isinstance(rows, Mapping):
-            raise Unjudgeable(unread(rows) or f"{rows!r:.80} are not remapped rows")
-        failed, pending = flag(rows.get("failure")), flag(rows.get("pending"))
-        uncorrectable = int(number(rows.get("uncorrectable")))
-        state, remedy = "none pending, none failed", None
-        if failed or uncorrectable >= MAX_UNCORRECTABLE_REMAPS:
-            state = "a remapping failed" if failed else f"{uncorrectable} rows remapped, of {MAX_UNCORRECTABLE_REMAPS}"
-            remedy = "Drain the node and have the GPU replaced: it has no spare rows left where it needs them."
-        elif pending:
-            state = "a remapping is pending until the next reset"
-        verdict = Verdict.PASS if state.startswith("none") else Verdict.FAIL
-        return finding(
-            check,
-            gpu.component,
-            verdict,
-            f"GPU {gpu.slot}: row remapping: {state}",
-            observed=dict(rows),
-            expected={"pending": False, "failure": False},
-            remedy=remedy,
-        )
-
-    return _each(check, observation, node_class, judge)
-
-
-def gpu_temperature(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    check = "gpu.temperature"
-    warn, fail = limit(node_class, "gpu_temperature_c.warn"), limit(node_class, "gpu_temperature_c.fail")
-
-    def judge(gpu: Gpu) -> Finding:
-        degrees = number(gpu.value("temperature_c"))
-        verdict = Verdict.FAIL if degrees >= fail else Verdict.WARN if degrees >= warn else Verdict.PASS
-        summary = f"GPU {gpu.slot} is at {degrees:g} °C (warn {warn:g}, fail {fail:g})"
-        expected = {"below": warn}
-        return finding(check, gpu.component, verdict, summary, observed=degrees, expected=expected)
-
-    return _each(check, observation, node_class, judge)
-
-
-def gpu_nvlink_active(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    check = "gpu.nvlink.active"
-    expected = int(number(need(node_class, "hardware.gpus.nvlinks")))
-
-    def judge(gpu: Gpu) -> Finding:
-        links = items(gpu.value("nvlinks"))
-        active = sum(link is True for link in links)
-        down = [number for number, link in enumerate(links) if link is False]
-        dark = {number: unread(link) for number, link in enumerate(links) if unread(link)}
-        summary = f"GPU {gpu.slot}: {active} of {expected} NVLinks are active"
-        if active >= expected:
-            verdict = Verdict.PASS
-        elif active + len(dark) < expected:
-            verdict = Verdict.FAIL
-            summary += f"; inactive: {', '.join(map(str, down))}" if down else f"; the GPU shows {len(links)} links"
-        else:
-            verdict = Verdict.UNKNOWN
-            summary += f"; unreadable: {', '.join(f'{number} ({reason})' for number, reason in dark.items())}"
-        evidence = {} if verdict is Verdict.PASS else {"inactive": down, "unreadable": sorted(dark)}
-        return finding(check, gpu.component, verdict, summary, observed=active, expected=expected, evidence=evidence)
-
-    return _each(check, observation, node_class, judge)
-
-
-def gpu_fabric_manager(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    """The unit, the program's version and, but for classes whose GPUs have none, every GPU's place in the fabric."""
-    return [
-        _fabric_unit(observation),
-        *_fabric_version(observation, node_class),
-        *_fabric_states(observation, node_class),
-    ]
-
-
-def _fabric_unit(observation: Observation) -> Finding:
-    component = f"unit:{_FABRIC_MANAGER}"
-    try:
-        unit = (data_of(observation, "systemd").get("units") or {}).get(_FABRIC_MANAGER) or {}
-        active = text(unit.get("active"))
-    except Unjudgeable as reason:
-        return _fabric(component, Verdict.UNKNOWN, str(reason), None, "active")
-    if active == "active":
-        return _fabric(component, Verdict.PASS, "the fabric manager runs", active, "active")
-    state = "not installed" if unit.get("load") == "not-found" else f"{active} (result {unit.get('result')})"
-    return _fabric(component, Verdict.FAIL, f"the fabric manager is {state}", state, "active")
-
-
-def _fabric_version(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    expected = (node_class.get("software") or {}).get("fabric_manager")
-    if not expected:
-        return []
-    component = "program:nv-fabricmanager"
-    try:
-        version = text(data_of(observation, "fabric_manager").get("version"))
-    except Unjudgeable as reason:
-        return [_fabric(component, Verdict.UNKNOWN, str(reason), None, expected)]
-    verdict = Verdict.PASS if version == expected else Verdict.FAIL
-    summary = f"fabric manager {version}" + ("" if version == expected else f", the class pins {expected}")
-    return [_fabric(component, verdict, summary, version, expected)]
-
-
-def _fabric_states(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    if need(node_class, "hardware.gpus").get("fabric_state") is False:
-        return []
-
-    def judge(gpu: Gpu) -> Finding:
-        if "error" in gpu.read:
-            raise Unjudgeable(unread(gpu.read))
-        fabric = gpu.value("fabric")
-        code = fabric.get("code") if isinstance(fabric, Mapping) else None
-        if code == _FUNCTION_NOT_FOUND:
-            summary = f"GPU {gpu.slot}: {unread(fabric)}"
-            return _fabric(gpu.component, Verdict.UNKNOWN, summary, None, "completed", _NO_FABRIC_STATE)
-        if code == _NOT_SUPPORTED:
-            fabric = {"state": _FABRIC_NOT_SUPPORTED, "status": 0}
-        if unread(fabric) or not isinstance(fabric, Mapping):
-            raise Unjudgeable(unread(fabric) or f"{fabric!r:.80} is no fabric state")
-        state, status = int(number(fabric.get("state"))), int(number(fabric.get("status")))
-        good = state == _FABRIC_COMPLETED and status == 0
-        name = _FABRIC_STATES.get(state, f"state {state}") + (f", NVML error {status}" if status else "")
-        summary = f"GPU {gpu.slot}: registration with the NVLink fabric {name}"
-        remedy = _NO_FABRIC_STATE if state == _FABRIC_NOT_SUPPORTED else None
-        return _fabric(gpu.component, Verdict.PASS if good else Verdict.FAIL, summary, name, "completed", remedy)
-
-    try:
-        return _each("gpu.fabric_manager", observation, node_class, judge)
-    except Unjudgeable as reason:
-        return [_fabric("host", Verdict.UNKNOWN, str(reason), None, "completed")]
-
-
-def _fabric(
-    component: str, verdict: Verdict, summary: str, observed: Any, expected: Any, remedy: str | None = None
-) -> Finding:
-    return finding(
-        "gpu.fabric_manager", component, verdict, summary, observed=observed, expected=expected, remedy=remedy
-    )
+JUDGES: Mapping[str, Judge] = {
+    "gpu.count": gpu_count,
+    "gpu.model": gpu_model,
+    "gpu.pci_device": gpu_pci_device,
+    "gpu.identity": gpu_identity,
+    "gpu.vbios": gpu_vbios,
+    "gpu.inforom": gpu_inforom,
+    "gpu.driver.version": gpu_driver_version,
+    "gpu.cuda.version": gpu_cuda_version,
+    "gpu.persistence": gpu_persistence,
+    "gpu.mig": gpu_mig,
+    "gpu.compute_mode": gpu_compute_mode,
+    "gpu.clocks.max": gpu_clocks_max,
+    "gpu.clocks.application": gpu_clocks_application,
+    "gpu.memory.size": gpu_memory_size,
+    "gpu.bar1.size": gpu_bar1_size,
+    "gpu.memory.leaked": gpu_memory_leaked,
+    "gpu.stray_processes": gpu_stray_processes,
+}

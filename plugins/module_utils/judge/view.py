@@ -6,16 +6,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..catalog.thresholds import DEFAULTS
+from ..findings import Finding
 from ..gpu_slots import slot_addresses, slots_of, strange_addresses
+
+Observation = Mapping[str, Any]
+NodeClass = Mapping[str, Any]
+Judge = Callable[[Observation, NodeClass], list[Finding]]
+T = TypeVar("T")
 
 # NVML codes by which a GPU itself, not the way to it, is what is broken: insufficient power, interrupt
 # issue, corrupted infoROM, lost, reset required, not found.
 BROKEN_GPU = frozenset({8, 11, 14, 15, 16, 28})
+
+
+class Observed(dict[str, Any]):
+    """An observation while it is judged by one class: what many judges derive of it is derived once."""
+
+    def __init__(self, observation: Observation) -> None:
+        super().__init__(observation)
+        self.derived: dict[str, Any] = {}
+
+
+def once(observation: Observation, name: str, derive: Callable[[], T]) -> T:
+    """What `derive` returns, not to be changed. It is called once, where it does not raise, while a node is judged."""
+    if not isinstance(observation, Observed):
+        return derive()
+    if name not in observation.derived:
+        observation.derived[name] = derive()
+    derived: T = observation.derived[name]
+    return derived
 
 
 class Unjudgeable(Exception):
@@ -27,23 +51,27 @@ class Unjudgeable(Exception):
 
 
 def data_of(observation: Mapping[str, Any], reader: str) -> dict[str, Any]:
-    """What `reader` read; raises Unjudgeable with its error."""
+    """What `reader` read; raises Unjudgeable with its error.
+
+    A reader that hung or crashed in one thing of many has data beside its error: of the others.
+    """
     result = (observation.get("readers") or {}).get(reader)
-    if not isinstance(result, Mapping):
+    if not isinstance(result, dict):
         raise Unjudgeable(f"{reader}: was not read", {"reader": reader})
-    if result.get("status") != "ok" or not isinstance(result.get("data"), dict):
+    if not isinstance(result.get("data"), dict):
         text = str(result.get("error") or "returned nothing")
         code = result.get("code")
         number = f" (code {code})" if code is not None else ""
         raise Unjudgeable(f"{reader}: {text}{number}", {"reader": reader, **result})
-    return dict(result["data"])
+    data: dict[str, Any] = result["data"]
+    return data
 
 
 def unread(value: Any) -> str:
     """Why `value` stands for something that could not be read, or an empty text if it was read."""
     if value is None:
         return "was not read"
-    if isinstance(value, Mapping) and "error" in value:
+    if isinstance(value, dict) and "error" in value:
         code = value.get("code")
         return f"{value['error']} (code {code})" if code is not None else str(value["error"])
     return ""
@@ -51,49 +79,37 @@ def unread(value: Any) -> str:
 
 def number(value: Any) -> float:
     """`value` if it is a number that was read; raises Unjudgeable."""
-    reason = unread(value)
-    if not reason and (isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value)):
-        reason = f"{value!r:.80} is not a number"
-    if reason:
-        raise Unjudgeable(reason)
-    return float(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value):
+        return float(value)
+    raise Unjudgeable(unread(value) or f"{value!r:.80} is not a number")
 
 
 def text(value: Any) -> str:
     """`value` if it is a text that was read; raises Unjudgeable."""
-    reason = unread(value)
-    if not reason and (not isinstance(value, str) or not value):
-        reason = f"{value!r:.80} is not a text"
-    if reason:
-        raise Unjudgeable(reason)
-    return str(value)
+    if isinstance(value, str) and value:
+        return str(value)
+    raise Unjudgeable(unread(value) or f"{value!r:.80} is not a text")
 
 
 def flag(value: Any) -> bool:
     """`value` if it is a truth value that was read; raises Unjudgeable."""
-    reason = unread(value)
-    if not reason and not isinstance(value, bool):
-        reason = f"{value!r:.80} is neither true nor false"
-    if reason:
-        raise Unjudgeable(reason)
-    return bool(value)
+    if isinstance(value, bool):
+        return value
+    raise Unjudgeable(unread(value) or f"{value!r:.80} is neither true nor false")
 
 
 def items(value: Any) -> list[Any]:
     """`value` if it is a list that was read; raises Unjudgeable. An empty list is one, its absence is not."""
-    reason = unread(value)
-    if not reason and not isinstance(value, list):
-        reason = f"{value!r:.80} is not a list"
-    if reason:
-        raise Unjudgeable(reason)
-    return list(value)
+    if isinstance(value, list):
+        return value
+    raise Unjudgeable(unread(value) or f"{value!r:.80} is not a list")
 
 
 def need(node_class: Mapping[str, Any], path: str) -> Any:
     """The value at the dotted `path` of a node class; raises Unjudgeable where it is absent."""
     value: Any = node_class
     for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
+        value = value.get(key) if isinstance(value, dict) else None
     if value is None:
         raise Unjudgeable(f"node class {node_class.get('name')!r} has no {path}")
     return value
@@ -104,7 +120,7 @@ def limit(node_class: Mapping[str, Any], name: str) -> float:
     key, _dot, part = name.partition(".")
     for source in (node_class.get("thresholds") or {}, DEFAULTS):
         value = source.get(key)
-        if part and isinstance(value, Mapping):
+        if part and isinstance(value, dict):
             value = value.get(part)
         if value is not None:
             return number(value)
@@ -135,9 +151,11 @@ class Gpu:
     @property
     def broken(self) -> str:
         """Why the GPU does not answer, empty if it does or if that is not known."""
+        if self.read.get("status") == "timeout":
+            return unread(self.read)
         for key in ("uuid", "model", "temperature_c"):
             value = self.value(key)
-            if isinstance(value, Mapping) and value.get("code") in BROKEN_GPU:
+            if isinstance(value, dict) and value.get("code") in BROKEN_GPU:
                 return unread(value)
         return ""
 
@@ -167,11 +185,15 @@ class Gpus:
 
 def gpus_of(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> Gpus:
     """The GPUs of an observation, by slot; raises Unjudgeable where NVML was not read."""
+    return once(observation, "gpus", lambda: _gpus_of(observation, node_class))
+
+
+def _gpus_of(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> Gpus:
     hardware = need(node_class, "hardware.gpus")
     count = int(number(hardware.get("count")))
     addresses = slot_addresses(hardware)
     read = [
-        gpu if isinstance(gpu, Mapping) else {"error": f"{gpu!r:.80} is no GPU"}
+        gpu if isinstance(gpu, dict) else {"error": f"{gpu!r:.80} is no GPU"}
         for gpu in items(data_of(observation, "nvml").get("gpus"))
     ]
     strange = strange_addresses(read, addresses) if addresses else []

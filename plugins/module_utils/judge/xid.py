@@ -10,15 +10,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..catalog import nvlink_xid
 from ..catalog.checks import finding
-from ..catalog.xid import BUCKETS, CURE_SHOWN_BY, RECOVERY_ACTION, bucket_of, meaning_of, reset_was_made
+from ..catalog.xid import (
+    BUCKETS,
+    CURE_SHOWN_BY,
+    NVLINK,
+    NVLINK_5,
+    RECOVERY_ACTION,
+    bucket_of,
+    is_nonfatal,
+    meaning_of,
+    reset_was_made,
+)
 from ..findings import Finding, Verdict, worst
-from .gpu import gpu_ecc_uncorrected, gpu_nvlink_active
+from .gpu_memory import gpu_ecc_uncorrected
+from .nvlink import gpu_nvlink_active
 from .view import Gpus, Unjudgeable, data_of, gpus_of, items, limit, number
 
 _VERDICTS = {
     "drain_rma": Verdict.FAIL,
     "reset_gpu": Verdict.FAIL,
+    "connection": Verdict.FAIL,
     "reboot": Verdict.FAIL,
     "recovery": Verdict.FAIL,
     "info": Verdict.WARN,
@@ -26,7 +39,11 @@ _VERDICTS = {
     "ignore": Verdict.PASS,
 }
 # Buckets from the gravest: the gravest event of a GPU decides what to do.
-_GRAVITY = ("drain_rma", "reboot", "recovery", "reset_gpu", "info", "app", "ignore")
+_GRAVITY = ("drain_rma", "reboot", "recovery", "connection", "reset_gpu", "info", "app", "ignore")
+# Lines within this time, in microseconds, are of one event.
+_BURST_US = 60_000_000
+# What a reset ends, for a time at least.
+_ENDED_BY_RESET = ("reset_gpu", "connection")
 # The judges of what catalog.xid.CURE_SHOWN_BY names.
 _CURES = {"gpu.ecc.uncorrected": gpu_ecc_uncorrected, "gpu.nvlink.active": gpu_nvlink_active}
 
@@ -53,15 +70,15 @@ def gpu_xid(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> li
     events: dict[str, list[_Event]] = defaultdict(list)
     for raw in items(log.get("xids")):
         code = int(number(raw.get("code")))
-        bucket = bucket_of(code, str(raw.get("text") or ""))
+        bucket, meaning = classified(raw, node_class)
         verdict, doubt = _VERDICTS[bucket], ""
         device = str(raw.get("device") or "")
-        if bucket == "reset_gpu" and _age(raw, uptime) > window:
+        if bucket in _ENDED_BY_RESET and _age(raw, uptime) > window:
             if resets.seen_since(raw, code, places.component_at(device)):
                 verdict = Verdict.WARN
             else:
                 doubt = "; no sign of a reset since"
-        name = f"Xid {code} ({meaning_of(code)}{doubt})"
+        name = f"Xid {code} ({meaning}{doubt})"
         events[device].append(_Event(name, bucket, verdict, raw))
     for raw in items(log.get("off_bus")):
         name = "GPU has fallen off the bus"
@@ -82,6 +99,35 @@ def gpu_xid(observation: Mapping[str, Any], node_class: Mapping[str, Any]) -> li
         evidence["overwritten"] = "messages before the oldest that the kernel still has are not judged"
     summary = "no XID that speaks of a defect" + (f", {len(harmless)} harmless" if harmless else "")
     return [finding("gpu.xid", "host", Verdict.PASS, summary, observed=[], expected=[], evidence=evidence)]
+
+
+def classified(raw: Mapping[str, Any], node_class: Mapping[str, Any]) -> tuple[str, str]:
+    """Bucket and meaning of an XID; of one of NVLinks by its registers, where the log has them."""
+    code, said = int(number(raw.get("code"))), str(raw.get("text") or "")
+    bucket, meaning = bucket_of(code, said), meaning_of(code)
+    registers, links = raw.get("registers"), raw.get("links")
+    if not isinstance(registers, list) or not isinstance(links, list):
+        return bucket, meaning
+    words = [int(number(register)) for register in registers]
+    if code in NVLINK_5:
+        bucket, detail = nvlink_xid.of_unit(str(raw.get("unit") or ""), words, is_nonfatal(said))
+    elif code == NVLINK and nvlink_xid.is_hopper(_model(node_class)):
+        bucket, detail = nvlink_xid.of_registers(words, _times_apart(raw))
+    else:
+        return bucket, meaning
+    where = "link" if len(links) == 1 else "links"
+    return bucket, f"{meaning} on {where} {', '.join(map(str, links))}: {detail}"
+
+
+def _times_apart(raw: Mapping[str, Any]) -> int:
+    """How often it happened; what the driver writes in one burst happened once."""
+    first, last = raw.get("first_us"), raw.get("last_us")
+    burst = isinstance(first, int) and isinstance(last, int) and last - first < _BURST_US
+    return 1 if burst else int(number(raw.get("count")))
+
+
+def _model(node_class: Mapping[str, Any]) -> str:
+    return str(((node_class.get("hardware") or {}).get("gpus") or {}).get("model") or "")
 
 
 class _Resets:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .ledger import Ledger
 from .ledger_file import LedgerError
+from .ledger_model import Reading
 from .states import State
 
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+# Later than all that was ever seen.
+_EVER = "9999"
 
 
 def part_history(ledger: Ledger, serial: str) -> list[dict[str, Any]]:
@@ -50,7 +53,10 @@ def compare_parts(ledger: Ledger, node: str, before: str, after: str) -> dict[st
     """
     first, last = _reading(ledger, node, before, "ASC"), _reading(ledger, node, after, "DESC")
     kinds = sorted(set(first["kinds"]) & set(last["kinds"]))
-    old, new = (_snapshot(ledger, node, reading["at"], kinds) for reading in (first, last))
+    old, new = (
+        {key: part for key, part in _snapshot(ledger, node, reading["at"]).items() if part["kind"] in kinds}
+        for reading in (first, last)
+    )
     common = sorted(old.keys() & new.keys())
     compared: dict[str, Any] = {
         "node": node,
@@ -75,6 +81,48 @@ def compare_parts(ledger: Ledger, node: str, before: str, after: str) -> dict[st
         (node, first["at"], last["at"]),
     )
     return {**compared, "told": _in_words(compared, [row["detail"] for row in found_out])}
+
+
+def changes_since_proof(ledger: Ledger, node: str, readings: Mapping[str, Reading]) -> dict[str, Any]:
+    """Which parts of a node are others than when it was proved last; of one never proved, than when it was read first.
+
+    `readings` is what was read of the node now and is in the ledger already; of other kinds nothing is said. Returns
+    `since`, the run, and whether the node was `proved` then; and parts: `swapped`, with `before`, whose slot they took;
+    `missing`, which have no successor; `moved`, with `came_from`, their slot then, or, where they came since, the node
+    where they were before, and `faults`, the checks that they failed there. `unread` are the kinds that the node had
+    and that were not read in full now, `present` the components that it has now.
+    """
+    since = _last_proof(ledger, node)
+    had = _snapshot(ledger, node, since["at"])
+    old = {key: part for key, part in had.items() if part["kind"] in readings}
+    new = {key: part for key, part in _snapshot(ledger, node, _EVER).items() if part["kind"] in readings}
+    in_slot = {(part["kind"], part["slot"]): part for part in old.values()}
+    swapped = [
+        {**new[key], "before": _elsewhere(ledger, before, node, "went_to")}
+        for key in sorted(new.keys() - old.keys())
+        if (before := in_slot.get((new[key]["kind"], new[key]["slot"])))
+    ]
+    replaced = {(part["kind"], part["before"]["serial"]) for part in swapped}
+    within = [
+        {**new[key], "came_from": {"node": node, "slot": old[key]["slot"]}, "faults": []}
+        for key in sorted(new.keys() & old.keys())
+        if new[key]["slot"] != old[key]["slot"]
+    ]
+    # What a node that was never proved had from the first may come from another one, too.
+    arrived = [
+        _elsewhere(ledger, new[key], node, "came_from")
+        for key in sorted(new.keys() - (old.keys() if since["proved"] else set()))
+    ]
+    return {
+        "since": {"run": since["run"], "proved": since["proved"]},
+        "swapped": swapped,
+        "moved": within + [{**part, "faults": _faults(ledger, part)} for part in arrived if part["came_from"]],
+        "missing": [
+            _elsewhere(ledger, old[key], node, "went_to") for key in sorted(old.keys() - new.keys() - replaced)
+        ],
+        "unread": sorted({part["kind"] for part in had.values() if not _whole(readings.get(part["kind"]))}),
+        "present": sorted({part["component"] for part in new.values()}),
+    }
 
 
 def repeat_offenders(ledger: Ledger, times: int, days: float) -> dict[str, list[dict[str, Any]]]:
@@ -184,25 +232,58 @@ def _time(moment: str) -> str:
     return zoned.astimezone(datetime.timezone.utc).strftime(_TIME)
 
 
-def _snapshot(ledger: Ledger, node: str, at: str, kinds: Iterable[str]) -> dict[tuple[str, str], dict[str, Any]]:
-    wanted = set(kinds)
+def _last_proof(ledger: Ledger, node: str) -> dict[str, Any]:
+    """When a node was proved last, or else read first: `run`, `at`, and whether it was `proved`."""
+    proof = ledger.rows(
+        "SELECT proved_run AS run, proved_at AS at FROM nodes WHERE node = ? AND proved_at IS NOT NULL", (node,)
+    )
+    reading = ledger.rows("SELECT run, at FROM readings WHERE node = ? ORDER BY id LIMIT 1", (node,))
+    return {**(proof or reading)[0], "proved": bool(proof)}
+
+
+def _whole(reading: Reading | None) -> bool:
+    return reading is not None and reading.complete
+
+
+def _snapshot(ledger: Ledger, node: str, at: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """The parts of a node at a time, by kind and serial number."""
     rows = ledger.rows(
-        """SELECT s.kind, s.serial, p.uid, p.model, s.firmware, s.slot, s.component
+        """SELECT s.kind, s.serial, p.uid, p.model, s.firmware, s.slot, s.component,
+                  s.first_seen, s.first_run, s.last_seen, s.last_run
            FROM stays s JOIN parts p ON p.kind = s.kind AND p.serial = s.serial
            WHERE s.node = ? AND s.first_seen <= ? AND (s.gone_at IS NULL OR s.gone_at > ?)""",
         (node, at, at),
     )
-    return {(row["kind"], row["serial"]): row for row in rows if row["kind"] in wanted}
+    return {(row["kind"], row["serial"]): row for row in rows}
 
 
 def _elsewhere(ledger: Ledger, part: dict[str, Any], node: str, key: str) -> dict[str, Any]:
     """The part, with the last other place where it was or is."""
     rows = ledger.rows(
-        """SELECT node, slot, last_seen FROM stays WHERE kind = ? AND serial = ? AND node != ?
+        """SELECT node, slot, component, first_seen, last_seen FROM stays WHERE kind = ? AND serial = ? AND node != ?
            ORDER BY id DESC LIMIT 1""",
         (part["kind"], part["serial"], node),
     )
     return {**part, key: rows[0] if rows else None}
+
+
+def _faults(ledger: Ledger, part: dict[str, Any]) -> list[dict[str, Any]]:
+    """What failed on a part where it came from, from its coming until another took its place or it was seen here.
+
+    Each check once, with its last run; the latest first.
+    """
+    place = part["came_from"]
+    return ledger.rows(
+        """SELECT check_id AS "check", run, MAX(at) AS at FROM findings
+           WHERE node = ? AND verdict = 'fail' AND ? IN (component, substr(component, 1, instr(component, '/') - 1))
+             AND at >= ? AND at < ? AND at < COALESCE((SELECT MIN(first_seen) FROM stays
+                 WHERE node = ? AND kind = ? AND slot = ? AND serial != ? AND first_seen > ?), '9999')
+           GROUP BY check_id ORDER BY at DESC, check_id""",
+        (
+            *(place["node"], place["component"], place["first_seen"], part["first_seen"]),
+            *(place["node"], part["kind"], place["slot"], part["serial"], place["first_seen"]),
+        ),
+    )
 
 
 def _blamed(ledger: Ledger, event: dict[str, Any]) -> list[dict[str, Any]]:

@@ -53,9 +53,9 @@ def parts_of(observation: Mapping[str, Any], gpus: Mapping[str, Any] | None = No
 
 
 def _data(readers: Any, name: str) -> Mapping[str, Any]:
-    """What a reader gave, or nothing."""
+    """What a reader gave, also beside an error, or nothing."""
     reader = readers.get(name) if isinstance(readers, Mapping) else None
-    data = reader.get("data") if isinstance(reader, Mapping) and reader.get("status") == "ok" else None
+    data = reader.get("data") if isinstance(reader, Mapping) else None
     return data if isinstance(data, Mapping) else {}
 
 

@@ -28,7 +28,7 @@ class Limits:
             failed = -1.0
         if not 0 <= failed <= 1:
             raise ValueError(f"upgrade_max_failed: {max_failed!r} is no share. Remedy: a number from 0 to 1, 0.1")
-        return cls(_count("upgrade_batch", size, roster), _count("upgrade_most_out", most_out, roster), failed)
+        return cls(count("upgrade_batch", size, roster), count("upgrade_most_out", most_out, roster), failed)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def next_batch(
     return Batch(nodes)
 
 
-def _count(name: str, value: object, roster: int) -> int:
+def count(name: str, value: object, roster: int) -> int:
     """A number of nodes, or a share of the roster; of a share at least one."""
     match = re.fullmatch(r"\s*(\d{1,9})\s*(%?)\s*", str(value), re.ASCII)
     if not match or int(match[1]) < 1 or (match[2] and int(match[1]) > 100):

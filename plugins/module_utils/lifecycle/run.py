@@ -6,8 +6,9 @@
     artifacts/<run>/nodes/<node>/<phase>.<source>.json         findings of one source in one phase
     artifacts/<run>/nodes/<node>/<phase>.<source>.observation.json   what was read, raw
     artifacts/<run>/site/<phase>.<source>.json                 findings about no node in particular
+    artifacts/<run>/policy.json                                what the site makes of findings
     artifacts/<run>/gates/<phase>.json                         what the gate decided
-    artifacts/<run>/report.json, report.html                   the outcome, for programs and for people
+    artifacts/<run>/report.json, report.html, report.txt, junit.xml  the outcome, for programs, people and a CI
 
 Every writer replaces whole files, so a reader never meets half of one. Task workers are separate
 processes; the directory is what they share, and it survives an interrupted run as evidence.
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..findings import SCHEMA_VERSION, Finding, Verdict
+from .policy import apply
 
 ENVIRONMENT = "FIRSTLIGHT_RUN_DIRECTORY"
 _OBSERVATION = ".observation.json"
@@ -125,6 +127,17 @@ class RunDirectory:
         told = datetime.datetime.strptime(self.run.split("-")[0], "%Y%m%dT%H%M%SZ")
         return told.replace(tzinfo=datetime.timezone.utc)
 
+    def take_policy(self, policy: Mapping[str, Any]) -> None:
+        """What the site makes of findings: of all that are stored from now on."""
+        write_json(self.path / "policy.json", dict(policy))
+
+    def policy(self) -> dict[str, Any]:
+        """What the site makes of findings; nothing without a policy, or with one that cannot be read."""
+        try:
+            return dict(json.loads((self.path / "policy.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
+
     def record(
         self,
         node: str,
@@ -134,11 +147,16 @@ class RunDirectory:
         observation: Mapping[str, Any] | None = None,
     ) -> None:
         """Store what `source` (a check pass, a task, a comparison) found about `node` in `phase`."""
-        self._record(self.path / "nodes" / node, phase, source, findings, observation)
+        taken = self._as_the_site_takes(node, findings)
+        self._record(self.path / "nodes" / node, phase, source, taken, observation)
 
     def record_site(self, phase: str, source: str, findings: Iterable[Finding]) -> None:
         """Store findings that are about the site and no node in particular."""
-        self._record(self.path / "site", phase, source, findings, None)
+        self._record(self.path / "site", phase, source, self._as_the_site_takes("", findings), None)
+
+    def _as_the_site_takes(self, node: str, findings: Iterable[Finding]) -> list[Finding]:
+        policy = self.policy()
+        return apply(policy, node, list(findings), self.started.date()) if policy else list(findings)
 
     def findings(self, node: str, phase: str | None = None) -> list[Finding]:
         """All findings about `node`, of one phase or of all."""

@@ -1,7 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask the Docker daemon for a sign of life and its version, over its socket."""
+"""Ask the Docker daemon for a sign of life, its version and how it is set, over its socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from .source import SourceError, SourceMissing
+from .source import SourceError, SourceMissing, attempt
 from .systemd import DOCKER, unit_states
 
 _MAX_ANSWER = 256 * 1024
@@ -24,6 +24,8 @@ def read_docker(
     timeout: float = 10.0,
 ) -> dict[str, Any]:
     """`answers` (whether the daemon runs and answered its ping), `version`, `api_version`, or the `reason` why not.
+
+    And how it is set, each or all of which may be `{"error"}`: `info`, see `parse_info`.
 
     The socket belongs to systemd: connecting to it would start a daemon that is stopped, so systemd is
     asked first, by `unit`, and a daemon that is not running is not disturbed. `timeout` in seconds for each
@@ -51,6 +53,30 @@ def read_docker(
         "reason": "" if ping.strip() == b"OK" else f"/_ping says {ping[:80]!r}",
         "version": version["Version"],
         "api_version": str(version.get("ApiVersion", "")),
+        "info": attempt(lambda: parse_info(_get(path, "/info", timeout))),
+    }
+
+
+def parse_info(body: bytes) -> dict[str, Any]:
+    """Of the answer to /info: `storage_driver`, `cgroup_version`, `data_root`, and the names of `runtimes`, sorted.
+
+    A value that is not told is `{"error"}`. Raises SourceError for an answer that is none.
+    """
+    try:
+        info = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"/info is not an answer of Docker: {type(error).__name__}: {error}") from error
+    if not isinstance(info, dict):
+        raise SourceError("/info is not an answer of Docker")
+    keys = {"storage_driver": "Driver", "cgroup_version": "CgroupVersion", "data_root": "DockerRootDir"}
+    told = {name: info.get(key) for name, key in keys.items()}
+    runtimes = info.get("Runtimes")
+    return {
+        **{
+            name: value if isinstance(value, str) and value else {"error": f"/info names no {keys[name]}"}
+            for name, value in told.items()
+        },
+        "runtimes": sorted(runtimes) if isinstance(runtimes, dict) else {"error": "/info names no Runtimes"},
     }
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ SECONDS_FOR_NVIDIA_SMI = 20.0
 KERNEL_NAME_LENGTH = 15
 GPUS = ("/dev/nvidia",)
 HCAS = ("/dev/infiniband/",)
+_PID = re.compile("[0-9]{1,10}")
 CANNOT_TELL = "Nobody can say whether a GPU is in use"
 LOOK = (
     "See `nvidia-smi` and `dmesg` on the node. Drain it, power-cycle it through its BMC where the driver hangs, "
@@ -85,7 +87,7 @@ def compute_processes(command: str = "nvidia-smi") -> list[int]:
     Raises SourceMissing without the command, SourceError where it fails. It has no deadline of its own.
     """
     printed = run_tool([command, "--query-compute-apps=pid", "--format=csv,noheader"])
-    return sorted({int(line) for line in map(str.strip, printed.splitlines()) if line.isdigit()})
+    return sorted({int(line) for line in map(str.strip, printed.splitlines()) if _PID.fullmatch(line)})
 
 
 def named(proc: Path, names: Collection[str]) -> set[int]:

@@ -14,45 +14,12 @@ import glob
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from .source import SourceError, SourceMissing, attempt
-
-# NVML's return codes as texts. The library's own nvmlErrorString is one more call into a library that
-# may be what is broken.
-ERRORS: dict[int, str] = {
-    1: "uninitialized",
-    2: "invalid argument",
-    3: "not supported",
-    4: "insufficient permissions",
-    5: "already initialized",
-    6: "not found",
-    7: "insufficient size",
-    8: "insufficient external power",
-    9: "driver not loaded",
-    10: "timeout",
-    11: "interrupt request issue",
-    12: "NVML shared library not found",
-    13: "function not found",
-    14: "corrupted infoROM",
-    15: "GPU is lost",
-    16: "GPU requires reset",
-    17: "the operating system has blocked the request",
-    18: "driver/library version mismatch",
-    19: "in use",
-    20: "insufficient memory",
-    21: "no data",
-    22: "vGPU ECC is not supported",
-    23: "insufficient resources",
-    24: "frequency not supported",
-    25: "argument version mismatch",
-    26: "deprecated",
-    27: "not ready",
-    28: "GPU not found",
-    29: "invalid state",
-    30: "reset type not supported",
-    999: "unknown error",
-}
+from .nvml_errors import ERRORS
+from .nvml_values import activity, fabric_health, fields, memory, settings
+from .source import NOT_READ, Pieces, Place, SourceError, SourceMissing, attempt
 
 _LIBRARY_NOT_FOUND = 12
 _INVALID_ARGUMENT = 2
@@ -76,26 +43,35 @@ def load_pynvml(search_path: Sequence[str] = ()) -> Any:
         raise SourceMissing(f"no Python module pynvml (nvidia-ml-py) in {places}: {error}") from error
 
 
-def read_nvml(nvml: Any) -> dict[str, Any]:
-    """Everything that the judges need of the GPUs, from a `pynvml`-like module.
+def read_nvml(nvml: Any, proc: Path = Path("/proc")) -> Pieces:
+    """Everything that the judges need of the GPUs, from a `pynvml`-like module; each GPU is a piece.
 
-    Returns `driver_version`, `count` and `gpus`, a list by NVML's index (PCI order) of `index`, `uuid`,
-    `serial`, `model`, `vbios` (its firmware's version), `pci` (lower-case `domain:bus:device.function`), `minor`,
-    `temperature_c`, `ecc_enabled`, `ecc_volatile_uncorrected`, `ecc_aggregate_uncorrected`, `ecc_volatile_corrected`,
-    `remapped_rows` (`correctable`, `uncorrectable` counts, `pending`, `failure` booleans), `nvlinks` (one of
-    true, false or error per link) and `fabric` (`state`, `status`). Any of them may be `{"error", "code"}`; a
-    GPU that cannot be opened is `{"index", "error", "code"}`.
+    The data are `driver_version`, `cuda_version` (the newest that the driver runs, such as `12.8`), `count` and
+    `gpus`, a list by NVML's index (PCI order) of `index`, `uuid`, `serial`, `model`, `pci` (lower-case
+    `domain:bus:device.function`), `pci_device` (`vendor:device`, in hexadecimal digits), `minor`, `vbios` (its
+    firmware's version), `temperature_c`, `ecc_volatile_uncorrected`, `ecc_aggregate_uncorrected`,
+    `ecc_volatile_corrected`, `pcie_replays` (counts), `remapped_rows` (`correctable`, `uncorrectable` counts,
+    `pending`, `failure` booleans), `nvlinks` (one of true, false or error per link), `fabric` (`state`, `status`) and
+    `fabric_health` (bits), and what the functions of `nvml_values` say. Any of them may be `{"error", "code"}`; a GPU
+    that cannot be opened is `{"index", "error", "code"}`. What processes do is read below `proc`.
 
     Raises SourceMissing without the library, SourceError where NVML cannot be initialised or cannot count.
     """
     ask = functools.partial(call, nvml)
     ask("nvmlInit")
     count = ask("nvmlDeviceGetCount")
-    return {
+    gpus = [_Gpu(nvml, ask, index, proc) for index in range(count)]
+    reads: list[tuple[Place, Callable[[], Any]]] = []
+    for gpu in gpus:
+        place = ("gpus", gpu.index)
+        reads += [(place, gpu.identify), (place, gpu.read)]
+    data = {
         "driver_version": attempt(lambda: as_text(ask("nvmlSystemGetDriverVersion"))),
+        "cuda_version": attempt(lambda: cuda_release(int(ask("nvmlSystemGetCudaDriverVersion")))),
         "count": count,
-        "gpus": [_gpu(nvml, ask, index) for index in range(count)],
+        "gpus": [{"index": gpu.index, **NOT_READ} for gpu in gpus],
     }
+    return Pieces(data, reads)
 
 
 def call(nvml: Any, name: str, *arguments: Any) -> Any:
@@ -117,31 +93,63 @@ def as_text(value: Any) -> str:
     return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _gpu(nvml: Any, ask: Callable[..., Any], index: int) -> dict[str, Any]:
-    handle = attempt(lambda: ask("nvmlDeviceGetHandleByIndex", index))
-    if isinstance(handle, dict):
-        return {"index": index, **handle}
+class _Gpu:
+    """One GPU, in two steps: first what names it, which the driver knows by itself, then what the GPU is asked.
 
-    def ecc(kind: int, counter: int) -> Any:
-        return attempt(lambda: int(ask("nvmlDeviceGetTotalEccErrors", handle, kind, counter)))
+    A GPU that is broken hangs in the second as a rule, and then has a name all the same. The first opens it, which
+    takes seconds where nothing keeps the driver's hold of it (persistence mode), so each step has a time of its own.
+    """
 
-    return {
-        "index": index,
-        "uuid": attempt(lambda: as_text(ask("nvmlDeviceGetUUID", handle))),
-        "serial": attempt(lambda: as_text(ask("nvmlDeviceGetSerial", handle))),
-        "model": attempt(lambda: as_text(ask("nvmlDeviceGetName", handle))),
-        "vbios": attempt(lambda: as_text(ask("nvmlDeviceGetVbiosVersion", handle))),
-        "pci": attempt(lambda: pci_address(as_text(ask("nvmlDeviceGetPciInfo", handle).busId))),
-        "minor": attempt(lambda: int(ask("nvmlDeviceGetMinorNumber", handle))),
-        "temperature_c": attempt(lambda: int(ask("nvmlDeviceGetTemperature", handle, _TEMPERATURE_GPU))),
-        "ecc_enabled": attempt(lambda: bool(ask("nvmlDeviceGetEccMode", handle)[0])),
-        "ecc_volatile_uncorrected": ecc(_UNCORRECTED, _VOLATILE),
-        "ecc_aggregate_uncorrected": ecc(_UNCORRECTED, _AGGREGATE),
-        "ecc_volatile_corrected": ecc(_CORRECTED, _VOLATILE),
-        "remapped_rows": attempt(lambda: _remapped(ask("nvmlDeviceGetRemappedRows", handle))),
-        "nvlinks": _nvlinks(nvml, ask, handle),
-        "fabric": attempt(lambda: _fabric(nvml, ask, handle)),
-    }
+    def __init__(self, nvml: Any, ask: Callable[..., Any], index: int, proc: Path) -> None:
+        self.index, self._proc = index, proc
+        self._nvml, self._ask = nvml, ask
+        self._handle: Any = None
+        self._named: dict[str, Any] = {}
+
+    def identify(self) -> dict[str, Any]:
+        ask, handle = self._ask, attempt(lambda: self._ask("nvmlDeviceGetHandleByIndex", self.index))
+        if isinstance(handle, dict):
+            self._named = {"index": self.index, **handle}
+            return self._named
+        self._handle = handle
+        info = attempt(lambda: ask("nvmlDeviceGetPciInfo", handle))
+        self._named = {
+            "index": self.index,
+            "uuid": attempt(lambda: as_text(ask("nvmlDeviceGetUUID", handle))),
+            "serial": attempt(lambda: as_text(ask("nvmlDeviceGetSerial", handle))),
+            "model": attempt(lambda: as_text(ask("nvmlDeviceGetName", handle))),
+            "pci": info if isinstance(info, dict) else attempt(lambda: pci_address(as_text(info.busId))),
+            "pci_device": info if isinstance(info, dict) else attempt(lambda: _device_id(int(info.pciDeviceId))),
+            "minor": attempt(lambda: int(ask("nvmlDeviceGetMinorNumber", handle))),
+        }
+        return {**self._named, **NOT_READ}
+
+    def read(self) -> dict[str, Any]:
+        if self._handle is None:
+            return self._named
+        nvml, ask, handle = self._nvml, self._ask, self._handle
+
+        def ecc(kind: int, counter: int) -> Any:
+            return attempt(lambda: int(ask("nvmlDeviceGetTotalEccErrors", handle, kind, counter)))
+
+        links = _nvlinks(nvml, ask, handle)
+        return {
+            **self._named,
+            "vbios": attempt(lambda: as_text(ask("nvmlDeviceGetVbiosVersion", handle))),
+            "temperature_c": attempt(lambda: int(ask("nvmlDeviceGetTemperature", handle, _TEMPERATURE_GPU))),
+            "ecc_volatile_uncorrected": ecc(_UNCORRECTED, _VOLATILE),
+            "ecc_aggregate_uncorrected": ecc(_UNCORRECTED, _AGGREGATE),
+            "ecc_volatile_corrected": ecc(_CORRECTED, _VOLATILE),
+            "pcie_replays": attempt(lambda: int(ask("nvmlDeviceGetPcieReplayCounter", handle))),
+            "remapped_rows": attempt(lambda: _remapped(ask("nvmlDeviceGetRemappedRows", handle))),
+            "nvlinks": links,
+            "fabric": attempt(lambda: _fabric(nvml, ask, handle)),
+            "fabric_health": attempt(fabric_health, nvml, ask, handle),
+            **settings(ask, handle),
+            **memory(nvml, ask, handle),
+            **activity(ask, handle, self._proc),
+            **fields(ask, handle, len(links)),
+        }
 
 
 def pci_address(bus_id: str) -> str:
@@ -152,6 +160,16 @@ def pci_address(bus_id: str) -> str:
     domain, bus, rest = bus_id.strip().lower().split(":")
     device, _dot, function = rest.partition(".")
     return f"{int(domain, 16):04x}:{int(bus, 16):02x}:{int(device, 16):02x}.{int(function or '0', 16):x}"
+
+
+def cuda_release(version: int) -> str:
+    """`12080` as people write it: `12.8`."""
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def _device_id(number: int) -> str:
+    """NVML has the device in the upper half and the vendor in the lower; `lspci -n` writes `10de:2330`."""
+    return f"{number & 0xFFFF:04x}:{number >> 16:04x}"
 
 
 def _remapped(rows: Sequence[int]) -> dict[str, Any]:

@@ -13,11 +13,17 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 # More than any tool here prints in earnest; a runaway one must not fill the node's memory.
 MAX_TOOL_OUTPUT = 1024 * 1024
+
+# Where a piece stands in a reader's data: the keys and positions that lead there.
+Place = tuple["str | int", ...]
+# What stands in a piece's place until it is read.
+NOT_READ = {"error": "was not read"}
 
 
 class SourceMissing(Exception):
@@ -30,6 +36,33 @@ class SourceError(Exception):
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What a reader returns whose source can hang or crash in one thing of many: the others are read all the same.
+
+    `data` has a place for each piece from the beginning, with `NOT_READ` in it, so that one that never comes is unread
+    and not absent. `reads` are the places and how to read each, in order. A place may come twice: then what is read
+    first still counts if the second hangs, so it must hold `NOT_READ`, too.
+    """
+
+    data: dict[str, Any]
+    reads: Sequence[tuple[Place, Callable[[], Any]]]
+
+    def whole(self) -> dict[str, Any]:
+        """The data with every piece read here and now, with nothing to stop one that hangs."""
+        for place, read in self.reads:
+            put(self.data, place, attempt(read))
+        return self.data
+
+
+def put(data: Any, place: Sequence[str | int], value: Any) -> None:
+    """Replace what stands at `place` in `data`."""
+    *way, last = place
+    for key in way:
+        data = data[key]
+    data[last] = value
 
 
 def describe(error: BaseException) -> str:

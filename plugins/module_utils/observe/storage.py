@@ -24,7 +24,10 @@ def read_storage(mount: str, root: Path = Path("/"), mountinfo: str = "proc/self
     without a fixed number), `read_only`; only the first two where there is not even a directory. Raises
     OSError, SourceError.
     """
-    entry = _mount_entry((root / mountinfo).read_bytes().decode("utf-8", errors="replace"), mount)
+    table = (root / mountinfo).read_bytes().decode("utf-8", errors="replace")
+    if not table.strip():
+        raise SourceError(f"empty: {root / mountinfo}")
+    entry = _mount_entry(table, mount)
     try:
         state = os.statvfs(root / mount.lstrip("/"))
     except FileNotFoundError:

@@ -9,15 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..catalog.checks import NODE_HEALTH
 from ..compatibility.judge import conflicts
 from ..documents.document import Document
-from ..documents.problems import Problem
+from ..documents.problems import Problem, did_you_mean
 from ..documents.schema import read_checked
 from ..storage.wanted import Volume, faults
 from .nccl import faults as nccl_faults
 from .urls import holds_credentials
 
 DIRECTORY = "node_classes"
+# Whether a node answers is asked of every class.
+EXCLUDABLE = tuple(check for check in NODE_HEALTH if check != "host.reachable")
 # The collection's own: plugins/module_utils/site/node_class.py is four levels below its root.
 SHIPPED = Path(__file__).parents[3] / DIRECTORY
 
@@ -99,7 +102,7 @@ def _contradictions(document: Document, stem: str) -> Iterator[Problem]:
                 remedy = "take it out, and let the image be fetched from a mirror that wants none"
                 yield document.problem((*place, position, "image_uri"), message, remedy)
     yield from _of_firmware_images(document)
-    yield from _excluded_twice(document)
+    yield from _excluded(document)
 
 
 def _of_firmware_images(document: Document) -> Iterator[Problem]:
@@ -153,15 +156,19 @@ def _of_nccl(document: Document) -> Iterator[Problem]:
         yield document.problem(("nccl", "environment", fault.key), fault.message, fault.remedy)
 
 
-def _excluded_twice(document: Document) -> Iterator[Problem]:
+def _excluded(document: Document) -> Iterator[Problem]:
+    """Checks that are excluded twice, or that a class cannot exclude."""
     seen: set[str] = set()
     for position, each in _mappings(_mapping(document.data, "checks"), "exclude"):
         check = each.get("id")
-        if not isinstance(check, str):
+        if not isinstance(check, str) or not check:
             continue
+        path = ("checks", "exclude", position, "id")
         if check in seen:
-            path = ("checks", "exclude", position, "id")
             yield document.problem(path, f"{check!r} is excluded twice", "keep one entry, with its reason")
+        elif check not in EXCLUDABLE:
+            message = f"{check!r} is no check that a class can exclude{did_you_mean(check, EXCLUDABLE)}"
+            yield document.problem(path, message, "correct the name, or take it out")
         seen.add(check)
 
 

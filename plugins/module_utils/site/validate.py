@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..documents.problems import Problem
+from . import health_policy, kernel_log
 from .hosts_file import read_hosts
 from .node_class import available, directories, load_all
 from .roster import Roster, judge_roster
@@ -48,4 +49,7 @@ def validate(
     for host, release in (releases or {}).items():
         of_class.get(str(named.get(host)), set()).add(release)
     classes, wrong = load_all(of_class, places, of_class)
-    return Site(roster, classes, [*problems, *found, *wrong])
+    of_log = kernel_log.add_baselines(classes, inventory, available(places))
+    racks = {host: str(values.get("rack") or "") for host, values in {**hosts.merged(), **(hostvars or {})}.items()}
+    _policy, of_policy = health_policy.load(inventory, racks)
+    return Site(roster, classes, [*problems, *found, *wrong, *of_log, *of_policy])

@@ -6,128 +6,59 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.firstlight.cluster.plugins.module_utils.judge.agent import fingerprint
+
+from tests.unit.health.areas import areas
+
 ADDRESSES = [f"0000:{bus:02x}:00.0" for bus in (0x18, 0x2A, 0x3A, 0x5D, 0x9A, 0xAB, 0xBA, 0xDB)]
-HCAS = [f"mlx5_{number}" for number in range(8)]
 LOST = {"error": "GPU is lost", "code": 15}
 DENIED = {"error": "insufficient permissions", "code": 4}
 
-NODE_CLASS: dict[str, Any] = {
-    "schema": 1,
-    "name": "test",
-    "description": "a class for tests",
-    "hardware": {
-        "gpus": {"count": 8, "model": "NVIDIA H100 80GB HBM3", "nvlinks": 18, "fabric_manager": True},
-        "hcas": {"devices": HCAS, "rate_gbps": 400, "firmware": "28.39.1002"},
-        "memory_gib": 2048,
-        "mounts": ["/", "/data"],
-    },
-    "software": {"gpu_driver": "570.172.08", "fabric_manager": "570.172.08", "docker": "20.10"},
-    "checks": {"exclude": []},
-}
+WITH_ADDRESSES = {"gpus": {"pci_addresses": ADDRESSES}}
+# A unit that runs, as systemd shows it.
+RUNS = {"load": "loaded", "active": "active", "sub": "running", "result": "success"}
+
+
+def of_gpus(values: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
+    """What an area has of each GPU."""
+    return [values(index) for index in range(len(ADDRESSES))]
+
+
+def merged(one: Any, other: Any) -> Any:
+    """A copy of both: mappings by their keys, lists by their positions. A value belongs to one alone."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        both = one.keys() & other.keys()
+        alone = copy.deepcopy({key: value for key, value in {**one, **other}.items() if key not in both})
+        return {**alone, **{key: merged(one[key], other[key]) for key in both}}
+    if isinstance(one, list) and isinstance(other, list):
+        return [merged(*pair) for pair in zip(one, other, strict=True)]
+    raise ValueError(f"two areas have {one!r} and {other!r} in one place")
+
+
+def of_areas(name: str) -> Any:
+    """What the areas have under `name`, as one."""
+    return functools.reduce(merged, (getattr(area, name, {}) for area in areas()), {})
 
 
 def node_class(**hardware: Any) -> dict[str, Any]:
     """The class, with parts of `hardware.gpus` replaced (`gpus={...}`) or other hardware replaced whole."""
-    result = copy.deepcopy(NODE_CLASS)
+    common = {"schema": 1, "name": "test", "description": "a class for tests", "checks": {"exclude": []}}
+    result: dict[str, Any] = {**common, **of_areas("CLASS")}
     result["hardware"]["gpus"].update(hardware.pop("gpus", {}))
     result["hardware"].update(hardware)
     return result
 
 
-def _gpu(index: int) -> dict[str, Any]:
-    return {
-        "index": index,
-        "uuid": f"GPU-{index:08d}",
-        "serial": f"165{index:010d}",
-        "model": "NVIDIA H100 80GB HBM3",
-        "vbios": "96.00.99.00.01",
-        "pci": ADDRESSES[index],
-        "minor": index,
-        "temperature_c": 34,
-        "ecc_enabled": True,
-        "ecc_volatile_uncorrected": 0,
-        "ecc_aggregate_uncorrected": 0,
-        "ecc_volatile_corrected": 3,
-        "remapped_rows": {"correctable": 0, "uncorrectable": 0, "pending": False, "failure": False},
-        "nvlinks": [True] * 18,
-        "fabric": {"state": 3, "status": 0},
-    }
-
-
-def _port() -> dict[str, Any]:
-    return {
-        "state": "ACTIVE",
-        "physical_state": "LinkUp",
-        "rate_gbps": 400.0,
-        "link_layer": "InfiniBand",
-        "lid": 12,
-        "counters": {"link_downed": 0, "symbol_error": 0},
-    }
-
-
-def _hca() -> dict[str, Any]:
-    return {"node_guid": "x", "firmware": "28.39.1002", "ports": {"1": _port()}}
-
-
-def _storage(mount: str) -> dict[str, Any]:
-    return {
-        "mount": mount,
-        "mounted": True,
-        "type": "ext4",
-        "source": "/dev/nvme0n1p1",
-        "size_bytes": 100 * 1024**3,
-        "available_bytes": 60 * 1024**3,
-        "used_percent": 40.0,
-        "inodes": 1000,
-        "inodes_used_percent": 10.0,
-        "read_only": False,
-    }
-
-
 def healthy() -> dict[str, Any]:
     """What a node without fault shows."""
-    unit = {"load": "loaded", "active": "active", "sub": "running", "result": "success"}
-    data: dict[str, Any] = {
-        "nvml": {"driver_version": "570.172.08", "count": 8, "gpus": [_gpu(index) for index in range(8)]},
-        "pci": {"gpus": [{"address": address, "device": "0x2330"} for address in ADDRESSES]},
-        "infiniband": {"devices": {name: _hca() for name in HCAS}},
-        "kernel_log": {
-            "path": "/dev/kmsg",
-            "lines": 900,
-            "first_sequence": 0,
-            "xids": [],
-            "off_bus": [],
-            "driver_loaded_us": 9_000_000,
-            "truncated": "",
-        },
-        "systemd": {
-            "failed": [],
-            "units": {"nvidia-fabricmanager.service": dict(unit), "docker.service": dict(unit)},
-        },
-        "fabric_manager": {"version": "570.172.08"},
-        "docker": {"answers": True, "reason": "", "version": "20.10.24", "api_version": "1.41"},
-        "clock": {
-            "synchronised": True,
-            "source": "10.0.0.1",
-            "stratum": 3,
-            "offset_seconds": -0.00002,
-            "reference_age_seconds": 40.0,
-            "root_dispersion_seconds": 0.0004,
-            "leap": "Normal",
-        },
-        "host": {
-            "memory_bytes": int(2048 * 1024**3 * 0.985),
-            "boot_id": "b",
-            "uptime_seconds": 7200.0,
-            "kernel": "6.1.0",
-            "hostname": "node01",
-        },
-        "storage:/": _storage("/"),
-        "storage:/data": _storage("/data"),
-    }
+    data = of_areas("HEALTHY")
+    for last in data["agent"]["passes"].values():
+        # Of the class that all areas make.
+        last["class_sha256"] = fingerprint(node_class())
     readers = {name: {"status": "ok", "data": content, "seconds": 0.1} for name, content in data.items()}
     return {"schema": 1, "taken_at": "2026-01-01T00:00:00+00:00", "seconds": 0.2, "readers": readers}
 
@@ -171,6 +102,26 @@ def unreadable(
     def spoil(observation: dict[str, Any]) -> None:
         given = {} if code is None else {"code": code}
         observation["readers"][reader] = {"status": status, "error": error, "seconds": 20.0, **given}
+
+    return spoil
+
+
+def partly(reader: str, error: str, status: str = "timeout") -> Spoil:
+    """The reader came to grief in one thing of many; what it read of the others is there."""
+
+    def spoil(observation: dict[str, Any]) -> None:
+        observation["readers"][reader] |= {"status": status, "error": error}
+
+    return spoil
+
+
+def counted(hca: str, counter: str, total: int, *changes: tuple[int, float, float]) -> Spoil:
+    """A counter of an HCA's port stands at `total`; `changes` are growths, with the ages between which each came."""
+
+    def spoil(observation: dict[str, Any]) -> None:
+        data = {name: read["data"] for name, read in observation["readers"].items()}
+        data["infiniband"]["devices"][hca]["ports"]["1"]["counters"][counter] = total
+        data["history"]["changes"] += [[f"hca:{hca}/{counter}", *change] for change in changes]
 
     return spoil
 

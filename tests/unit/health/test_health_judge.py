@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import re
 from collections import Counter
 from typing import Any
 
 import pytest
+from ansible_collections.firstlight.cluster.plugins.module_utils import judge as judge_package
+from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.areas import AREAS
 from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.checks import expected_checks
 from ansible_collections.firstlight.cluster.plugins.module_utils.findings import Finding, Verdict
 from ansible_collections.firstlight.cluster.plugins.module_utils.judge.node import JUDGES, judge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.health.areas import areas
 from tests.unit.health.health_factory import healthy, node_class, unreadable
 
 ALLOWED_WITHOUT_DATA = {"host.reachable"}
@@ -30,6 +35,14 @@ def verdicts(findings: list[Finding]) -> dict[str, set[str]]:
 
 def test_there_is_a_judge_for_every_check_that_can_be_expected() -> None:
     assert list(JUDGES) == expected_checks(node_class())
+
+
+def test_the_judges_of_an_area_are_those_of_its_checks() -> None:
+    """In the same order, so that what is read in one file is found in the other."""
+    for area in AREAS:
+        name = area.__name__.rpartition(".")[2]
+        judges = importlib.import_module(f"{judge_package.__name__}.{name}")
+        assert list(judges.JUDGES) == [check.id for check in area.CHECKS], name
 
 
 def test_a_judge_that_crashes_costs_its_own_check() -> None:
@@ -58,18 +71,15 @@ def test_excluded_checks_are_not_judged() -> None:
 
 def test_a_class_without_gpus_and_hcas_expects_none_of_theirs() -> None:
     wanted = node_class(gpus={"count": 0}, hcas={"devices": []}, mounts=[])
-    assert expected_checks(wanted) == [
-        "host.reachable",
-        "systemd.failed",
-        "docker.daemon",
-        "clock.offset",
-        "host.memory",
-    ]
+    others = ("docker.gpu", "disk.mount", "disk.read_only", "disk.free", "disk.inodes", "disk.filesystem_errors")
+    theirs = {check for check in JUDGES if check.startswith(("gpu.", "hca.", "optics.", "pcie.", *others))}
+    assert theirs and set(expected_checks(wanted)) == set(JUDGES) - theirs
 
 
 def test_pcie_gpus_have_neither_nvlinks_nor_fabric_manager() -> None:
     wanted = node_class(gpus={"nvlinks": 0, "fabric_manager": False})
-    assert set(JUDGES) - set(expected_checks(wanted)) == {"gpu.nvlink.active", "gpu.fabric_manager"}
+    theirs = {check for check in JUDGES if check.startswith(("gpu.nvlink.", "gpu.fabric", "gpu.sxid"))}
+    assert theirs and set(JUDGES) - set(expected_checks(wanted)) == theirs
 
 
 @pytest.mark.parametrize("reader", sorted(healthy()["readers"]))
@@ -106,12 +116,7 @@ def test_thresholds_of_the_class_win() -> None:
 
 
 # What is read for the record, for evidence or as a hint only; nothing hangs on it.
-NOT_JUDGED = {
-    *("path", "lines", "first_sequence", "driver_loaded_us", "count", "index", "uuid", "serial", "vbios", "pci"),
-    *("minor", "ecc_enabled", "ecc_aggregate_uncorrected", "ecc_volatile_corrected", "correctable", "node_guid"),
-    *("lid", "symbol_error", "load", "sub", "result", "reason", "api_version", "stratum", "leap", "source"),
-    *("boot_id", "uptime_seconds", "kernel", "hostname", "mount", "type", "available_bytes", "inodes"),
-}
+NOT_JUDGED = set().union(*(getattr(area, "NOT_JUDGED", ()) for area in areas()))
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=8),
@@ -131,6 +136,8 @@ def paths(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 HEALTHY = healthy()
 PLACES = [("readers", *path) for path in paths(HEALTHY["readers"])]
+# One of those that differ in numbers only: which GPU, which port.
+KINDS = [*{re.sub("[0-9a-f]*[0-9][0-9a-f]*", "#", repr(path)): path for path in PLACES}.values()]
 
 
 def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
@@ -157,9 +164,10 @@ def test_garbage_alone_never_passes(readers: dict[str, Any]) -> None:
     assert {item.check for item in found if item.verdict is Verdict.PASS} <= ALLOWED_WITHOUT_DATA
 
 
-def test_a_value_that_is_an_error_never_makes_things_worse_than_unknown_nor_better() -> None:
+@pytest.mark.parametrize("places", [KINDS, pytest.param(PLACES, marks=pytest.mark.long)], ids=["kinds", "all"])
+def test_a_value_that_is_an_error_never_makes_things_worse_than_unknown_nor_better(places: list[Any]) -> None:
     """Every single value in turn could not be read: what it decides is unknown, nothing fails, none is lost."""
-    for path in PLACES:
+    for path in places:
         if path[2:3] != ("data",) or len(path) == 3:
             continue
         found = judge(replaced(HEALTHY, path, {"error": "Input/output error"}), node_class())

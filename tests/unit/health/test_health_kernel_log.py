@@ -131,6 +131,21 @@ def test_forms_of_the_xid_line(tmp_path: Path, line: bytes, code: int, device: s
     assert found["off_bus"] == []
 
 
+def test_an_sxid_is_counted_once_for_its_three_lines(tmp_path: Path) -> None:
+    lines = [
+        b"nvidia-nvswitch3: SXid (PCI:0000:08:00.0): 22013, Non-fatal, Link 60 Minion Link DLREQ interrupt",
+        b"nvidia-nvswitch3: SXid (PCI:0000:08:00.0): 22013, Severity 0 Engine instance 60 Sub-engine instance 00",
+        b"nvidia-nvswitch3: SXid (PCI:0000:08:00.0): 22013, Data {0x0000003c, 0x00000000}",
+        b"nvidia-nvswitch0: SXid (PCI:0000:c3:00.0): 24007, Fatal, Link 28 sourcetrack timeout error (First)",
+        b"nvidia-nvswitch0: SXid (PCI:0000:c3:00.0): 24007, Fatal, Link 29 sourcetrack timeout error (First)",
+    ]
+    found = read(tmp_path, b"".join(record(line, number) for number, line in enumerate(lines)))
+    told = [(each["switch"], each["code"], each["device"], each["fatal"], each["count"]) for each in found["sxids"]]
+    assert told == [(3, 22013, "0000:08:00.0", False, 1), (0, 24007, "0000:c3:00.0", True, 2)]
+    assert found["sxids"][1]["text"].endswith("Link 29 sourcetrack timeout error (First)")
+    assert (found["xids"], found["off_bus"]) == ([], [])
+
+
 @pytest.mark.parametrize(
     "lines",
     [
@@ -233,13 +248,16 @@ def test_800_000_repeated_lines_take_bounded_memory(tmp_path: Path) -> None:
 
     def read_and_weigh() -> tuple[dict[str, Any], int]:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        found = read_kernel_log(str(path), budget=120.0)
+        found = read_kernel_log(str(path), budget=300.0, templates=True)
         return found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
     # In a process of its own: the peak of this one may already be higher than any log could make it.
-    found, grown_kib = run_readers({"log": read_and_weigh}, 120.0)["log"]["data"]
+    found, grown_kib = run_readers({"log": read_and_weigh}, 300.0)["log"]["data"]
     assert found["xids"][0]["count"] == 800_000
     assert found["lines"] == 800_000
+    assert [(name, count) for name, (count, _at, _line) in found["templates"].items()] == [
+        ("NVRM: Xid (PCI:*): 95, pid='<unknown>', name=*, GPU has fallen off the bus.", 800_000)
+    ]
     assert grown_kib < 16 * 1024 < path.stat().st_size / 1024
 
 

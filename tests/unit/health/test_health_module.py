@@ -52,6 +52,7 @@ def nvml_path(tmp_path: Path) -> str:
 
 def ad_hoc(environment: dict[str, str], *arguments: str, **options: Any) -> dict[str, Any]:
     """One run by the ansible command on this machine; what the task returned."""
+    options.setdefault("history_path", str(Path(environment["HOME"]) / "health" / "counters.json"))
     command = ["ansible", "localhost", "-c", "local", "-i", "localhost,", "-m", "firstlight.cluster.node_health"]
     command += ["-e", f"ansible_python_interpreter={PLAIN_PYTHON}", "-a", json.dumps(options), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -73,11 +74,26 @@ def test_the_module_reads_and_judges_this_machine(environment: dict[str, str], n
     assert by_component["gpu.temperature", "gpu:3"]["verdict"] == "unknown"
     assert "GPU is lost (code 15)" in by_component["gpu.temperature", "gpu:3"]["summary"]
     assert by_component["gpu.temperature", "gpu:2"]["verdict"] == "pass"
-    assert by_component["disk.free", "mount:/no/such/mount"]["verdict"] == "fail"
+    assert by_component["disk.mount", "mount:/no/such/mount"]["verdict"] == "fail"
     assert by_component["gpu.count", "gpu:3"]["verdict"] == "fail"
     assert result["passed"] == sum(item["verdict"] == "pass" for item in result["findings"])
     assert result["verdict"] == "fail"
     assert result["observation"]["readers"]["host"]["data"]["memory_bytes"] > 0
+    assert result["observation"]["readers"]["history"]["data"]["trouble"] == ""
+    assert (Path(environment["HOME"]) / "health" / "counters.json").exists() is (not mode)
+
+
+def test_a_gpu_that_hangs_is_named_and_the_others_are_judged(environment: dict[str, str], nvml_path: str) -> None:
+    environment["FAKE_NVML"] = json.dumps({"faults": {"nvmlDeviceGetTemperature": {"3": -2}}})
+    result = ad_hoc(environment, node_class=WANTED, nvml_path=[nvml_path], deadline=3)
+    reader = result["observation"]["readers"]["nvml"]
+    assert (reader["status"], reader["at"]) == ("timeout", ["gpus/3"])
+    gpus = {(item["check"], item["component"]): item for item in result["findings"] if item["check"].startswith("gpu.")}
+    assert gpus["gpu.count", "gpu:3"]["verdict"] == "fail"
+    assert "does not answer: no answer within 3 s" in gpus["gpu.count", "gpu:3"]["summary"]
+    for check in ("gpu.model", "gpu.ecc.uncorrected", "gpu.row_remap.pending", "gpu.temperature", "gpu.nvlink.active"):
+        verdicts = {component: item["verdict"] for (of, component), item in gpus.items() if of == check}
+        assert verdicts == {f"gpu:{slot}": "unknown" if slot == 3 else "pass" for slot in range(8)}
 
 
 @pytest.mark.parametrize(("code", "status"), [(-1, "error"), (-2, "timeout"), (18, "error"), (12, "missing")])
@@ -125,6 +141,7 @@ PLAY = """
     - firstlight.cluster.node_health:
         node_class: "{{ wanted }}"
         timeout: "{{ patience | default(60) }}"
+        history_path: "{{ playbook_dir }}/health/counters.json"
         phase: validate
       register: health
     - ansible.builtin.assert:

@@ -147,7 +147,7 @@ def test_what_was_not_read_says_nothing_and_what_was_read_in_part_says_who_is_th
 def test_a_flashed_gpu_is_seen_by_its_vbios(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     for run, code in (("run1", 0), ("run2", 3), ("run3", 0)):
         monkeypatch.setattr(fake_pynvml, "FAULTS", {"nvmlDeviceGetVbiosVersion": {"3": code}})
-        read = read_nvml(fake_pynvml)
+        read = read_nvml(fake_pynvml).whole()
         parts = parts_of({"readers": {"nvml": {"status": "ok", "data": read}}})
         ledger.record(Batch(run=run, phase="health", operator="alice", parts={"node02": parts}))
         assert told(ledger, "node02") == (CHANGED if run == "run3" else []), "an unread version is no other version"

@@ -22,9 +22,9 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledge
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.ledger_model import Batch, StateChange
 from ansible_collections.firstlight.cluster.plugins.module_utils.lifecycle.states import State
 
-from tests.unit.health.health_factory import put, spoiled
+from tests.unit.health.health_factory import put
 from tests.unit.lifecycle.played_ledger import Site, findings, furnish
-from tests.unit.run.test_phases import ROOT, SITE, Played, Run, played
+from tests.unit.run.test_phases import ROOT, SITE, Played, Run, played, shown
 
 __all__ = ["played"]
 FIT1 = ("--limit", "fit1")
@@ -113,7 +113,7 @@ def machines(run: Run, state: str) -> list[list[str]]:
 
 def with_gpu(serial: str) -> str:
     identity = f"GPU-{serial}"
-    return json.dumps(spoiled(put("nvml|gpus|3|serial", serial), put("nvml|gpus|3|uuid", identity)))
+    return shown("fit1", put("nvml|gpus|3|serial", serial), put("nvml|gpus|3|uuid", identity))
 
 
 def observed(site: Site, **changed: str) -> dict[str, str]:
@@ -188,7 +188,7 @@ def test_a_scheduler_that_does_not_let_go_ends_the_run(site: Site) -> None:
 def test_a_repaired_node_is_provisioned_anew_and_the_exchange_is_told(site: Site) -> None:
     """The drill: found bad, set aside, a GPU exchanged, provisioned anew, proved, admitted."""
     down = put("infiniband|devices|mlx5_3|ports|1|state", "DOWN")
-    bad = json.dumps(spoiled(put("nvml|gpus|3|serial", "OLD"), put("nvml|gpus|3|uuid", "GPU-OLD"), down))
+    bad = shown("fit1", put("nvml|gpus|3|serial", "OLD"), put("nvml|gpus|3|uuid", "GPU-OLD"), down)
     assert site.played.run(*SITE, arguments=("--limit", "fit1,fit2")).status == 0
     assert site.played.run("health", arguments=FIT1, observations=observed(site, fit1=bad)).status == 2
     assert site.states() == {"fit1": "set_aside", "fit2": "in_service"}
@@ -212,6 +212,11 @@ def test_a_repaired_node_is_provisioned_anew_and_the_exchange_is_told(site: Site
     told = findings(run.report, "fit1")["repair.parts"]
     assert told["verdict"] == "warn"
     assert re.search(r"gpu 0000:\S+: OLD -> NEW \(before: run ", told["summary"])
+    told = findings(run.report, "fit1")["lifecycle.part.swapped"]
+    assert (told["component"], told["verdict"]) == ("gpu:3", "warn")
+    assert re.match(
+        r"gpu 0000:\S+: 1650000000003-fit1 -> NEW since run \S+, unlike when .* proved last", told["summary"]
+    )
     done = [action for action, _detail in actions(site, "fit1")]
     assert done[-6:] == ["drained", "part_swapped", "released", "commissioned", "deployed", "undrained"]
     assert ("released", "erase: quick; repaired") in actions(site, "fit1")
@@ -402,7 +407,8 @@ def test_the_nodes_are_held_for_as_long_as_maas_may_be_waited_for(name: str) -> 
     assert wait in lock["lock_seconds"]
 
 
-@pytest.mark.parametrize("tasks_file", [pytest.param("commission.yml", marks=LONG), "deploy.yml"])
+@LONG
+@pytest.mark.parametrize("tasks_file", ["commission.yml", "deploy.yml"])
 def test_a_run_that_was_killed_is_run_again(site: Site, tasks_file: str) -> None:
     """It had released the node, and held it."""
     stand(site, fit1="set_aside")

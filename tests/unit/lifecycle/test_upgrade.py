@@ -118,6 +118,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_changes(
     assert not run.told("maas_tag") and not run.told("maas_machine")
 
 
+@pytest.mark.long
 def test_a_canary_first_then_batches_and_nobody_who_is_as_the_class_says(site: Site) -> None:
     in_service(site)
     run = upgrade(site, *ALL, *TAKE, *ROOM, "-e", "upgrade_canary=fit2")
@@ -187,6 +188,7 @@ def test_too_many_failures_stop_it_and_the_next_run_goes_on_where_it_stopped(sit
     assert drained == [["alone"], ["fit1"], ["fit2"], ["together"], ["fit1"]], "who was set aside goes last"
 
 
+@pytest.mark.long
 def test_who_was_broken_before_holds_nobody_up_and_what_a_killed_run_had_begun_is_finished_first(site: Site) -> None:
     """The first of the roster is broken. Another was configured by a run that was killed before it could prove it."""
     in_service(site)

@@ -255,6 +255,14 @@ def test_every_check_of_the_catalogue_has_a_broken_judge() -> None:
     assert {*checks.JUDGED, "gate.missing"} == {*CHECKS}
 
 
+def test_the_catalogue_says_how_bad_each_check_gets() -> None:
+    worst = {
+        check: next(verdict for verdict in ("fail", "warn", "unknown", "waived") if verdict in verdicts.split())
+        for check, (verdicts, _tests) in checks.JUDGED.items()
+    }
+    assert worst == {check: CHECKS[check].severity for check in worst}
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_mutant_can_be_applied(mutant: Mutant) -> None:
     assert (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old) == 1

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
 from hypothesis import strategies as st
+
+# A case that judges a whole node takes as long as many of a parser.
+of_whole_nodes = settings(max_examples=max(60, settings.default.max_examples // 20))
 
 # What trips parsers: digits that int() refuses, numbers that are none, numbers without end, brackets without end.
 NASTY = (

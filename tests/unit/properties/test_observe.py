@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,6 +16,11 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.findings import
 from ansible_collections.firstlight.cluster.plugins.module_utils.judge.node import JUDGES, judge
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe import docker, fabric_manager, systemd
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.clock import parse_tracking
+from ansible_collections.firstlight.cluster.plugins.module_utils.observe.cpu_memory import (
+    parse_processors,
+    read_cpu_memory,
+)
+from ansible_collections.firstlight.cluster.plugins.module_utils.observe.disks import parse_arrays
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.host import read_host
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.infiniband import read_infiniband
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.kernel_log import (
@@ -26,11 +32,13 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.observe.nvml im
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.pci import read_pci
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.source import SourceError, SourceMissing
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.storage import _mount_entry
+from ansible_collections.firstlight.cluster.plugins.module_utils.observe.system import read_system
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.properties.junk import BYTES, JSON, TEXTS, mutated, mutated_bytes
-from tests.unit.properties.machine import Nvml, NVMLError, Tree, healthy, observe
+from tests.unit.properties.areas import disk
+from tests.unit.properties.junk import BYTES, JSON, TEXTS, mutated, mutated_bytes, of_whole_nodes
+from tests.unit.properties.machine import Folders, Nvml, NVMLError, Tree, healthy, observe
 from tests.unit.properties.test_thousand_passes import CLASSES, RICH
 
 NODE_CLASS = CLASSES[RICH]
@@ -43,12 +51,15 @@ XID = "3,17,7100000000,-;NVRM: Xid (PCI:0000:5d:00): 79, pid='<unknown>', GPU ha
 class BytesTree(Tree):
     """A tree whose files hold bytes; `junk` in place of what the file at `spoilt` had."""
 
-    def __init__(self, files: dict[str, str], path: str = "", spoilt: str = "", junk: bytes = b"") -> None:
-        super().__init__(files, path)
+    def __init__(
+        self, files: dict[str, str], path: str = "", spoilt: str = "", junk: bytes = b"", folders: Folders | None = None
+    ) -> None:
+        super().__init__(files, path, folders)
         self._spoilt, self._junk = spoilt, junk
 
     def __truediv__(self, name: str) -> BytesTree:
-        return BytesTree(self._files, f"{self._path}/{name}".strip("/"), self._spoilt, self._junk)
+        path = f"{self._path}/{name}".strip("/")
+        return BytesTree(self._files, path, self._spoilt, self._junk, self._folders)
 
     def read_bytes(self) -> bytes:
         return self._junk if self._path == self._spoilt else super().read_bytes()
@@ -109,6 +120,66 @@ def test_any_content_of_a_file_of_proc_costs_its_value_only(name: str, junk: byt
     )
     for value in (read["memory_bytes"], read["uptime_seconds"]):
         assert isinstance(value, dict) or value >= 0
+
+
+SYSTEM_FILES = {
+    "etc/os-release": "os",
+    "proc/cmdline": "command_line",
+    "proc/modules": "modules",
+    "proc/swaps": "swaps",
+    "proc/sys/kernel/tainted": "taint",
+    "sys/kernel/mm/transparent_hugepage/enabled": "transparent_hugepages",
+}
+
+
+@given(
+    st.sampled_from(sorted(SYSTEM_FILES)).flatmap(
+        lambda path: st.tuples(st.just(path), mutated_bytes(MACHINE.files[path]) | BYTES)
+    )
+)
+def test_any_content_of_a_file_of_the_system_costs_its_value_only(spoilt: tuple[str, bytes]) -> None:
+    read = plain(read_system(BytesTree(MACHINE.files, "", *spoilt)))
+    whole = read_system(Tree(MACHINE.files))
+    assert {key for key in whole if read[key] != whole[key]} <= {SYSTEM_FILES[spoilt[0]]}
+    assert isinstance(read["taint"], dict) or read["taint"] >= 0
+
+
+@given(mutated(MACHINE.files["proc/cpuinfo"]) | TEXTS)
+def test_any_list_of_processors_is_read_or_refused(text: str) -> None:
+    try:
+        read = plain(parse_processors(text))
+    except SourceError:
+        return
+    assert 0 < read["sockets"] <= read["cores"] <= read["threads"]
+
+
+@given(
+    st.sampled_from([path for path in sorted(MACHINE.files) if path.startswith("sys/devices/system/")]),
+    BYTES | mutated_bytes("17\n", "Node 0 MemTotal: 7 kB\n", "performance\n"),
+)
+def test_any_content_of_a_file_of_processors_and_memory_costs_its_value_only(path: str, junk: bytes) -> None:
+    read = plain(read_cpu_memory(BytesTree(MACHINE.files, "", path, junk)))
+    whole = read_cpu_memory(Tree(MACHINE.files))
+    assert len({key for key in whole if read[key] != whole[key]}) <= 1
+
+
+@given(mutated(disk.mdstat(), disk.mdstat(1, flag="(F)", more=disk.CHECKING)) | TEXTS)
+def test_any_list_of_arrays_is_read_or_refused(text: str) -> None:
+    try:
+        arrays = plain(parse_arrays(text))
+    except SourceError:
+        return
+    assert text.startswith("Personalities")
+    assert all(array["name"].startswith("md") for array in arrays)
+
+
+@given(mutated("DefaultLimitMEMLOCK=infinity\nDefaultLimitNOFILE=1048576\n") | TEXTS)
+def test_any_limits_are_read_or_refused(printed: str) -> None:
+    try:
+        limits = plain(systemd.parse_limits(printed))
+    except SourceError:
+        return
+    assert all(value == "infinity" or value >= 0 for value in limits.values())
 
 
 @given(st.sampled_from(["vendor", "class", "device"]), BYTES)
@@ -195,7 +266,7 @@ VERSION = '{"Version": "20.10.24", "ApiVersion": "1.41"}'
 
 @given(mutated_bytes("OK") | BYTES, mutated_bytes(VERSION) | BYTES | st.just(b"[" * 100_000))
 def test_any_answer_of_docker_is_read_or_refused(ping: bytes, version: bytes) -> None:
-    answers = {"/_ping": ping, "/version": version}
+    answers = {"/_ping": ping, "/version": version, "/info": version}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(docker, "_get", lambda _path, url, _timeout: answers[url])
         try:
@@ -208,6 +279,7 @@ def test_any_answer_of_docker_is_read_or_refused(ping: bytes, version: bytes) ->
 # -- NVML
 
 
+@of_whole_nodes
 @given(st.dictionaries(st.sampled_from(sorted(MACHINE.gpus[0])), JSON | st.integers(1, 999).map(NVMLError), max_size=3))
 def test_whatever_nvml_answers_costs_the_value_only(values: dict[str, Any]) -> None:
     machine = healthy(Random(1), NODE_CLASS)
@@ -217,11 +289,11 @@ def test_whatever_nvml_answers_costs_the_value_only(values: dict[str, Any]) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ctypes.byref", lambda info: info)
         try:
-            read = plain(read_nvml(Nvml(machine)))
+            read = plain(read_nvml(Nvml(machine)).whole())
         except SourceMissing:
             assert any(isinstance(value, NVMLError) and value.value == 12 for value in values.values())
             return
-        whole = plain(read_nvml(Nvml(healthy(Random(1), NODE_CLASS))))
+        whole = plain(read_nvml(Nvml(healthy(Random(1), NODE_CLASS))).whole())
     assert [gpu for gpu in read["gpus"] if gpu["index"] != 3] == [gpu for gpu in whole["gpus"] if gpu["index"] != 3]
 
 
@@ -242,7 +314,8 @@ LOG = "\n".join([*MACHINE.kernel_log, XID])
 def read_log(folder: Path, content: bytes) -> dict[str, Any]:
     path = folder / "kmsg"
     path.write_bytes(content)
-    read: dict[str, Any] = plain(read_kernel_log(str(path)))
+    # No machine is so slow that a test is about its speed.
+    read: dict[str, Any] = plain(read_kernel_log(str(path), budget=300.0))
     return read
 
 
@@ -340,6 +413,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> str:
     return json.dumps(observe(healthy(Random(1), NODE_CLASS), tmp_path_factory.mktemp("seen")))
 
 
+@of_whole_nodes
 @given(st.data())
 def test_any_observation_is_judged_and_every_check_reports(seen: str, data: st.DataObject) -> None:
     observation = json.loads(seen)
@@ -354,18 +428,23 @@ def test_any_observation_is_judged_and_every_check_reports(seen: str, data: st.D
     json.dumps([item.to_dict() for item in findings])
 
 
+@of_whole_nodes
 @given(JSON, JSON)
 def test_junk_is_never_a_pass(observation: Any, junk: Any) -> None:
     """Neither in the place of the observation nor of what one reader has read."""
     names = ["nvml", "pci", "infiniband", "kernel_log", "systemd", "fabric_manager", "docker", "clock", "host"]
+    names += ["cpu_memory", "disks", "nvme", "history"]
     names += [f"storage:{mount}" for mount in NODE_CLASS["hardware"]["mounts"]]
     readers = {name: {"status": "ok", "data": junk} for name in names}
     for each in ({"readers": readers}, observation if isinstance(observation, dict) else {"readers": observation}):
+        verdicts = defaultdict(list)
+        for item in judge(each, NODE_CLASS):
+            verdicts[item.check].append(item.verdict)
         for check in JUDGES.keys() - {"host.reachable"}:
-            verdicts = [item.verdict for item in judge(each, NODE_CLASS) if item.check == check]
-            assert worst(verdicts) is not Verdict.PASS, check
+            assert worst(verdicts[check]) is not Verdict.PASS, check
 
 
+@of_whole_nodes
 @given(st.dictionaries(st.text(max_size=10), JSON, max_size=3) | st.fixed_dictionaries({"hardware": JSON}))
 def test_any_node_class_judges_without_error(seen: str, node_class: dict[str, Any]) -> None:
     judge(json.loads(seen), NODE_CLASS | {"thresholds": node_class})

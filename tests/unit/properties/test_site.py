@@ -137,7 +137,7 @@ def test_a_pattern_without_end_is_refused_or_short(pattern: str) -> None:
         assert "hosts" in str(error) or "range" in str(error)
 
 
-@given(st.sampled_from(["roster", "node_class", "cable_plan"]), JSON)
+@given(st.sampled_from(["roster", "node_class", "cable_plan", "health_policy"]), JSON)
 def test_any_value_is_judged_by_a_schema(name: str, value: Any) -> None:
     for fault in faults(value, load(name)):
         assert fault.message

@@ -15,8 +15,9 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.observe.block_d
     parse_mounts,
     read_block_devices,
 )
+from ansible_collections.firstlight.cluster.plugins.module_utils.observe.nvme import file_name
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.source import SourceError, SourceMissing
-from ansible_collections.firstlight.cluster.plugins.module_utils.storage.baseline import file_name, is_record_of
+from ansible_collections.firstlight.cluster.plugins.module_utils.storage.baseline import is_record_of
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.description import DiskDescription
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.machine import Machine
 from ansible_collections.firstlight.cluster.plugins.module_utils.storage.mounting import Entry, parse_fstab

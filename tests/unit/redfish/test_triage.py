@@ -107,7 +107,7 @@ def test_a_cause_is_named_with_evidence_remedy_and_owner(
 
 
 def test_every_cause_of_the_catalogue_has_a_case() -> None:
-    assert {check for check, *_rest in CASES} | {"boot.unexplained"} == {cause[0] for cause in BOOT_CAUSES}
+    assert {check for check, *_rest in CASES} | {"boot.unexplained"} == {cause.id for cause in BOOT_CAUSES}
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def _deployed(rack: Rack) -> None:
 
 
 def test_every_cause_has_a_fault_of_the_lab() -> None:
-    assert {*CAUSES, "boot.unexplained"} == {cause[0] for cause in BOOT_CAUSES}
+    assert {*CAUSES, "boot.unexplained"} == {cause.id for cause in BOOT_CAUSES}
 
 
 # What comes before the fault, and what fails with it.

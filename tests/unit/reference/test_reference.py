@@ -20,8 +20,8 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.thresho
 from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.xid import XIDS
 from ansible_collections.firstlight.cluster.plugins.module_utils.compatibility import table as versions
 
+from docs.check_pages import check_pages
 from docs.generate import (
-    checks_page,
     compatibility_page,
     inventory_page,
     origins,
@@ -41,7 +41,7 @@ PLUGINS = sorted(
 )
 FRAGMENTS = sorted((ROOT / "plugins" / "doc_fragments").glob("[a-z]*.py"))
 ROLES = sorted(path.parents[1] for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
-SCHEMAS = ("roster", "node_class", "cable_plan", "report")
+SCHEMAS = ("roster", "node_class", "cable_plan", "health_policy", "kernel_log", "report")
 
 
 def _texts(path: Path) -> dict[str, Any]:
@@ -120,8 +120,20 @@ def test_keys_are_told_with_their_place_limits_and_duty() -> None:
 
 
 def test_catalogue_thresholds_and_xids_are_complete() -> None:
-    checks = checks_page()
-    assert all(f"\n### {check.id}\n\n{check.title}." in checks and check.remedy in checks for check in CHECKS.values())
+    pages = check_pages()
+    assert {*pages} == {"index", *CHECKS}
+    for check in CHECKS.values():
+        page = pages[check.id]
+        assert page.startswith(f"# {check.id}\n\n{check.title}.\n")
+        told = {"What it reads": check.source, "What to do": check.remedy, "Owner": check.owner}
+        plain = page.replace("`", "")
+        assert all("\n- **{}:** {}\n".format(*item).replace("`", "") in plain for item in told.items())
+        assert "\n- **When it fails:** " in page
+        assert pages["index"].count(f"\n| [{check.id}]({check.id}.md) | ") == 1
+    assert "[`gpu_temperature_c.fail`](../thresholds.md)" in pages["gpu.temperature"]
+    assert "is not `hardware.gpus.model`." in pages["gpu.model"]
+    assert "not done `triage_post_seconds` after" in pages["boot.post"]
+    assert "python -m lab fault NODE hca-down" in pages["hca.state"]
     assert {*origins()} == {*DEFAULTS}, "above every default stands where it comes from"
     thresholds = thresholds_page()
     assert all(f"| `{name}` |" in thresholds for name in DEFAULTS)

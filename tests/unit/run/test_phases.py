@@ -15,14 +15,17 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.checks import CHECKS
 
-from tests.unit.health.health_factory import absent, put, spoiled
+from tests.unit.health.health_factory import Spoil, absent, put, spoiled
+from tests.unit.health.health_factory import node_class as class_of_the_factory
 
 ROOT = Path(__file__).resolve().parents[3]
 SITE = ("provision", "configure", "fabric", "validate", "admit")
@@ -56,7 +59,7 @@ answer(machines={
     "maas_tag": "answer()",
     "maas_boot_evidence_info": """
 answer(**({"failed": True, "msg": "MAAS is away"} if SCENARIO["no_evidence"] else {"evidence": {}}))""",
-    "ledger": "answer(held={}, drained=[], locks=[], unlocked=[])",
+    "ledger": "answer(held={}, drained=[], locks=[], unlocked=[], part_changes={})",
     "ledger_info": 'answer(nodes=SCENARIO["ledger"])',
     "ib_netdiscover": """
 failed = SCENARIO["no_discovery"]
@@ -91,6 +94,26 @@ else:
                 "verdict": "fail" if host in SCENARIO[check] else "pass"}]
         for host in ARGUMENTS["hosts"]
     })""",
+    "gpu_stress": """
+node = ARGUMENTS["library_path"][0]
+told = SCENARIO["computed"][node]
+checks = ["exact", "tflops", "hbm", "h2d", "d2h", "p2p", "soak"]
+gpu = {"kind": "H100, cupy", "figures": {"TFLOP/s of fp16": told.get("speed", 700)}, "digests": {}}
+if ARGUMENTS.get("_ansible_check_mode"):
+    answer(findings=[
+        {"check": "compute." + check, "component": "host", "summary": "not measured in check mode", "verdict": "warn"}
+        for check in [*checks, "fleet"]
+    ])
+elif told.get("crashes"):
+    answer(failed=True, msg="no module named numpy")
+else:
+    answer(
+        findings=[
+            {"check": "compute." + check, "component": "gpu:0", "verdict": told.get(check, "pass"), "summary": "so"}
+            for check in checks if check not in told.get("silent", [])
+        ],
+        fleet={"node_class": "lab-h100", "outlier_percent": 5, "gpus": {"gpu:0": gpu, "gpu:1": gpu}},
+    )""",
 }
 NODES = (
     "fit1",
@@ -107,10 +130,10 @@ NODES = (
     "held",
     "later",
 )
-OBSERVED = {
-    "fit2": spoiled(put("nvml|gpus|5|temperature_c", 84)),
-    "sick": spoiled(put("infiniband|devices|mlx5_3|ports|1|state", "DOWN")),
-    "mute": spoiled(absent("kernel_log")),
+SPOILED = {
+    "fit2": [put("nvml|gpus|5|temperature_c", 84)],
+    "sick": [put("infiniband|devices|mlx5_3|ports|1|state", "DOWN")],
+    "mute": [absent("kernel_log")],
 }
 # Which phase keeps which node out.
 KEPT_OUT = {
@@ -239,6 +262,18 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     return Played(folder, _inventory(folder))
 
 
+def shown(node: str, *spoils: Spoil) -> str:
+    """What is read of a node, whose parts are no other node's."""
+    observation = spoiled()
+    for gpu in observation["readers"]["nvml"]["data"]["gpus"]:
+        gpu |= {key: f"{gpu[key]}-{node}" for key in ("serial", "uuid")}
+    for hca in observation["readers"]["infiniband"]["data"]["devices"].values():
+        hca["node_guid"] += f":{node}"
+    for spoil in spoils:
+        spoil(observation)
+    return json.dumps(observation)
+
+
 def _inventory(folder: Path) -> dict[str, Any]:
     """Writes roster, class and cable plan; returns what the played modules answer."""
     inventory = folder / "inventory"
@@ -246,6 +281,9 @@ def _inventory(folder: Path) -> dict[str, Any]:
     (inventory / "00-common.yml").symlink_to(ROOT / "inventories/common/00-common.yml")
     node_class = yaml.safe_load((ROOT / "inventories/lab/node_classes/lab-h100.yml").read_text(encoding="utf-8"))
     del node_class["bios"]  # a test that plays BMCs says itself what is wanted of them
+    del node_class["system"]["health_agent"]  # the agent of a node that is made up judges by another class
+    # What is observed here are other processors and more disks than the lab shows.
+    node_class["hardware"] |= {key: class_of_the_factory()["hardware"][key] for key in ("cpu", "nvme_disks")}
     (inventory / "node_classes/lab-h100.yml").write_text(yaml.safe_dump(node_class), encoding="utf-8")
     nodes: dict[str, dict[str, Any]] = {
         node: {"node_class": "lab-h100", "serial_number": f"S-{node}", "rack": "r1", "unit": unit}
@@ -269,6 +307,7 @@ def _inventory(folder: Path) -> dict[str, Any]:
         "maas_arrival_timeout": 1,
         # So that the played module knows of which node it is asked.
         "node_health_nvml_path": ["{{ inventory_hostname }}"],
+        "gpu_stress_library_path": ["{{ inventory_hostname }}"],
         "fabric_cable_plan": str(inventory / "cable_plan.yml"),
     }
     hosts = {"all": {"vars": shared}, "gpu_nodes": {"hosts": nodes}, "head_nodes": {"hosts": {"head": None}}}
@@ -289,7 +328,7 @@ def _inventory(folder: Path) -> dict[str, Any]:
         "ledger": {"held": {"state": "quarantined", "since": "2026-01-01", "reason": "kept for the vendor"}},
         "no_discovery": False,
         "netlist": netlist,
-        "observations": {node: json.dumps(OBSERVED.get(node, spoiled())) for node in NODES},
+        "observations": {node: shown(node, *SPOILED.get(node, [])) for node in NODES},
         "collective.intra": ["alone"],
         "collective.inter": ["together"],
         "no_launch": False,
@@ -297,6 +336,7 @@ def _inventory(folder: Path) -> dict[str, Any]:
         "has": {},
         "unlooked": [],
         "stuck": [],
+        "computed": {},
     }
 
 
@@ -358,12 +398,12 @@ def test_the_ledger_hears_of_the_parts_that_were_read(site: Run) -> None:
 
 
 def test_the_ledger_hears_of_each_check_that_passed_once(site: Run) -> None:
-    (call,) = [call for call in site.told("ledger") if call.get("phase") == "validate"]
+    (call,) = [call for call in site.told("ledger") if call.get("phase") == "validate" and "passed" in call]
     passed = {node: entry["checks"] for entry in call["passed"] for node in entry["nodes"]}
     assert set(passed["fit1"]) > {"gpu.count", "gpu.temperature", "collective.intra"}
     assert set(map(tuple, passed["fit1"].values())) == {("*",)}
     warm = [f"gpu:{slot}" for slot in range(8) if slot != 5]
-    assert passed["fit2"] == {**passed["fit1"], "gpu.temperature": warm}
+    assert passed["fit2"] == {**passed["fit1"], "gpu.temperature": warm, "gpu.temperature.outlier": warm}
 
 
 def test_maas_hears_who_is_in_service_and_who_no_longer_is(site: Run) -> None:
@@ -397,8 +437,8 @@ def test_the_report_gives_each_node_its_state_and_reason(site: Run) -> None:
         "silent": {("host.reachable", "unknown"), ("boot.unexplained", "unknown")},
         "unconfigured": {("phase.task", "fail")},
         "uncabled": {("fabric.port.down", "fail")},
-        "sick": {("hca.state", "fail"), ("hca.rate", "unknown")},
-        "mute": {("gpu.xid", "unknown")},
+        "sick": {("hca.state", "fail"), ("hca.rate", "unknown"), ("hca.subnet_manager", "unknown")},
+        "mute": {("gpu.xid", "unknown"), ("gpu.sxid", "unknown")},
         "alone": {("collective.intra", "fail")},
         "together": {("collective.inter", "fail")},
         "held": {("lifecycle.quarantined", "fail")},
@@ -489,6 +529,34 @@ def test_health_judges_everybody_who_is_not_held_and_admits_nobody(played: Playe
     assert not any(call.get("machines_present") for call in run.told("maas_tag"))
 
 
+@pytest.fixture
+def policy(played: Played) -> Iterator[Path]:
+    """The site's health policy, for one test."""
+    file = played.folder / "inventory/health_policy.yml"
+    yield file
+    file.unlink(missing_ok=True)
+
+
+def test_a_defect_counts_as_the_site_says(played: Played, policy: Path) -> None:
+    waiver = {"check": "gpu.temperature", "nodes": ["fit2"], "reason": "r", "author": "a", "expires": "2999-01-01"}
+    severity = [{"check": "gpu.temperature", "verdict": "fail", "reason": "no warm GPUs here"}]
+    policy.write_text(yaml.safe_dump({"severity": severity}), encoding="utf-8")
+    run = played.run("health", arguments=("--limit", "fit1,fit2"))
+    assert (run.gates["health"]["passed"], run.gates["health"]["set_aside"]) == (["fit1"], ["fit2"])
+    over = {**waiver, "expires": "2020-01-01"}
+    policy.write_text(yaml.safe_dump({"waivers": [over, waiver], "severity": severity}), encoding="utf-8")
+    run = played.run("health", arguments=("--limit", "fit1,fit2"))
+    assert run.gates["health"]["passed"] == ["fit1", "fit2"], run.output
+    found = {(each["check"], each["verdict"]) for each in run.report["nodes"]["fit2"]["findings"]}
+    assert ("gpu.temperature", "waived") in found
+    assert [(each["check"], each["component"]) for each in run.report["site"]] == [("policy.waiver", "waiver:0")]
+    policy.write_text(yaml.safe_dump({"waivers": [{**waiver, "nodes": ["fit3"]}]}), encoding="utf-8")
+    run = played.run("health", arguments=("--limit", "fit1,fit2"))
+    assert run.status == 2
+    assert "not a valid group" not in run.output, "it is no part of the inventory"
+    assert "waivers[0].nodes[0]: 'fit3' is the name of no node" in " ".join(run.output.split())
+
+
 def test_admit_alone_admits_nobody(played: Played) -> None:
     run = played.run("admit", arguments=("--limit", "fit1"))
     assert run.status == 2, run.output
@@ -509,6 +577,55 @@ def test_where_nothing_could_be_discovered_or_measured_nobody_passes(played: Pla
     assert run.gates["fabric"]["set_aside"] == ["fit1", "fit2"], run.output
     run = played.run("validate", arguments=limit, no_launch=True)
     assert run.gates["validate_together"]["set_aside"] == ["fit1", "fit2"], run.output
+
+
+@pytest.fixture
+def computing(played: Played) -> Iterator[Played]:
+    """The site with a class that says what its GPUs compute with."""
+    path = played.folder / "inventory/node_classes/lab-h100.yml"
+    text = path.read_text(encoding="utf-8")
+    compute = {"library": "cupy", "packages": ["cupy-cuda12x==13.6.0"]}
+    path.write_text(yaml.safe_dump({**yaml.safe_load(text), "compute": compute}), encoding="utf-8")
+    yield played
+    path.write_text(text, encoding="utf-8")
+
+
+def test_what_gpus_do_under_load_keeps_nodes_out_and_is_expected(computing: Played) -> None:
+    nodes = {
+        "fit1": {},
+        "fit2": {"speed": 600},
+        "uncabled": {"exact": "fail"},
+        "silent": {"silent": ["soak"]},
+        "undeployed": {"crashes": True},
+        "unconfigured": {"soak": "warn"},
+    }
+    run = computing.run("validate", arguments=("--limit", ",".join(nodes)), computed=nodes)
+    assert run.gates["validate"]["passed"] == ["fit1", "fit2", "unconfigured"], run.output
+    told = {
+        node: sorted(
+            (item["check"], item["component"], item["verdict"]) for item in run.report["nodes"][node]["findings"]
+        )
+        for node in nodes
+    }
+    missing = [check.id for check in CHECKS.values() if check.id.startswith("compute.")]
+    assert told["fit1"] == []
+    assert [each for each in told["fit2"] if each[0].startswith("compute.")] == [
+        ("compute.fleet", "gpu:0", "warn"),
+        ("compute.fleet", "gpu:1", "warn"),
+    ]
+    assert told["uncabled"] == [("compute.exact", "gpu:0", "fail")]
+    assert told["silent"] == [("compute.soak", "host", "unknown")]
+    assert told["undeployed"] == sorted(
+        [("phase.task", "task:GPU stress | Test the GPUs", "fail"), *((id_, "host", "unknown") for id_ in missing)]
+    )
+    assert told["unconfigured"] == [("compute.soak", "gpu:0", "warn")]
+
+
+def test_a_check_of_validate_computes_nothing(computing: Played) -> None:
+    run = computing.run("validate", arguments=("--limit", "fit1", "--check"), computed={"fit1": {}})
+    assert run.status == 0, run.output
+    found = {item["check"]: item["verdict"] for item in run.report["nodes"]["fit1"]["findings"]}
+    assert (found["compute.exact"], found["compute.fleet"]) == ("warn", "warn"), found
 
 
 def test_a_part_of_the_roles_does_not_make_a_node_configured(played: Played) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,7 +69,7 @@ def test_report_and_page_lie_side_by_side_and_are_the_latest(
     callback: progress.CallbackModule, screen: Screen, tmp_path: Path
 ) -> None:
     end(callback)
-    assert files(tmp_path / "latest") == ["gates", "report.html", "report.json"]
+    assert files(tmp_path / "latest") == ["gates", "junit.xml", "report.html", "report.json", "report.txt"]
     assert screen.lines[-2:] == [f"Report: {tmp_path / RUN / 'report.json'}", f"Page: {tmp_path / RUN / 'report.html'}"]
     assert (tmp_path / RUN / "report.html").stat().st_mode & 0o777 == 0o644
     assert not screen.warnings
@@ -99,23 +100,34 @@ def test_latest_is_switched_when_the_page_is_there(
     assert there == [True]
 
 
+@pytest.mark.parametrize(
+    ("form", "file"),
+    [("report_page", "report.html"), ("report_text", "report.txt"), ("report_junit", "junit.xml")],
+)
 @pytest.mark.parametrize("moment", ["rendering", "writing"])
-def test_a_page_that_fails_costs_nothing_but_the_page(
-    callback: progress.CallbackModule, screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+def test_a_form_that_fails_costs_nothing_but_its_file(
+    callback: progress.CallbackModule,
+    screen: Screen,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+    form: str,
+    file: str,
 ) -> None:
     def full(*_arguments: object) -> str:
         raise OSError(28, "No space left on device")
 
-    if moment == "rendering":
-        monkeypatch.setattr(progress, "render", full)
-    else:
-        monkeypatch.setattr(progress, "render", lambda report: "half a page \udc80")
+    half: Callable[..., str] = full if moment == "rendering" else lambda *_arguments: "half of it \udc80"
+    monkeypatch.setattr(getattr(progress, form), "render", half)
     end(callback)
     assert json.loads((tmp_path / "latest" / "report.json").read_text(encoding="utf-8"))["summary"]["admitted"] == 1
-    assert files(tmp_path / "latest") == ["gates", "report.json"]
-    assert screen.lines[-1] == f"Report: {tmp_path / RUN / 'report.json'}"
+    assert files(tmp_path / "latest") == sorted(
+        {"gates", "junit.xml", "report.html", "report.json", "report.txt"} - {file}
+    )
+    assert f"Report: {tmp_path / RUN / 'report.json'}" in screen.lines
+    assert ("Page: " in screen.lines[-1]) is (file != "report.html")
     (warning,) = screen.warnings
-    assert "report.html could not be written" in warning
+    assert f"{file} could not be written" in warning
 
 
 def test_what_stopped_the_run_is_told_once_with_its_hosts(callback: progress.CallbackModule, tmp_path: Path) -> None:

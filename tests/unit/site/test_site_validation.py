@@ -283,7 +283,17 @@ TWICE = [{"id": "gpu.xid", "reason": "x"}, {"id": "gpu.xid", "reason": "y"}]
         ("thresholds.disk_used_percent", {"warn": 95, "fail": 85}, "disk_used_percent: warns at 95"),
         ("software.fabric_manager", "570.1.2", "fabric_manager: is 570.1.2, but gpu_driver is 570.172.08"),
         ("checks.exclude", TWICE, "exclude[1].id: 'gpu.xid' is excluded twice"),
-        ("checks.exclude.0.id", "gpu.xidd", "checks.exclude[0].id"),
+        (
+            "checks.exclude.0.id",
+            "gpu.xidd",
+            "checks.exclude[0].id: 'gpu.xidd' is no check that a class can exclude (did you mean 'gpu.xid'?)",
+        ),
+        (
+            "checks.exclude.0.id",
+            "host.reachable",
+            "checks.exclude[0].id: 'host.reachable' is no check that a class can",
+        ),
+        ("checks.exclude.0.id", "", "checks.exclude[0].id: is empty"),
         ("checks.exclude.0.reason", None, "checks.exclude[0].reason: is missing"),
         ("schema", None, "schema: is missing"),
         ("storage", {}, "storage.volumes: is missing"),

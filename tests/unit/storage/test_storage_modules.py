@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.firstlight.cluster.plugins.module_utils.observe import nvme
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.block_devices import read_left
-from ansible_collections.firstlight.cluster.plugins.module_utils.storage import baseline
 from ansible_collections.firstlight.cluster.plugins.modules import nvme_baseline, storage_plan
 from made_up_host import FSTAB, NOTE, VOLUME, Host
 
@@ -127,7 +127,7 @@ def controllers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     """NVMe disks by their serial numbers, and `nvme` as it answers for them."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
-    monkeypatch.setattr(nvme_baseline, "read_controllers", lambda _: baseline.read_controllers(tmp_path / "sys"))
+    monkeypatch.setattr(nvme_baseline, "read_controllers", lambda _: nvme.read_controllers(tmp_path / "sys"))
 
     def put(*serials: str, broken: str = "none", transport: str = "pcie") -> None:
         for number, serial in enumerate(serials):
@@ -207,4 +207,4 @@ def test_disks_of_a_network_are_not_the_hosts(call: Call, controllers: Callable[
 
 
 def test_the_name_of_a_record_is_no_path() -> None:
-    assert baseline.file_name("../../etc/passwd") == "%2E.%2F..%2Fetc%2Fpasswd.json"
+    assert nvme.file_name("../../etc/passwd") == "%2E.%2F..%2Fetc%2Fpasswd.json"

@@ -1,0 +1,58 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Health checks of what the kernel log says at all, by the baseline of the class."""
+
+from __future__ import annotations
+
+from ..model import Check, Thresholds
+
+# A node says within so many seconds of its start what every start says. What comes later comes by chance, and is not
+# missed. By then drivers are loaded, also those of the GPUs.
+BOOT_SECONDS = 600
+
+_SOURCE = (
+    "Every record of `/dev/kmsg` (`dmesg`), by what does not vary in it, beside kernel_log/CLASS.yml of the inventory"
+)
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "kernel.log.bad",
+        "The kernel log has no line that the site calls bad",
+        ("kernel_log",),
+        "vendor",
+        "Do what the entry's reason says; the line stays in the log until the node is restarted.",
+        "validate",
+        source=_SOURCE,
+        fails="The kernel log has a line that `bad` of the class's kernel log baseline names.",
+        needs=("kernel_log.bad",),
+    ),
+    Check(
+        "kernel.log.unknown",
+        "The kernel log has no line that healthy nodes of the class do not have",
+        ("kernel_log",),
+        "software",
+        "Find out what the line means; then put its template into `accepted` or `bad` of kernel_log/CLASS.yml.",
+        "validate",
+        source=_SOURCE,
+        fails="It warns where the kernel log has a line that the class's kernel log baseline does not name.",
+        severity="warn",
+        needs=("kernel_log.known",),
+    ),
+    Check(
+        "kernel.log.missing",
+        "The kernel log has every line that all healthy nodes of the class begin with",
+        ("kernel_log", "host"),
+        "software",
+        "Look for what the line announces: a driver that was not loaded, a device that was not found.",
+        "validate",
+        source=_SOURCE,
+        fails=(
+            "It warns where the kernel log of a whole start lacks a line that every node had from which the class's "
+            "kernel log baseline was learned."
+        ),
+        severity="warn",
+        needs=("kernel_log.expected",),
+    ),
+)
+
+THRESHOLDS: Thresholds = {}
