@@ -123,6 +123,7 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
         " && gpasswd --delete ada adm && echo ssh-ed25519 AAAA mallory >> /home/ada/.ssh/authorized_keys"
         " && sed -i s/999/99/ /etc/security/limits.d/90-firstlight.conf"
         " && echo '/dev/sdz1 none swap sw 0 0' >> /etc/fstab"
+        " && rm /etc/systemd/system/swap.target"
         " && cp --remove-destination /usr/share/zoneinfo/Asia/Tokyo /etc/localtime"
         " && systemctl stop chrony"
     )
@@ -142,6 +143,7 @@ def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenari
         "file /etc/hosts",
         "file /etc/localtime",
         "file /etc/security/limits.d/90-firstlight.conf",
+        "file /etc/systemd/system/swap.target",
         "file /etc/systemd/system/timers.target.wants/apt-daily.timer",
         "file /home/ada/.ssh/authorized_keys",
         "package jq",

@@ -47,6 +47,8 @@ def test_values_and_huge_pages_are_live_after_the_start(machine: Machine) -> Non
 
 
 def test_swap_is_off_and_stays_so(machine: Machine) -> None:
+    """Behind a restart, with a swap partition on the disk that systemd would find without fstab."""
+    assert "swap" in machine.run("lsblk --noheadings --output FSTYPE").split()
     assert machine.run("swapon --show") == ""
 
 
