@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import deployment, fabric, health, inventory, site
+from tests.bench import deployment, fabric, health, inventory, node, site
 from tests.bench.figures import Report
 from tests.e2e.session import ROOT, LabSession
 
@@ -29,11 +29,12 @@ def main() -> int:
     report = Report(artifacts)
     session = LabSession(NAME, artifacts / NAME)
     with tempfile.TemporaryDirectory() as name:
-        folders = [Path(name) / part for part in ("site", "nodes", "replayed", "inventory", "deployment")]
+        folders = [Path(name) / part for part in ("site", "nodes", "replayed", "inventory", "deployment", "node")]
         for folder in folders:
             folder.mkdir()
-        for_site, for_nodes, for_replayed, for_inventory, for_deployment = folders
+        for_site, for_nodes, for_replayed, for_inventory, for_deployment, for_node = folders
         report.begin()
+        node.of_one_node(for_node, report)
         report.add(fabric.discover_and_compare())
         deployment.of_many_machines(for_deployment, report)
         shutil.rmtree(session.artifacts, ignore_errors=True)

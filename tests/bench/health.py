@@ -88,7 +88,10 @@ def over_replayed(session: LabSession, folder: Path) -> Figure:
     inventory.write_text(json.dumps({"gpu_nodes": {"hosts": hosts, "vars": variables}}), encoding="utf-8")
     environment = {**session.environment, "ANSIBLE_COLLECTIONS_PATH": str(collection)}
     replay = {"environment": {"BENCH_OBSERVATION": "{{ observation }}"}}
-    measured, floor = in_turns(*(pass_over(inventory, task, folder, environment, **replay) for task in (HEALTH, PING)))
+    # What replayed hosts remember must not be left on the machine that stands in for them.
+    remembered = {"history_path": f"{folder}/history/{{{{ inventory_hostname }}}}/counters.json"}
+    health = {module: {**options, **remembered} for module, options in HEALTH.items()}
+    measured, floor = in_turns(*(pass_over(inventory, task, folder, environment, **replay) for task in (health, PING)))
     return Figure(
         f"node_health over {REPLAYED_HOSTS} replayed hosts", "ansible.builtin.ping over them", measured, floor, AIM
     )

@@ -52,7 +52,7 @@ def test_the_archive_holds_what_a_site_runs_and_nothing_else(archive: Path) -> N
 def test_data_files_and_templates_are_in_it(archive: Path) -> None:
     with tarfile.open(archive) as tar:
         names = set(tar.getnames())
-    for kind in ("cable_plan", "node_class", "report", "roster"):
+    for kind in ("cable_plan", "health_policy", "kernel_log", "node_class", "report", "roster"):
         assert f"plugins/module_utils/schemas/{kind}.schema.json" in names
     assert {"playbooks/site.yml", "playbooks/templates/user_data.yml.j2", "playbooks/vars/node_class.yml"} < names
     assert {"roles/base_os/meta/argument_specs.yml", "roles/base_os/templates/chrony.conf.j2"} < names

@@ -89,7 +89,7 @@ class LabSession:
                 start_new_session=True,
             )
 
-    def playbook(self, playbook: str, *arguments: str, timeout: float = 1500) -> PlaybookRun:
+    def playbook(self, playbook: str, *arguments: str, timeout: float = 2400) -> PlaybookRun:
         log = self.artifacts / "playbook.log"
         process = self.start_playbook(playbook, *arguments, log=log)
         try:

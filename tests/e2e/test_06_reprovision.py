@@ -56,9 +56,12 @@ def test_a_node_with_an_exchanged_gpu_is_proved_and_the_ledger_shows_the_exchang
     lab.lab("fault", "node02", "gpu-missing", "--gpu", "3")
     run = lab.playbook("playbooks/health.yml")
     assert run.state("node02") == "set_aside", told(run.findings("node02"))
+    [missing] = [item for item in run.findings("node02") if item["check"] == "lifecycle.part.missing"]
 
     serials = re.findall(r"\d{13}", lab.lab("swap", "node02", "--gpu", "3").stdout)
     assert len(serials) == 2
+    assert (missing["component"], missing["verdict"]) == ("gpu:3", "warn")
+    assert f": {serials[0]} is gone" in missing["summary"]
     releases, deployments = asked(lab, "release"), asked(lab, "deploy")
     run = lab.playbook(PLAYBOOK, "--limit", "node02", "-e", "reprovision_erase=quick")
     assert run.returncode == 0, run.output[-8000:]
@@ -67,6 +70,9 @@ def test_a_node_with_an_exchanged_gpu_is_proved_and_the_ledger_shows_the_exchang
     assert (asked(lab, "release"), asked(lab, "deploy")) == (releases + 1, deployments + 1)
     [parts] = [item for item in run.findings("node02") if item["check"] == "repair.parts"]
     assert f"{serials[0]} -> {serials[1]}" in parts["summary"]
+    [swapped_part] = [item for item in run.findings("node02") if item["check"] == "lifecycle.part.swapped"]
+    assert (swapped_part["component"], swapped_part["verdict"]) == ("gpu:3", "warn")
+    assert f": {serials[0]} -> {serials[1]} since run " in swapped_part["summary"]
 
     known = lab.ledger(nodes=["node02"], history=True, parts=True, part=serials[0])
     swapped = [each for each in known["actions"]["node02"] if each["action"] == "part_swapped"]

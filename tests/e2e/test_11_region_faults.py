@@ -26,7 +26,7 @@ def test_a_bring_up_gets_through_requests_that_go_wrong(lab: LabSession) -> None
     # Among these are a deployment that is carried out and not answered, and answers that end half-way.
     lab.lab("fault", "maas", "http-flaky", "--percent", "20", "--seed", "3", "--seconds", "30")
     try:
-        run = lab.playbook("site.yml", timeout=2400)
+        run = lab.playbook("site.yml")
     finally:
         lab.lab("heal", "maas")
     wrong = [entry for entry in lab.requests("maas")[requests:] if "fault" in entry]

@@ -16,7 +16,9 @@ HEAD = "head01"
 # What a running system writes by itself, and where Ansible puts what it removes again.
 MOVING = r"-path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /lab -o -path '*/.ansible*'"
 LOGS = r"-path /var/log -o -path /var/lib/systemd -o -path /var/lib/chrony -o -path /var/lib/sudo"
-OWN = r"-path /var/tmp -o -path '*/.ssh'"
+# Of the node's own agent, which goes on every minute beside whatever is tried.
+AGENT = "-path /var/lib/firstlight/health -o -path /var/cache/firstlight-health"
+OWN = rf"-path /var/tmp -o -path '*/.ssh' -o {AGENT} -o -name 'firstlight*.prom*'"
 # Would the scheduler be told, a file would be left on the head node.
 HOOK = json.dumps({name: ["touch", "/etc/told-the-scheduler"] for name in ("drain_command", "undrain_command")})
 
@@ -59,6 +61,16 @@ CASES: dict[str, Case] = {
     "images": Case(
         ("-e", "maas_distro_series=never-built"), says="would build never-built (there is none yet)", in_gate=True
     ),
+    "learn_kernel_log": Case(says="kinds of lines", asks=False, in_gate=True),
+    "learn_node_class": Case(
+        (
+            *("-e", "learn_node_class_name=tried", "-e", "learn_node_class_golden=node02"),
+            *("-e", "learn_node_class_template=lab-h100"),
+        ),
+        says="hardware.gpus.count",
+        asks=False,
+        in_gate=True,
+    ),
     "preflight": Case(),
     "provision": Case(says="phase provision"),
     "quarantine": Case(
@@ -66,6 +78,12 @@ CASES: dict[str, Case] = {
     ),
     "release": Case(
         ("--limit", "node02", "-e", "release_reason=tried"), status=2, says="not quarantined", in_gate=True
+    ),
+    "remediate": Case(
+        # Nothing is open on a healthy cluster; test_15_remediate.py tries it where something is.
+        ("-e", "remediate_apply=true", "-e", "remediate_in_service=true", "-e", HOOK),
+        says="phase plan",
+        in_gate=True,
     ),
     "reprovision": Case(
         ("-e", "repaired=node02,node03", "-e", "reprovision_in_service=true", "-e", HOOK), says="phase free"

@@ -34,7 +34,142 @@ _JUDGE = "plugins/module_utils/judge/node.py"
 _VERSIONS = "plugins/module_utils/compatibility/judge.py"
 _PREFLIGHT = "plugins/action/preflight.py"
 
+POLICY = ("tests/unit/lifecycle/test_policy.py",)
+_POLICY = "plugins/module_utils/lifecycle/policy.py"
+REMEDY = ("tests/unit/lifecycle/test_remedy.py",)
+_REMEDY = "plugins/module_utils/lifecycle/remedy.py"
+TICKET = ("tests/unit/lifecycle/test_ticket.py",)
+_TICKET = "plugins/module_utils/lifecycle/ticket.py"
+
 MUTANTS = [
+    Mutant(
+        "remedy: no cap",
+        _REMEDY,
+        "one run acts on more nodes than it may",
+        "[limits.most :]:",
+        "[len(roster) :]:",
+        REMEDY,
+    ),
+    Mutant(
+        "remedy: users first",
+        _REMEDY,
+        "under the cap nodes with users are taken before those without",
+        "sorted(plan.acts, key=lambda name: roster[name].in_service)",
+        "sorted(plan.acts)",
+        REMEDY,
+    ),
+    Mutant(
+        "remedy: all alike",
+        _REMEDY,
+        "a defect that many nodes share is remedied on each",
+        "if len(nodes) > limits.alike:",
+        "if False:",
+        REMEDY,
+    ),
+    Mutant(
+        "remedy: whole rack",
+        _REMEDY,
+        "a defect of all nodes of a rack is remedied on each",
+        "len(members) >= _RACK and members <= set(nodes)",
+        "False",
+        REMEDY,
+    ),
+    Mutant(
+        "remedy: busy",
+        _REMEDY,
+        "a node that must not be touched is remedied",
+        "    if standing.against:\n        plan.skipped[node] = standing.against\n    elif acting:",
+        "    if acting:",
+        REMEDY,
+    ),
+    Mutant(
+        "remedy: same again",
+        _REMEDY,
+        "a remedy that has not helped is made again and again",
+        "if each.at < found.at or begun",
+        "if begun",
+        REMEDY,
+    ),
+    Mutant(
+        "remedy: begun for ever",
+        _REMEDY,
+        "a remedy that ends its runs is begun for ever",
+        " or begun[each.remedy] >= _BEGUN_IN_VAIN:",
+        ":",
+        REMEDY,
+    ),
+    Mutant(
+        "remedy: down the ladder",
+        _REMEDY,
+        "after a strong remedy a weaker one follows",
+        " and _RANK[rung] >= floor",
+        "",
+        REMEDY,
+    ),
+    Mutant(
+        "remedy: unread is a defect",
+        _REMEDY,
+        "what could not be read is remedied like a defect",
+        "    if finding.verdict is Verdict.UNKNOWN:\n        # Nobody",
+        "    if False:\n        # Nobody",
+        REMEDY,
+    ),
+    Mutant(
+        "remedy: unproved",
+        _REMEDY,
+        "a remedy counts as proved on a node that does not answer",
+        "words[lost or check in bad]",
+        "words[check in bad]",
+        REMEDY,
+    ),
+    Mutant(
+        "remedy: erased unasked",
+        _REMEDY,
+        "a node is provisioned anew without a person",
+        "(plan.by_hand if act.remedy == BY_HAND else plan.acts)[node] = act",
+        "plan.acts[node] = act",
+        REMEDY,
+    ),
+    Mutant(
+        "ticket: never closed",
+        _TICKET,
+        "a ticket that was closed is taken for open",
+        'found.pop(str(action["detail"]), None)',
+        "pass",
+        TICKET,
+    ),
+    Mutant(
+        "policy: maintenance for ever",
+        _POLICY,
+        "a maintenance window does not end",
+        "begins <= now < ends",
+        "begins <= now",
+        POLICY,
+    ),
+    Mutant(
+        "policy: waiver for ever",
+        _POLICY,
+        "a waiver holds after its last day",
+        "_covers(waiver, node, found) and today <= _last_day(waiver)",
+        "_covers(waiver, node, found)",
+        POLICY,
+    ),
+    Mutant(
+        "policy: unknown is waived",
+        _POLICY,
+        "what could not be read is waived",
+        "_DEFECTS = (Verdict.WARN, Verdict.FAIL)",
+        "_DEFECTS = (Verdict.WARN, Verdict.FAIL, Verdict.UNKNOWN)",
+        POLICY,
+    ),
+    Mutant(
+        "policy: all parts",
+        _POLICY,
+        "a waiver of one part covers all",
+        "any(fnmatchcase(found.component, name) for name in components)",
+        "components",
+        POLICY,
+    ),
     Mutant(
         "gate: absent is pass",
         _RULE,

@@ -200,6 +200,13 @@ MUTANTS = [
         'machines_absent: "{{ [] | difference',
     ),
     broken(
+        "gate: parts are not compared",
+        "tasks/gate.yml",
+        "the ledger is not told of parts, and nobody of an exchanged one",
+        "  when: gate_node_health | default(false)\n\n- name: Gate | Judge",
+        "  when: false\n\n- name: Gate | Judge",
+    ),
+    broken(
         "gate: ledger hears nothing",
         "tasks/gate.yml",
         "the ledger is not told of states",
@@ -259,6 +266,22 @@ MUTANTS = [
         "'pass' if __whole or __before else 'unknown'",
         "'pass'",
         played("part_of_the_roles"),
+    ),
+    broken(
+        "GPU stress: not expected",
+        "validate.yml",
+        "a GPU passes of which nothing was told",
+        "gate_compute: true",
+        "gate_compute: false",
+        played("under_load"),
+    ),
+    broken(
+        "GPU stress: alone",
+        "tasks/gpu_stress_fleet.yml",
+        "GPUs are compared with those of their node alone",
+        "ansible_play_hosts_all | map",
+        "ansible_play_hosts_all[:1] | map",
+        played("under_load"),
     ),
     broken(
         "all-reduce: unmeasured passes",

@@ -5,9 +5,41 @@
 
 from __future__ import annotations
 
-from .played import BMC, DRIFT, ENROLMENT, FIRMWARE, REPAIR, UPGRADE, broken, played
+from .played import BMC, DRIFT, ENROLMENT, FIRMWARE, REMEDIES, REPAIR, UPGRADE, broken, played
 
 MUTANTS = [
+    broken(
+        "remediate: unasked",
+        "tasks/remedy_plan.yml",
+        "a plan that was only to be told is carried out",
+        "when: not remediate_apply | bool or inventory_hostname not in",
+        "when: inventory_hostname not in",
+        (REMEDIES, "-k", "without_leave"),
+    ),
+    broken(
+        "remediate: proves nothing",
+        "remediate.yml",
+        "a node on which the remedy has not helped goes on",
+        "    - name: Judge which remedies have helped\n      ansible.builtin.import_tasks: tasks/gate.yml\n",
+        "    - name: Nothing\n      ansible.builtin.meta: noop\n",
+        (REMEDIES, "-k", "next_rung"),
+    ),
+    broken(
+        "remediate: forgets",
+        "tasks/remedy.yml",
+        "the ledger does not know what was tried",
+        "selectattr('node', 'in', groups['free'])",
+        "selectattr('node', 'in', [])",
+        (REMEDIES, "-k", "next_rung"),
+    ),
+    broken(
+        "begin: maintenance",
+        "tasks/begin.yml",
+        "a node that people work on is judged",
+        "else 'maintained' if inventory_hostname in __node_classes.maintenance\n",
+        "else 'maintained' if false\n",
+        (REMEDIES, "-k", "maintenance"),
+    ),
     broken(
         "health: admits",
         "health.yml",

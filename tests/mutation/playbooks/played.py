@@ -13,6 +13,7 @@ ENROLMENT = "tests/unit/run/test_enrolment.py"
 REPAIR = "tests/unit/lifecycle/test_reprovision.py"
 UPGRADE = "tests/unit/lifecycle/test_upgrade.py"
 FIRMWARE = "tests/unit/lifecycle/test_firmware.py"
+REMEDIES = "tests/unit/lifecycle/test_remediate.py"
 DRIFT = "tests/unit/software/test_drift.py"
 
 

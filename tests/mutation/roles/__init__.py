@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from . import gpu, head, machine
+from . import agent, gpu, head, machine
 
-MUTANTS = [*machine.MUTANTS, *gpu.MUTANTS, *head.MUTANTS]
+MUTANTS = [*machine.MUTANTS, *agent.MUTANTS, *gpu.MUTANTS, *head.MUTANTS]

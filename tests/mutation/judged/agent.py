@@ -1,0 +1,31 @@
+# Copyright: firstlight.cluster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Broken judges of the area agent."""
+
+from __future__ import annotations
+
+from tests.mutation.reasons import HEALTH, Judged, reason
+
+JUDGED: Judged = {
+    "agent.fresh": ("warn unknown", HEALTH),
+    "agent.node_class": ("warn unknown", HEALTH),
+}
+
+# What a verdict rests on, where another reason for it would hide that this one is gone.
+REASONS = [
+    reason(
+        "agent: earlier boot",
+        "judge/agent.py",
+        "a pass of an earlier boot is as good as one of this",
+        'if text(last.get("boot_id")) == boot_id else None',
+        "",
+    ),
+    reason(
+        "agent: just started",
+        "judge/agent.py",
+        "a node that has just been started is late",
+        "late = last is None or waited >= most",
+        "late = last is None or age is None or waited >= most",
+    ),
+]
