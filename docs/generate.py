@@ -39,17 +39,24 @@ ANSIBLE_LABELS = {
     "common_return_values": "reference_appendices/common_return_values.html",
     "inventory_plugins": "plugins/inventory.html",
 }
-sys.path.insert(0, str(ROOT / "collections"))
+sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
 
 from ansible_collections.firstlight.cluster.plugins.action.preflight import REQUIRED  # noqa: E402
 from ansible_collections.firstlight.cluster.plugins.module_utils.catalog import (  # noqa: E402
-    checks,
     thresholds,
     xid,
+)
+from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.health.gpu_errors import (  # noqa: E402
+    MAX_UNCORRECTABLE_REMAPS,
+)
+from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.health.host import (  # noqa: E402
+    ESSENTIAL_UNITS,
 )
 from ansible_collections.firstlight.cluster.plugins.module_utils.compatibility import (  # noqa: E402
     table as compatibility,
 )
+
+from docs.check_pages import check_pages  # noqa: E402
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -59,23 +66,9 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
-def checks_page() -> str:
-    """Every check of the catalogue by phase; each is a heading, so that it can be linked to."""
-    text = ["# Checks", "", checks.__doc__.partition("\n\n")[2].strip(), ""]
-    phases = list(dict.fromkeys(check.phase for check in checks.CHECKS.values()))
-    for phase in phases:
-        text += [f"## Phase {phase}", ""]
-        for check in checks.CHECKS.values():
-            if check.phase == phase:
-                read = ", ".join(f"`{reader}`" for reader in check.reads)
-                text += [f"### {check.id}", "", f"{check.title}.", "", f"- Owner: {check.owner}"]
-                text += [f"- Remedy: {check.remedy}"] + ([f"- Read by: {read}"] if read else []) + [""]
-    return "\n".join(text)
-
-
 def origins() -> dict[str, str]:
     """Why each default threshold is what it is: the comment above it."""
-    source = Path(str(thresholds.__file__)).read_text(encoding="utf-8")
+    source = "\n".join(Path(str(area.__file__)).read_text(encoding="utf-8") for area in thresholds.SOURCES)
     found = re.findall(r'((?:^ +# .*\n)+)^ +"(\w+)":', source, re.MULTILINE)
     return {name: " ".join(line.strip(" #") for line in comment.splitlines()) for comment, name in found}
 
@@ -100,8 +93,8 @@ def thresholds_page() -> str:
             "its value.",
             "",
             table(("name", "what", "default", "why"), rows),
-            f"A GPU is returned at {thresholds.MAX_UNCORRECTABLE_REMAPS} remapped rows. A failed unit of these fails",
-            "the node, any other warns: " + ", ".join(f"`{unit}`" for unit in thresholds.ESSENTIAL_UNITS) + ".",
+            f"A GPU is returned at {MAX_UNCORRECTABLE_REMAPS} remapped rows. A failed unit of these fails",
+            "the node, any other warns: " + ", ".join(f"`{unit}`" for unit in ESSENTIAL_UNITS) + ".",
             "",
         ]
     )
@@ -346,13 +339,17 @@ def main() -> None:
     handbook(galaxy["repository"])
     plugin_pages(galaxy)
     pages = {
-        "checks": checks_page(),
+        **{f"checks/{name}": text for name, text in check_pages().items()},
         "thresholds": thresholds_page(),
         "xids": xids_page(),
         "compatibility": compatibility_page(),
         "inventory": inventory_page(),
-        **{kind: schema_page(kind) for kind in ("roster", "node_class", "cable_plan", "report")},
+        **{
+            kind: schema_page(kind)
+            for kind in ("roster", "node_class", "cable_plan", "health_policy", "kernel_log", "report")
+        },
     }
+    (REFERENCE / "checks").mkdir()
     for name, text in pages.items():
         (REFERENCE / f"{name}.md").write_text(text, encoding="utf-8")
     role_pages()
