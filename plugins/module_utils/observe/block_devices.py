@@ -52,7 +52,11 @@ def read_block_devices(
     """
     devices = _devices(run(["lsblk", "--json", "--bytes", "--output", _COLUMNS]))
     links = _links(root / "dev/disk/by-id")
+    left = read_left(root)
     for device in devices:
+        # lsblk does not see every mount: it may know a root file system by another name than the kernel does.
+        seen = [mount["point"] for mount in left["mounts"] if mount["number"] == device["number"]]
+        device["mounted"] += [point for point in dict.fromkeys(seen) if point not in device["mounted"]]
         folder = root / "sys/class/block" / device["name"]
         device["links"] = links.get(device["name"], [])
         device["holders"] = _names(folder / "holders")
@@ -70,7 +74,7 @@ def read_block_devices(
         "volumes": _lvm(run, "lvs", "lv", "vg_name,lv_name,lv_path,lv_active") or [],
         "pools": _pools(run),
         "importable": _importable(run, devices),
-        **read_left(root),
+        **left,
         "mdadm_conf": _text(conf),
         "initramfs": _initramfs(root / "boot", conf),
         "points": {point: read_point(root / point.lstrip("/")) for point in points},

@@ -438,6 +438,14 @@ def test_the_disk_of_the_system_never(host: Host) -> None:
     refused(host.plan(volume, erase=["B1"], os_disk=None), "is the system's: it has /")
 
 
+def test_the_disk_that_the_kernel_alone_knows_as_the_system_s_never(host: Host) -> None:
+    """lsblk does not show every mount, such as one whose device the kernel calls /dev/root."""
+    for device in (disk for each in host.devices for disk in (each, *each["children"])):
+        device["mountpoints"] = [None]
+    volume = {**SINGLE, "disks": {"model": "Dell BOSS*", "count": 1}}
+    refused(host.plan(volume, erase=["B1"], os_disk=None), "is the system's: it has /")
+
+
 def test_the_disk_that_the_class_gives_the_system_never(host: Host) -> None:
     """Also where it has been wiped, and the machine runs from another."""
     host.disk("nvme9n1", "B2", "Dell BOSS-N1", size=959656755200)
