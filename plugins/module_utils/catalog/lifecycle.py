@@ -72,9 +72,8 @@ CHECKS: tuple[Check, ...] = (
         "any",
         source="Whether the last task of the phase ran on the node, and every gate that the run must have passed "
         "before",
-        fails="It is unknown where the phase ended early on the node, an earlier gate of the run never saw it, or tags "
-        "left roles out that it never had. A node that was not deployed has not reached the end of provision.",
-        severity="unknown",
+        fails="The node was not deployed, so that it cannot reach the end of provision. It is unknown where the phase "
+        "ended early on the node, an earlier gate of the run never saw it, or tags left roles out that it never had.",
     ),
     Check(
         "gate.missing",

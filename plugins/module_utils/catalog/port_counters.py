@@ -23,7 +23,6 @@ STOPS: Mapping[str, int] = MappingProxyType(
         "excessive_buffer_overrun_errors": 2**4 - 1,
         "local_link_integrity_errors": 2**4 - 1,
         "port_rcv_remote_physical_errors": 2**16 - 1,
-        "port_xmit_constraint_errors": 2**8 - 1,
         "port_rcv_constraint_errors": 2**8 - 1,
         "VL15_dropped": 2**16 - 1,
     }

@@ -20,7 +20,6 @@ _COUNTERS = (
     "excessive_buffer_overrun_errors",
     "local_link_integrity_errors",
     "port_rcv_remote_physical_errors",
-    "port_xmit_constraint_errors",
     "port_rcv_constraint_errors",
     "VL15_dropped",
 )
