@@ -72,7 +72,7 @@ def finding(
             owner = "software"
         elif component.startswith("gpu:"):
             owner = CHECKS["gpu.count"].owner
-        advice = f"Find out why this could not be read (from {', '.join(entry.reads)}), mend that and judge again."
+        advice = f"Find out why this could not be read, mend that and judge again. Source: {entry.source}."
     return Finding(
         check=check,
         component=component,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils import judge as judge_package
 from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.areas import AREAS
-from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.checks import expected_checks
+from ansible_collections.firstlight.cluster.plugins.module_utils.catalog.checks import CHECKS, expected_checks
 from ansible_collections.firstlight.cluster.plugins.module_utils.findings import Finding, Verdict
 from ansible_collections.firstlight.cluster.plugins.module_utils.judge.node import JUDGES, judge
 from hypothesis import given, settings
@@ -97,8 +97,11 @@ def test_no_check_passes_without_what_it_reads(reader: str, status: str) -> None
 
 
 def test_an_empty_observation_is_unknown_throughout() -> None:
-    found = verdicts(judge({"readers": {}}, node_class()))
+    results = judge({"readers": {}}, node_class())
+    found = verdicts(results)
     assert {check for check, seen in found.items() if seen == {"unknown"}} == set(JUDGES) - ALLOWED_WITHOUT_DATA
+    advice = next(item.remedy for item in results if item.check == "gpu.xid")
+    assert CHECKS["gpu.xid"].source in advice  # what a person tries by hand first
 
 
 def test_an_empty_class_judges_nothing_by_chance() -> None:
