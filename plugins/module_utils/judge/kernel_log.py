@@ -68,31 +68,37 @@ def kernel_log_unknown(observation: Observation, node_class: NodeClass) -> list[
 
 
 def kernel_log_missing(observation: Observation, node_class: NodeClass) -> list[Finding]:
-    """Judges logs of a whole start alone: what one that has lost its beginning lacks may have been in that."""
+    """Judges logs of a whole start: what one lacks that has lost its beginning may have been in that."""
     said, expected = _said(observation), need(node_class, "kernel_log.expected")
     _whole(observation)
     log = data_of(observation, "kernel_log")
     uptime = number(data_of(observation, "host").get("uptime_seconds"))
-    oldest = log.get("first_sequence")
-    if oldest is None or number(oldest) > 0:
-        return [_nothing_missing("not judged: the log has lost its beginning, and what it lacks may have been in it")]
-    if uptime - number(log.get("first_us")) / 1e6 < BOOT_SECONDS:
-        return [_nothing_missing(f"not judged: the node was started less than {BOOT_SECONDS} s ago")]
     rests = tuple(template.removesuffix(REST) for template in said if template.endswith(REST))
     absent = [template for template in expected if template not in said and not template.startswith(rests)]
     if not absent:
-        return [_nothing_missing(f"all {len(expected)} kinds of lines that every learned node has")]
-    summary = f"{len(absent)} kinds of lines are missing: {_first(absent)}"
-    evidence = {"missing": absent[:_KEPT]}
+        summary = f"all {len(expected)} kinds of lines that every learned node has"
+        return [finding("kernel.log.missing", "host", Verdict.PASS, summary)]
+    summary, remedy = f"{len(absent)} kinds of lines are missing: {_first(absent)}", None
+    if log.get("first_sequence") is None:
+        raise Unjudgeable(f"{summary}; no record tells whether the log still has its beginning")
+    if number(log["first_sequence"]) > 0:
+        summary = f"the log has lost its beginning, where {len(absent)} kinds of lines may have been: {_first(absent)}"
+        remedy = "The next start shows whether they come; a larger log_buf_len on the kernel command line keeps them."
+    elif uptime - number(log.get("first_us")) / 1e6 < BOOT_SECONDS:
+        summary = f"less than {BOOT_SECONDS} s after the start {summary}"
+        remedy = "Judge again when the node has been up for ten minutes."
     return [
         finding(
-            "kernel.log.missing", "host", Verdict.WARN, summary, observed=len(absent), expected=0, evidence=evidence
+            "kernel.log.missing",
+            "host",
+            Verdict.WARN,
+            summary,
+            observed=len(absent),
+            expected=0,
+            remedy=remedy,
+            evidence={"missing": absent[:_KEPT]},
         )
     ]
-
-
-def _nothing_missing(summary: str) -> Finding:
-    return finding("kernel.log.missing", "host", Verdict.PASS, summary)
 
 
 def _said(observation: Observation) -> Said:

@@ -47,8 +47,8 @@ CHECKS: tuple[Check, ...] = (
         "validate",
         source=_SOURCE,
         fails=(
-            "It warns where the kernel log of a whole start lacks a line that every node had from which the class's "
-            "kernel log baseline was learned."
+            "It warns where the kernel log lacks a line that every node had from which the class's kernel log baseline "
+            "was learned, also where the line may have been in a beginning that the log has lost, or may still come."
         ),
         severity="warn",
         needs=("kernel_log.expected",),

@@ -80,9 +80,10 @@ CASES = [
     c("kernel.log.missing", "pass", "host", "all 2 kinds of lines", drop("kernel_log|templates|usb *: up")),
     c("kernel.log.missing", "warn", "host", "1 kinds of lines are missing: Linux version *", NO_LINUX),
     c("kernel.log.missing", "pass", "host", "all 2 kinds of lines", NO_LINUX, template("Linux…")),
-    c("kernel.log.missing", "pass", "host", "lost its beginning", NO_LINUX, put("kernel_log|first_sequence", 1)),
-    c("kernel.log.missing", "pass", "host", "lost its beginning", NO_LINUX, put("kernel_log|first_sequence", None)),
-    c("kernel.log.missing", "pass", "host", "less than 600 s ago", NO_LINUX, put("host|uptime_seconds", 599.0)),
+    c("kernel.log.missing", "warn", "host", "lost its beginning", NO_LINUX, put("kernel_log|first_sequence", 1)),
+    c("kernel.log.missing", "pass", "host", "all 2 kinds of lines", put("kernel_log|first_sequence", 1)),
+    c("kernel.log.missing", "unknown", "host", "no record tells", NO_LINUX, put("kernel_log|first_sequence", None)),
+    c("kernel.log.missing", "warn", "host", "less than 600 s after the", NO_LINUX, put("host|uptime_seconds", 599.0)),
     c("kernel.log.missing", "unknown", "host", "read in part only: too fast", PART),
     c("kernel.log.missing", "unknown", "host", "was not read", absent("host")),
 ]
