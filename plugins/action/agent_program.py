@@ -14,13 +14,24 @@ from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.agent.config import ConfigError, render
+from ..module_utils.agent.config import ConfigError, Probe, render
 from ..module_utils.judge.agent import fingerprint
 from ..plugin_utils.agent_program import program
 
 _SPEC = {
     "node_class": {"type": "dict", "required": True},
     "nvml_path": {"type": "list", "elements": "path", "default": []},
+    "probe": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "library_path": {"type": "list", "elements": "path", "required": True},
+            "size": {"type": "int", "required": True},
+            "buffer_bytes": {"type": "int", "required": True},
+            "every": {"type": "float", "required": True},
+            "idle_command": {"type": "list", "elements": "str", "default": []},
+        },
+    },
 }
 
 
@@ -35,7 +46,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _result, arguments = self.validate_argument_spec(argument_spec=_SPEC)
         try:
-            config = render(arguments["node_class"], arguments["nvml_path"])
+            config = render(arguments["node_class"], arguments["nvml_path"], Probe(**arguments["probe"]))
         except ConfigError as error:
             raise AnsibleActionFail(f"agent_program: {error}") from error
         path = _built(Path(constants.DEFAULT_LOCAL_TMP))

@@ -22,6 +22,34 @@ options:
     type: list
     elements: path
     default: []
+  probe:
+    description: How GPUs are tried while the node is idle, of classes that say what their GPUs compute with.
+    type: dict
+    required: true
+    suboptions:
+      library_path:
+        description: Directories of the array library, as M(firstlight.cluster.gpu_stress) takes them.
+        type: list
+        elements: path
+        required: true
+      size:
+        description: Rows and columns of the matrices that are timed.
+        type: int
+        required: true
+      buffer_bytes:
+        description: Bytes of the copies that are timed.
+        type: int
+        required: true
+      every:
+        description: Seconds from one probe to the next.
+        type: float
+        required: true
+      idle_command:
+        description: A program with its arguments that succeeds where nobody uses the node. Without one the driver alone
+          is asked.
+        type: list
+        elements: str
+        default: []
 attributes:
   check_mode:
     support: full
@@ -37,6 +65,11 @@ EXAMPLES = r"""
 - name: Build the agent
   firstlight.cluster.agent_program:
     node_class: "{{ node_class_data }}"
+    probe:
+      library_path: [/opt/firstlight/venv/lib/python3*/site-packages]
+      size: 8192
+      buffer_bytes: 1073741824
+      every: 86400
   register: agent
 """
 

@@ -12,6 +12,11 @@ from ..catalog.checks import CHECKS, expected_checks
 from ..observe.node import LIGHT
 
 
+def is_probed(node_class: Mapping[str, Any]) -> bool:
+    """Whether the GPUs of such a node are probed."""
+    return "agent.probe" in expected_checks(node_class)
+
+
 def checks_of(level: str, node_class: Mapping[str, Any]) -> list[str]:
     """Of the checks that the class expects those of a level: a light pass judges what light readers alone tell."""
     expected = expected_checks(node_class)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
 import sys
 import time
@@ -13,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..observe.agent import LEVELS, RESULTS, read_pass
+from ..findings import Finding
+from ..observe.agent import LEVELS, PROBE, RESULTS, read_pass
 from ..observe.host import read_host
 from ..observe.source import SourceError, attempt, describe
 from . import config
@@ -50,7 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, default=config.PATH, help="the node class (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="judge now, and write results and metrics")
-    run.add_argument("--level", choices=sorted(LEVELS), required=True, help="light: only what costs little; full: all")
+    run.add_argument(
+        "--level",
+        choices=sorted(LEVELS),
+        required=True,
+        help="light: what costs little; full: all; probe: GPUs, where idle and due",
+    )
+    run.add_argument("--now", action="store_true", help="probe although the last probe is young")
     run.add_argument("--metrics", type=Path, help="file for the textfile collector of node_exporter")
     show = commands.add_parser("show", help="print what the last passes found")
     show.add_argument("--all", action="store_true", help="also what is well")
@@ -58,21 +66,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, known: config.Config, root: Path) -> int:
-    # Only here: who wants to see results should not wait for what reads and judges.
-    from ..judge.node import asked_of, health_of
-    from ..observe.node import LIGHT, Sources, observe
-    from .levels import checks_of
-
     started = time.monotonic()
-    node_class = known.judged
-    history = root / Sources.history.relative_to("/")
-    sources = Sources(**asked_of(node_class), nvml_path=known.nvml_path, root=root, history=history)
+    taken_at = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     level = options.level
-    observation = observe(sources, DEADLINE[level], LIGHT if level == "light" else None)
-    findings = health_of(observation, node_class, checks_of(level, node_class))
+    findings = _probe(known, root, options.now) if level == PROBE else _judge(level, known, root)
+    if findings is None:
+        return 0
     now = _now(root)
     content = {
-        "taken_at": observation["taken_at"],
+        "taken_at": taken_at,
         "boot_id": now.boot_id,
         "uptime": round(now.uptime - (time.monotonic() - started), 3),
         "seconds": round(time.monotonic() - started, 3),
@@ -87,6 +89,38 @@ def _run(options: argparse.Namespace, known: config.Config, root: Path) -> int:
         if options.metrics is not None:
             _write_metrics(options.metrics, _passes(folder, known, now), content)
     return 0
+
+
+def _judge(level: str, known: config.Config, root: Path) -> list[Finding]:
+    # Only here: who wants to see results should not wait for what reads and judges.
+    from ..judge.node import asked_of, health_of
+    from ..observe.node import LIGHT, Sources, observe
+    from .levels import checks_of
+
+    node_class = known.judged
+    history = root / Sources.history.relative_to("/")
+    sources = Sources(**asked_of(node_class), nvml_path=known.nvml_path, root=root, history=history)
+    observation = observe(sources, DEADLINE[level], LIGHT if level == "light" else None)
+    return health_of(observation, node_class, checks_of(level, node_class))
+
+
+def _probe(known: config.Config, root: Path, at_once: bool) -> list[Finding] | None:
+    """None, and why, where there is nothing to do now: the timer comes again."""
+    from .levels import is_probed
+    from .probe import NotIdle, probe
+
+    last = next((each for each in _passes(root / RESULTS, known, _now(root)) if each.level == PROBE), None)
+    if not is_probed(known.node_class):
+        why = f"node class {known.node_class['name']!r} does not ask for it"
+    elif last is not None and last.age < known.probe.every and not at_once:
+        why = f"the last one was {last.age:.0f} s ago, and one is due every {known.probe.every:g} s"
+    else:
+        try:
+            return probe(known, root / "proc")
+        except NotIdle as reason:
+            why = str(reason)
+    sys.stdout.write(f"not probed: {why}\n")
+    return None
 
 
 def _write_metrics(path: Path, passes: Sequence[Pass], content: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,9 +78,12 @@ def _trouble(outcome: Mapping[str, Any], names: Mapping[str, str]) -> Outcome | 
     return Verdict.UNKNOWN if step == OPENING else Verdict.FAIL, f"fails at {step}: {outcome['error']}"
 
 
-def judge(measured: Mapping[str, Any], node_class: Mapping[str, Any]) -> list[Finding]:
-    """Findings of every `compute.*` check that one node can answer by itself; each has at least one."""
-    checks = [check for check in expected_compute(node_class) if check in _JUDGES]
+def judge(measured: Mapping[str, Any], node_class: Mapping[str, Any], leave_out: Collection[str] = ()) -> list[Finding]:
+    """Findings of every `compute.*` check that one node can answer by itself; each has at least one.
+
+    Those of `leave_out` are not judged: what was measured is no measure for them.
+    """
+    checks = [check for check in expected_compute(node_class) if check in _JUDGES and check not in leave_out]
     gpus = gpus_of(measured, node_class)
     if not gpus:
         reason = str(measured.get("error") or "NVML lists no GPU")

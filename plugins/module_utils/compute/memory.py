@@ -1,7 +1,7 @@
 # Copyright: firstlight.cluster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nearly all of a GPU's memory, filled and read again: with what differs from place to place, then its complement.
+"""A share of a GPU's free memory, filled and read again: with what differs from place to place, then its complement.
 
 Everything is written before anything is read, so that what is read comes from the memory and not from a cache.
 """
@@ -15,7 +15,6 @@ from .kernels import difference, noise
 
 NAME = "memory"
 PASSES = 2
-_SHARE = 0.9
 # What adding, complementing and comparing need beside the chunks, in chunks.
 _SPARE = 6
 
@@ -25,9 +24,9 @@ def pattern(np: Any, chunk_bytes: int, seed: int) -> Any:
     return (noise(np, max(1, chunk_bytes // 8), seed) >> np.uint64(2)).astype(np.int64)
 
 
-def chunk_count(free: int, chunk_bytes: int) -> int:
-    """How many chunks fit into the memory that is free."""
-    return max(1, int(free * _SHARE) // chunk_bytes - _SPARE)
+def chunk_count(free: int, chunk_bytes: int, share: float) -> int:
+    """How many chunks fit into that share of the memory that is free."""
+    return max(1, int(free * share) // chunk_bytes - _SPARE)
 
 
 def values_of(first: Any, number: int, complement: bool) -> Any:
@@ -35,14 +34,14 @@ def values_of(first: Any, number: int, complement: bool) -> Any:
     return -1 - (first + number) if complement else first + number
 
 
-def check_memory(device: Device, np: Any, chunk_bytes: int, seed: int) -> dict[str, Any]:
+def check_memory(device: Device, np: Any, chunk_bytes: int, share: float, seed: int) -> dict[str, Any]:
     """`rounds` and, where memory gave back something else, what `kernels.difference` tells of the first such chunk.
 
     With it `wrong` of all chunks, and `wrong_rounds`. A place is the chunk's number and the value's in it.
     """
     expected = pattern(np, chunk_bytes, seed)
     first = device.put(expected, "int64")
-    count = chunk_count(device.free(), expected.nbytes)
+    count = chunk_count(device.free(), expected.nbytes, share)
     told: dict[str, Any] = {"rounds": PASSES}
     chunks: list[Any] = [None] * count
     for complement in (False, True):

@@ -37,12 +37,14 @@ _FEWEST_RATES = 6
 class Load:
     """How much is computed: rows of the timed matrices, bytes of the timed copies, seconds of the soak.
 
-    A round is long enough for a clock of the host, and for the clocks of the GPU to settle.
+    `memory_share` of each GPU's free memory is filled and read again; without any that is left out. A round is long
+    enough for a clock of the host, and for the clocks of the GPU to settle.
     """
 
     size: int
     buffer_bytes: int
     soak_seconds: float
+    memory_share: float = 0.9
     round_seconds: float = 0.2
 
 
@@ -56,11 +58,14 @@ def burn(device: Device, np: Any, load: Load, watch: Watch, say: Say) -> dict[st
     """
     result: dict[str, Any] = {"library": device.library, "model": device.model}
     before = watch.counters()
-    # First, while nothing else has any of it.
-    say(memory.NAME)
-    filled = memory.check_memory(device, np, load.buffer_bytes // _CHUNKS_OF_A_BUFFER, _SEED)
+    result["exact"] = {}
+    if load.memory_share:
+        # First, while nothing else has any of it.
+        say(memory.NAME)
+        chunk_bytes = load.buffer_bytes // _CHUNKS_OF_A_BUFFER
+        result["exact"][memory.NAME] = memory.check_memory(device, np, chunk_bytes, load.memory_share, _SEED)
     problems = [_Exact(device, np, kernel, min(load.size, _EXACT_SIZE)) for kernel in _fitting(device)]
-    result["exact"] = {memory.NAME: filled, **{each.kernel.name: each.check(say) for each in problems}}
+    result["exact"] |= {each.kernel.name: each.check(say) for each in problems}
     pair = [kernels.reals(np, (load.size, load.size), _SEED + number) for number in range(2)]
     result["digests"] = _digests(device, pair, say)
     say("copy inside the GPU")

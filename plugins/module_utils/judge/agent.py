@@ -11,10 +11,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..catalog.checks import finding
-from ..findings import Finding, Verdict
-from .view import Judge, NodeClass, Observation, Unjudgeable, data_of, limit, number, text, unread
+from ..findings import Finding, Verdict, worst
+from .view import Judge, NodeClass, Observation, Unjudgeable, data_of, items, limit, number, text, unread
 
 _LEVELS = ("full", "light")
+_VERDICTS = frozenset(verdict.value for verdict in Verdict)
+_REPROBE = (
+    "Drain the node and run validate.yml on it; what is bad again is a case for the vendor. Then, or if nothing is, "
+    "`firstlight-health run --level probe --now` on the node."
+)
 
 
 def fingerprint(node_class: NodeClass) -> str:
@@ -76,21 +81,61 @@ def agent_node_class(observation: Observation, node_class: NodeClass) -> list[Fi
     return found
 
 
+def agent_probe(observation: Observation, node_class: NodeClass) -> list[Finding]:
+    """What the last probe of this boot found. A GPU that computed wrong did so, whatever the class says by now.
+
+    Where the node was never idle for so long that no probe came, nobody knows how its GPUs compute.
+    """
+    host = data_of(observation, "host")
+    uptime = number(host.get("uptime_seconds"))
+    last = _last(observation, "probe")
+    age = None if last is None else age_of(last, text(host.get("boot_id")), uptime)
+    bad = [] if last is None or age is None else _bad(last, age)
+    if bad:
+        return bad
+    waited, told = (uptime, "no probe since the start of") if age is None else (age, "the last probe was")
+    most = limit(node_class, "agent_probe_age_seconds")
+    verdict = Verdict.WARN if waited >= most else Verdict.PASS
+    summary = f"{told} {waited:.0f} s ago (warn {most:g} s)"
+    return [finding("agent.probe", "host", verdict, summary, observed=round(waited, 1), expected={"below": most})]
+
+
+def _bad(last: Mapping[str, Any], age: float) -> list[Finding]:
+    """What a probe found, one finding for each component."""
+    by_component: dict[str, list[Mapping[str, Any]]] = {}
+    for each in items(last.get("bad")):
+        if not isinstance(each, dict) or each.get("verdict") not in _VERDICTS:
+            raise Unjudgeable(f"agent: {each!r:.80} is no finding of a probe")
+        by_component.setdefault(text(each.get("component")), []).append(each)
+    found = []
+    for component, bad in by_component.items():
+        told = "; ".join(f"{text(each.get('check'))}: {text(each.get('summary'))}" for each in bad)
+        verdict = worst(Verdict(each["verdict"]) for each in bad)
+        found.append(finding("agent.probe", component, verdict, f"{told} ({age:.0f} s ago)", remedy=_REPROBE))
+    return found
+
+
 def _passes(observation: Observation) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
-    """The last pass of each level, None where there was none; raises Unjudgeable."""
+    """The last pass of each level that comes by the clock, None where there was none; raises Unjudgeable."""
+    for level in _LEVELS:
+        yield level, _last(observation, level)
+
+
+def _last(observation: Observation, level: str) -> Mapping[str, Any] | None:
+    """The last pass of a level, None where there was none; raises Unjudgeable."""
     passes = data_of(observation, "agent").get("passes")
     if unread(passes) or not isinstance(passes, dict):
         raise Unjudgeable(unread(passes) or f"{passes!r:.80} are no passes")
-    for level in _LEVELS:
-        if level not in passes:
-            raise Unjudgeable(f"agent: nothing is told of {level} passes")
-        last = passes[level]
-        if last is not None and (unread(last) or not isinstance(last, dict)):
-            raise Unjudgeable(unread(last) or f"{last!r:.80} is no pass")
-        yield level, last
+    if level not in passes:
+        raise Unjudgeable(f"agent: nothing is told of {level} passes")
+    last = passes[level]
+    if last is not None and (unread(last) or not isinstance(last, dict)):
+        raise Unjudgeable(unread(last) or f"{last!r:.80} is no pass")
+    return last
 
 
 JUDGES: Mapping[str, Judge] = {
     "agent.fresh": agent_fresh,
     "agent.node_class": agent_node_class,
+    "agent.probe": agent_probe,
 }

@@ -72,19 +72,22 @@ def kernel_log_missing(observation: Observation, node_class: NodeClass) -> list[
     said, expected = _said(observation), need(node_class, "kernel_log.expected")
     _whole(observation)
     log = data_of(observation, "kernel_log")
+    oldest = log.get("first_sequence")
+    lost = None if oldest is None else number(oldest) > 0
     uptime = number(data_of(observation, "host").get("uptime_seconds"))
+    fresh = uptime - number(log.get("first_us")) / 1e6 < BOOT_SECONDS
     rests = tuple(template.removesuffix(REST) for template in said if template.endswith(REST))
     absent = [template for template in expected if template not in said and not template.startswith(rests)]
     if not absent:
         summary = f"all {len(expected)} kinds of lines that every learned node has"
         return [finding("kernel.log.missing", "host", Verdict.PASS, summary)]
     summary, remedy = f"{len(absent)} kinds of lines are missing: {_first(absent)}", None
-    if log.get("first_sequence") is None:
+    if lost is None:
         raise Unjudgeable(f"{summary}; no record tells whether the log still has its beginning")
-    if number(log["first_sequence"]) > 0:
+    if lost:
         summary = f"the log has lost its beginning, where {len(absent)} kinds of lines may have been: {_first(absent)}"
         remedy = "The next start shows whether they come; a larger log_buf_len on the kernel command line keeps them."
-    elif uptime - number(log.get("first_us")) / 1e6 < BOOT_SECONDS:
+    elif fresh:
         summary = f"less than {BOOT_SECONDS} s after the start {summary}"
         remedy = "Judge again when the node has been up for ten minutes."
     return [

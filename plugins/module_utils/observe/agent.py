@@ -13,7 +13,8 @@ from .source import SourceError, attempt
 
 SCHEMA = 1
 # Each level has a file of its own, so that a light pass cannot spoil what the last full one said.
-LEVELS = ("full", "light")
+PROBE = "probe"
+LEVELS = ("full", "light", PROBE)
 # Below the root of the node.
 RESULTS = "var/lib/firstlight/health/results"
 # A pass has some hundred findings of some hundred bytes each.
@@ -54,10 +55,19 @@ def read_pass(folder: Path, level: str) -> dict[str, Any] | None:
 
 
 def read_agent(root: Path) -> dict[str, Any]:
-    """`passes`: by level the last pass without its findings, None where there was none; any may be `{"error"}`."""
+    """`passes`: by level the last pass, None where there was none; any may be `{"error"}`.
+
+    Without its findings, which whoever reads this makes anew. A probe's nobody makes anew: those that did not pass are
+    `bad`, and of the pass itself only when it was is told.
+    """
     return {"passes": {level: attempt(_summary, root / RESULTS, level) for level in LEVELS}}
 
 
 def _summary(folder: Path, level: str) -> dict[str, Any] | None:
     read = read_pass(folder, level)
-    return None if read is None else {key: read[key] for key in _KEYS if key != "findings"}
+    if read is None:
+        return None
+    if level != PROBE:
+        return {key: read[key] for key in _KEYS if key != "findings"}
+    bad = [each for each in read["findings"] if not isinstance(each, dict) or each.get("verdict") != "pass"]
+    return {**{key: read[key] for key in ("taken_at", "boot_id", "uptime")}, "bad": bad}

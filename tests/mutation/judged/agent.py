@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from tests.mutation.reasons import HEALTH, Judged, reason
 
+PROBE = ("tests/unit/agent/test_agent_probe.py",)
 JUDGED: Judged = {
     "agent.fresh": ("warn unknown", HEALTH),
     "agent.node_class": ("warn unknown", HEALTH),
+    "agent.probe": ("fail warn unknown", HEALTH),
 }
 
 # What a verdict rests on, where another reason for it would hide that this one is gone.
@@ -27,5 +29,21 @@ REASONS = [
         "a node that has just been started is late",
         "late = last is None or waited >= most",
         "late = last is None or age is None or waited >= most",
+    ),
+    reason(
+        "agent: probe of a node in use",
+        "agent/probe.py",
+        "GPUs are probed under a job that does not compute at the moment",
+        'if answer["status"] != "ok":',
+        "if False:",
+        PROBE,
+    ),
+    reason(
+        "agent: probe of a blind driver",
+        "agent/probe.py",
+        "GPUs are probed where nobody can tell who computes",
+        'if asked["status"] != "ok":',
+        "if False:",
+        PROBE,
     ),
 ]

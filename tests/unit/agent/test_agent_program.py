@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.firstlight.cluster.plugins.module_utils.agent.config import render
+from ansible_collections.firstlight.cluster.plugins.module_utils.agent.config import Probe, render
 from ansible_collections.firstlight.cluster.plugins.module_utils.agent.entry import unpacked
 from ansible_collections.firstlight.cluster.plugins.plugin_utils.agent_program import MODULE_UTILS, files, program
 
@@ -37,7 +37,7 @@ def test_it_holds_what_judges_a_node_and_nothing_that_it_does_not_import() -> No
     for folder in ("judge", "observe", "catalog/health"):
         own = {str(path.relative_to(MODULE_UTILS)) for path in (MODULE_UTILS / folder).glob("*.py")}
         # Of what a BMC tells, a node knows nothing.
-        assert own - held <= {"judge/bmc.py", "judge/boot.py", "observe/block_devices.py", "observe/holders.py"}
+        assert own - held <= {"judge/bmc.py", "judge/boot.py", "observe/block_devices.py"}
     assert not [name for name in held if name.startswith(("maas", "lifecycle", "fabric", "due", "documents"))]
     for name in held:
         assert not re.search(r"^\s*(from|import) ansible", (MODULE_UTILS / name).read_text(), re.MULTILINE), name
@@ -56,7 +56,7 @@ def test_it_runs_alone(archive: Path, tmp_path: Path, cached: bool) -> None:
     cache.mkdir()
     environment = {"PATH": os.environ["PATH"]} | ({"CACHE_DIRECTORY": str(cache)} if cached else {})
     config = tmp_path / "health.json"
-    config.write_text(render(node_class(), []))
+    config.write_text(render(node_class(), [], Probe([], 8192, 2**30, 86400, [])))
     done = subprocess.run(
         [PLAIN_PYTHON, "-I", str(archive), "--config", str(tmp_path / "none.json"), "show"],
         env=environment, capture_output=True, text=True, timeout=60, check=False,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.firstlight.cluster.plugins.module_utils.agent import config
-from ansible_collections.firstlight.cluster.plugins.module_utils.agent.config import ConfigError, load, render
+from ansible_collections.firstlight.cluster.plugins.module_utils.agent.config import ConfigError, Probe, load, render
 from ansible_collections.firstlight.cluster.plugins.module_utils.agent.main import main
 from ansible_collections.firstlight.cluster.plugins.module_utils.agent.metrics import exposition
 from ansible_collections.firstlight.cluster.plugins.module_utils.agent.results import (
@@ -32,6 +32,7 @@ from tests.unit.properties.machine import Machine, answering, healthy, write
 from tests.unit.properties.test_thousand_passes import CLASSES, RICH
 
 NOW = Now("this", 10_000.0)
+PROBE = Probe(["/y"], size=8192, buffer_bytes=2**30, every=86400, idle_command=["true"])
 
 
 def one(level: str, age: float, *found: tuple[str, str, str], **other: Any) -> dict[str, Any]:
@@ -122,19 +123,20 @@ def test_the_table_begins_with_the_worst() -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda content: {**content, "schema": 2}, "has schema 2, not 1"),
+        (lambda content: {**content, "schema": 1}, "has schema 1, not 2"),
         (lambda content: {**content, "class_sha256": "0"}, "class_sha256 is not that of its node_class"),
         (lambda content: {**content, "node_class": {"name": "x"}}, "node_class has no hardware"),
-        (lambda content: {"schema": 1}, "is damaged: KeyError"),
+        (lambda content: {"schema": 2}, "is damaged: KeyError"),
+        (lambda content: {**content, "probe": {"size": 1}}, "is damaged: TypeError"),
     ],
 )
 def test_a_class_file_that_is_not_whole_is_refused(tmp_path: Path, spoil: Any, words: str) -> None:
     path = tmp_path / "health.json"
-    path.write_text(json.dumps(spoil(json.loads(render(CLASSES[RICH], ["/x"])))))
+    path.write_text(json.dumps(spoil(json.loads(render(CLASSES[RICH], ["/x"], PROBE)))))
     with pytest.raises(ConfigError, match=f"{words}.*Remedy: run configure.yml"):
         load(path)
-    path.write_text(render(CLASSES[RICH], ["/x"]))
-    assert load(path).nvml_path == ["/x"]
+    path.write_text(render(CLASSES[RICH], ["/x"], PROBE))
+    assert (load(path).nvml_path, load(path).probe) == (["/x"], PROBE)
 
 
 def test_a_damaged_result_is_told(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def node(tmp_path: Path) -> Iterator[tuple[Machine, Path]]:
     root = tmp_path / "root"
     root.mkdir()
     write(machine, root)
-    (tmp_path / "health.json").write_text(render(machine.node_class, []))
+    (tmp_path / "health.json").write_text(render(machine.node_class, [], PROBE))
     with answering(machine, tmp_path, root):
         yield machine, root
 
@@ -206,6 +208,6 @@ def test_show_tells_by_its_status_whether_the_node_is_fit(
 
 
 def test_it_does_not_judge_itself() -> None:
-    known = config.Config(CLASSES[RICH], "sha", ())
+    known = config.Config(CLASSES[RICH], "sha", (), PROBE)
     assert "agent.fresh" in expected_checks(known.node_class)
     assert not [check for check in expected_checks(known.judged) if check.startswith("agent.")]

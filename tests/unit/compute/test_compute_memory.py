@@ -55,10 +55,10 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_good_memory_is_filled_with_what_differs_everywhere(chunks: list[Any]) -> None:
     board: Any = Board()
-    assert memory.check_memory(board, np, CHUNK, 1) == {"rounds": 2}
+    assert memory.check_memory(board, np, CHUNK, 0.9, 1) == {"rounds": 2}
     assert board.passes == 2
     # Nine tenths of it, without what the comparing needs.
-    assert len(chunks) == memory.chunk_count(20 * CHUNK, CHUNK) == 12
+    assert len(chunks) == memory.chunk_count(20 * CHUNK, CHUNK, 0.9) == 12
     held = np.concatenate(chunks)
     assert len(np.unique(held)) == held.size == 1200
     assert (held < 0).all(), "the second pass holds the complement of what the first held"
@@ -70,7 +70,7 @@ def test_one_changed_bit_is_found_with_its_place(chunks: list[Any]) -> None:
             held[7][31] ^= 1 << 40
 
     board: Any = Board(spoil)
-    told = memory.check_memory(board, np, CHUNK, 1)
+    told = memory.check_memory(board, np, CHUNK, 0.9, 1)
     assert (told["rounds"], told["wrong_rounds"], told["wrong"], told["place"]) == (2, 1, 1, [7, 31])
     assert int(told["found"]) ^ int(told["right"]) == 1 << 40
 
@@ -80,16 +80,16 @@ def test_an_address_that_is_another_one_too_is_found(chunks: list[Any]) -> None:
         held[3] = held[5]
 
     board: Any = Board(spoil)
-    told = memory.check_memory(board, np, CHUNK, 1)
+    told = memory.check_memory(board, np, CHUNK, 0.9, 1)
     assert (told["wrong"], told["wrong_rounds"], told["place"]) == (200, 2, [3, 0])
 
 
 def test_a_difference_that_only_the_gpu_sees_is_told(chunks: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     board: Any = Board()
     monkeypatch.setattr(board, "namespace", type("Wrong", (), {"sum": staticmethod(lambda values, axis: np.int64(4))}))
-    told = memory.check_memory(board, np, CHUNK, 1)
+    told = memory.check_memory(board, np, CHUNK, 0.9, 1)
     assert (told["found"], told["wrong_rounds"]) == ("called different by the GPU", 2)
 
 
 def test_a_small_gpu_has_one_chunk_at_least() -> None:
-    assert memory.chunk_count(0, CHUNK) == 1
+    assert memory.chunk_count(0, CHUNK, 0.9) == 1

@@ -58,7 +58,8 @@ def healthy() -> dict[str, Any]:
     data = of_areas("HEALTHY")
     for last in data["agent"]["passes"].values():
         # Of the class that all areas make.
-        last["class_sha256"] = fingerprint(node_class())
+        if "class_sha256" in last:
+            last["class_sha256"] = fingerprint(node_class())
     readers = {name: {"status": "ok", "data": content, "seconds": 0.1} for name, content in data.items()}
     return {"schema": 1, "taken_at": "2026-01-01T00:00:00+00:00", "seconds": 0.2, "readers": readers}
 

@@ -37,11 +37,28 @@ CHECKS: tuple[Check, ...] = (
         severity="warn",
         needs=_NEEDS,
     ),
+    Check(
+        "agent.probe",
+        "The GPUs of the node, tried while it was idle, compute right and fast enough",
+        ("agent", "host"),
+        "vendor",
+        "Read `journalctl -u firstlight-health@probe`, which says what kept the node from being probed. Drain it for "
+        "an hour, or run validate.yml on it, which tests more.",
+        "validate",
+        source="`/var/lib/firstlight/health/results/probe.json` (`firstlight-health show`): the compute.* checks of "
+        "the node's own short test",
+        fails="A probe since the last start found what a compute.* check fails on. It warns where the last probe is "
+        "older than agent_probe_age_seconds, or none came for so long since the node was started.",
+        needs=(*_NEEDS, "compute"),
+        unless=("system.health_probe",),
+    ),
 )
 
 THRESHOLDS: Thresholds = {
     # A full pass comes every hour, give or take minutes, and may be late by one.
     "agent_full_age_seconds": 9000,
+    # A probe comes every day on which the node is idle for a moment. After a busy week nobody knows its GPUs any more.
+    "agent_probe_age_seconds": 604800,
     # A light one comes every minute; ten of them do not fail to come by chance.
     "agent_light_age_seconds": 600,
 }

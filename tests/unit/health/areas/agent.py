@@ -10,7 +10,7 @@ from typing import Any
 from tests.unit.health.cases import c
 from tests.unit.health.health_factory import put, unreadable
 
-CLASS = {"system": {"health_agent": True}}
+CLASS = {"system": {"health_agent": True}, "compute": {"library": "cupy", "packages": ["cupy-cuda12x==13.6.0"]}}
 
 
 def last(uptime: float) -> dict[str, Any]:
@@ -28,10 +28,13 @@ def last(uptime: float) -> dict[str, Any]:
 
 # As area host has them.
 BOOT, UPTIME = "b", 7200.0
-HEALTHY = {"agent": {"passes": {"full": last(UPTIME - 3000.0), "light": last(UPTIME - 40.0)}}}
+PROBED = {"taken_at": "2026-01-01T00:00:00+00:00", "boot_id": BOOT, "uptime": UPTIME - 5000.0, "bad": []}
+HEALTHY = {"agent": {"passes": {"full": last(UPTIME - 3000.0), "light": last(UPTIME - 40.0), "probe": PROBED}}}
 NOT_JUDGED = {"taken_at", "seconds", "cpu_seconds", "class"}
 
-FULL, LIGHT = "agent|passes|full", "agent|passes|light"
+FULL, LIGHT, PROBE = "agent|passes|full", "agent|passes|light", "agent|passes|probe"
+WRONG = {"check": "compute.exact", "component": "gpu:3", "verdict": "fail", "summary": "matmul fp16: 1 wrong values"}
+SLOW = {"check": "compute.hbm", "component": "gpu:3", "verdict": "unknown", "summary": "gpu:3 was not measured"}
 DAMAGED = {"error": "full.json is damaged: it is no JSON"}
 
 CASES = [
@@ -73,6 +76,23 @@ CASES = [
         "another class",
         thresholds={"disk_used_percent": {"warn": 1, "fail": 2}},
     ),
+    c("agent.probe", "pass", "host", "the last probe was 5000 s ago (warn 604800 s)"),
+    c("agent.probe", "warn", "host", "was 5000 s ago (warn 4000 s)", thresholds={"agent_probe_age_seconds": 4000}),
+    c("agent.probe", "fail", "gpu:3", "compute.exact: matmul fp16: 1 wrong", put(f"{PROBE}|bad", [SLOW, WRONG])),
+    c("agent.probe", "unknown", "gpu:3", "compute.hbm: gpu:3 was not measured", put(f"{PROBE}|bad", [SLOW])),
+    c("agent.probe", "pass", "host", "no probe since the start of 7200 s ago", put(PROBE, None)),
+    c(
+        "agent.probe",
+        "pass",
+        "host",
+        "no probe since",
+        put(f"{PROBE}|bad", [WRONG]),
+        put(f"{PROBE}|boot_id", "another"),
+    ),
+    c("agent.probe", "warn", "host", "no probe", put(PROBE, None), thresholds={"agent_probe_age_seconds": 7000}),
+    c("agent.probe", "unknown", "host", "was not read", put(f"{PROBE}|bad", None)),
+    c("agent.probe", "unknown", "host", "is no finding of a probe", put(f"{PROBE}|bad", [{"verdict": "good"}])),
+    c("agent.probe", "unknown", "host", "it is no JSON", put(PROBE, DAMAGED)),
     c("agent.node_class", "unknown", "host", "no answer", unreadable("agent")),
     c("agent.node_class", "unknown", "host", "nothing is told of full", put("agent|passes", {})),
 ]

@@ -16,10 +16,11 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.observe.agent i
 from tests.unit.properties.defects import UNKNOWN, Defect, file, forget
 from tests.unit.properties.machine import Machine
 
-CLASS = {"system": {"health_agent": True}}
+CLASS = {"system": {"health_agent": True}, "compute": {"library": "cupy", "packages": ["cupy-cuda12x==13.6.0"]}}
 
+WRONG = {"check": "compute.exact", "component": "gpu:1", "verdict": "fail", "summary": "1 wrong values"}
 # A little less than what is too old.
-MOST = {"full": 8900, "light": 590}
+MOST = {"full": 8900, "light": 590, "probe": 600_000}
 
 
 def healthy(random: Random, machine: Machine) -> None:
@@ -50,13 +51,15 @@ def told(level: str, **other: Any) -> Callable[[Machine, Random], None]:
     return spoil
 
 
-def stopped(level: str) -> Callable[[Machine, Random], None]:
+def stopped(level: str, longer: float = 1e5) -> Callable[[Machine, Random], None]:
     """The node runs on, the agent does not."""
 
     def spoil(machine: Machine, random: Random) -> None:
-        machine.uptime += 1e5
+        machine.uptime += longer
         machine.files["proc/uptime"] = f"{machine.uptime:.2f} 1.00"
-        told(level, boot_id=machine.boot_id, uptime=machine.uptime - random.uniform(9000, 1e5))(machine, random)
+        told(level, boot_id=machine.boot_id, uptime=machine.uptime - random.uniform(0.9 * longer, longer))(
+            machine, random
+        )
 
     return spoil
 
@@ -66,6 +69,9 @@ DEFECTS = [
     Defect("agent.fresh", "light passes stopped", stopped("light"), ("warn",)),
     Defect("agent.fresh", "never ran", forget(RESULTS), ("warn",)),
     Defect("agent.fresh", "damaged", file(f"{RESULTS}/full.json", "{"), UNKNOWN),
+    Defect("agent.probe", "wrong arithmetic", told("probe", findings=[WRONG])),
+    Defect("agent.probe", "never idle", stopped("probe", 700_000), ("warn",)),
+    Defect("agent.probe", "damaged", file(f"{RESULTS}/probe.json", "{"), UNKNOWN),
     Defect("agent.node_class", "an earlier class", told("full", class_sha256="0" * 64), ("warn",)),
     Defect("agent.node_class", "no class", told("light", class_sha256=None), UNKNOWN),
 ]
