@@ -44,6 +44,10 @@ def snapshot(lab: Lab) -> dict[str, object]:
     """
     links = re.findall(r"^\d+: ([^:@]+)", _output(["ip", "-o", "link"]), re.MULTILINE)
     mounts = [line.split()[1] for line in _text("/proc/self/mounts").splitlines()]
+    namespaces = _output(["ip", "netns", "list"]).splitlines()
+    if len(without_other_labs(lab, namespaces)) < len(namespaces):
+        # Whoever makes the first namespace of the host makes this mount, and it stays as long as another lab has any.
+        mounts = [mount for mount in mounts if mount != "/run/netns"]
     return {
         "sysctl": sysctls(),
         "swap": Path("/proc/swaps").read_text(encoding="utf-8"),
@@ -53,7 +57,7 @@ def snapshot(lab: Lab) -> dict[str, object]:
         "etc": {name: _text(f"/etc/{name}") for name in ("hosts", "resolv.conf", "fstab", "hostname", "passwd")},
         "firewall": _output(["iptables-save"]),
         "links": without_other_labs(lab, links),
-        "namespaces": without_other_labs(lab, _output(["ip", "netns", "list"]).splitlines()),
+        "namespaces": without_other_labs(lab, namespaces),
         "mounts": without_other_labs(lab, mounts),
         "runtime": without_other_labs(lab, [path.name for path in Path("/run").glob("firstlight*")]),
     }
