@@ -88,7 +88,7 @@ def test_a_gpu_that_computes_wrong_is_found_and_told_to_who_watches(probed: Prob
 @pytest.mark.parametrize(
     ("printed", "status", "idle_command", "words"),
     [
-        (str(os.getpid()), 0, (), f"process {os.getpid()} ("),
+        ("{pid}", 0, (), "process {pid} ("),
         ("no devices were found", 6, (), "nobody can tell who computes: nvidia-smi"),
         ("", 0, ("/bin/sh", "-c", "echo job 7 has it; exit 1"), "job 7 has it"),
         ("", 0, ("/no/such/command",), "no such command: /no/such/command"),
@@ -103,12 +103,12 @@ def test_a_node_that_may_be_in_use_is_left_alone(
     words: str,
 ) -> None:
     (probed.root / f"proc/{os.getpid()}").mkdir()
-    probed.computing(printed, status)
+    probed.computing(printed.format(pid=os.getpid()), status)
     probed.know(idle_command)
     assert probed.run("--now") == 0
     assert probed.result() is None
     out = capsys.readouterr().out
-    assert out.startswith("not probed: ") and words in out
+    assert out.startswith("not probed: ") and words.format(pid=os.getpid()) in out
 
 
 def test_a_node_that_the_site_calls_idle_is_probed(probed: Probed) -> None:
