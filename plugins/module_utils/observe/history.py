@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import xid_history
+from . import starts, xid_history
 from .source import describe
 
 SCHEMA = 1
@@ -216,6 +216,33 @@ def remember_xids(path: Path, log: xid_history.Log | None, now: float, write: bo
             except OSError as error:
                 trouble.append(f"not written: {describe(error)}")
     return {"xids": xid_history.told(history, now), "xids_trouble": "; ".join(trouble)}
+
+
+def remember_start(path: Path, log: Mapping[str, Any] | None, now: Instant, write: bool) -> dict[str, Any]:
+    """Bring the file at `path` up to date with what the kernel log says of this start.
+
+    Returns `starts`: what `starts.told` does, where the log has lost its beginning with the lines of that, and
+    `trouble` as `remember` does. Without a log, or where its lines are not asked for, `starts` is None.
+    """
+    if log is None or "templates" not in log:
+        return {"starts": None}
+    trouble = []
+    try:
+        known = starts.load(path)
+    except (starts.Damaged, OSError) as reason:
+        trouble.append(f"begun anew: {path}: {describe(reason)}")
+        known = ()
+    news = starts.update(known, starts.start_of(log, now.boot_id, now.uptime))
+    if write and news != known:
+        try:
+            with _locked(path.parent):
+                _replace(path, starts.content_of(news))
+        except OSError as error:
+            trouble.append(f"not written: {describe(error)}")
+    told = starts.told(news, now.boot_id)
+    if log["first_sequence"] == 0:
+        told["start"] = None  # whoever has the log has it
+    return {"starts": {**told, "trouble": "; ".join(trouble)}}
 
 
 @contextlib.contextmanager

@@ -197,8 +197,8 @@ def read_kernel_log(path: str = "/dev/kmsg", budget: float = 10.0, templates: bo
     `sxids`, like `xids` with `switch` (the NVSwitch's number) and `fatal` (boolean);
     `driver_loaded_us`, when the GPU driver was loaded last (since boot, None where the log does not tell);
     `truncated`, why not all of the log was read, or empty;
-    with `templates`, by template of a line (see log_template) how many there are, the time of the first, and that line
-    where it says more.
+    with `templates`, by template of a line (see log_template) how many there are, the time of the first, that line
+    where it says more, and how many came at the start.
 
     `budget` in seconds: a log that grows faster than it can be read ends there. Raises OSError where
     `path` cannot be opened or read.

@@ -25,6 +25,9 @@ MAX_TEMPLATES, MAX_OF_SOURCE = 4000, 400
 MAX_MASKED, MAX_MASKED_OF_SOURCE = 20_000, 5000
 MAX_SOURCES, MAX_MEMO = 1000, 8192
 REST = "…"
+# A node says within so many seconds of its start what every start says. By then drivers are loaded, also those of the
+# GPUs; what comes later comes by chance.
+START_SECONDS = 600
 
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _WORDS = re.compile(rb"([0-9A-Za-z]+)")
@@ -94,11 +97,13 @@ class _Source:
 
 @dataclass
 class Said:
-    """How often, when first (microseconds since boot, None where the log has no times), and one such line."""
+    """How often, when first (microseconds since boot, None where the log has no times), one such line, and how often
+    within START_SECONDS of the log's first record."""
 
     count: int
     first: int | None
     example: bytes
+    at_start: int = 0
 
 
 @dataclass
@@ -107,6 +112,7 @@ class Templates:
 
     said: dict[str, Said] = field(default_factory=dict)
     masked: int = 0
+    _start_ends: int | None = None
     _memo: dict[bytes, str] = field(default_factory=dict)
     _sources: dict[bytes, _Source] = field(default_factory=lambda: {b"": _Source(REST)})
 
@@ -117,11 +123,15 @@ class Templates:
         template = self._memo.get(line)
         if template is None:
             template = self._template(line)
+        if stamp is not None and self._start_ends is None:
+            self._start_ends = stamp + START_SECONDS * 1_000_000
         said = self.said.get(template)
         if said is not None:
             said.count += 1
         elif template:
-            self.said[template] = Said(1, stamp, message[:MAX_EXAMPLE])
+            said = self.said[template] = Said(1, stamp, message[:MAX_EXAMPLE])
+        if said is not None and stamp is not None and self._start_ends is not None and stamp <= self._start_ends:
+            said.at_start += 1
 
     def _template(self, line: bytes) -> str:
         begins = _SOURCE.match(line)
@@ -148,8 +158,11 @@ class Templates:
         return source or self._sources[b""]
 
     def told(self) -> dict[str, list[int | str | None]]:
-        """By template its number of lines, the time of the first, and that line where it says more."""
-        return {template: [said.count, said.first, _example(said, template)] for template, said in self.said.items()}
+        """By template its number of lines, the time of the first, that line where it says more, how many at start."""
+        return {
+            template: [said.count, said.first, _example(said, template), said.at_start]
+            for template, said in self.said.items()
+        }
 
 
 def _example(said: Said, template: str) -> str:

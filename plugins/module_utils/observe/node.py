@@ -19,7 +19,7 @@ from .disks import read_disks
 from .docker import read_docker
 from .fabric_manager import read_fabric_manager
 from .hardware import read_hardware
-from .history import Instant, counters_of, remember, remember_xids
+from .history import Instant, counters_of, remember, remember_start, remember_xids
 from .host import read_host
 from .infiniband import read_infiniband
 from .kernel_log import read_kernel_log
@@ -99,7 +99,7 @@ def _storage_reader(mount: str, root: Path) -> Callable[[], Any]:
 
 
 def read_history(sources: Sources, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What `results` of the other readers come to beside those before, see `remember` and `remember_xids`."""
+    """What `results` of the other readers come to beside those before, see the `remember` of each in history."""
     host = results["host"].get("data") or {}
     boot_id, uptime = host.get("boot_id"), host.get("uptime_seconds")
     if not isinstance(boot_id, str) or not isinstance(uptime, float):
@@ -109,6 +109,7 @@ def read_history(sources: Sources, results: Mapping[str, Mapping[str, Any]]) -> 
     return {
         **remember(sources.history, now, counters_of(results), write=write),
         **remember_xids(sources.history.with_name("xids.json"), log, time.time(), write),
+        **remember_start(sources.history.with_name("starts.json"), results["kernel_log"].get("data"), now, write),
     }
 
 

@@ -59,9 +59,14 @@ def baseline_of(data: Mapping[str, Any]) -> dict[str, Any]:
     """What the checks ask for."""
     learned = data.get("learned") or {}
     templates, nodes = learned.get("templates") or {}, len(learned.get("nodes") or ())
+    expected = {each for each, count in templates.items() if count >= max(nodes, LEAST_NODES)}
     return {
         "known": list(templates),
-        "expected": [each for each, count in templates.items() if count >= max(nodes, LEAST_NODES)],
+        "expected": [each for each in templates if each in expected],
+        **{
+            key: {each: value for each, value in (learned.get(key) or {}).items() if each in expected}
+            for key in ("lines", "seconds")
+        },
         "accepted": data.get("accepted") or [],
         "bad": data.get("bad") or [],
     }

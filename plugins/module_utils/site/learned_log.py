@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..catalog.health.kernel_log import BOOT_SECONDS
+from ..observe.starts import lines_at_start
 
 with contextlib.suppress(ImportError):
     # A node never runs this, and Ansible brings it to the controller.
@@ -20,10 +20,15 @@ with contextlib.suppress(ImportError):
 _HEAD = """---
 # What the kernel log of the class's nodes says. `accepted` and `bad` are for people; what they write stays.
 """
-_NOTE = """# Written by learn_kernel_log.yml: by template of a line how many of the nodes said it while they started.
+_NOTE = """# Written by learn_kernel_log.yml: by template of a line how many of the nodes said it while they started. Of
+# what all said: how many lines, where all had as many; and between which seconds after the start the first came.
 """
 # The block, with what was written before it, up to the next line that does not belong to it.
 _BLOCK = re.compile(rf"^(?:{re.escape(_NOTE)})?learned:.*\n?(?:(?:[ \t-].*)?\n|[ \t-].*\Z)*", re.MULTILINE)
+
+
+# By template how many lines a start had of it, and after how many seconds the first came.
+_Start = Mapping[str, tuple[int, float]]
 
 
 class Unfit(Exception):
@@ -32,10 +37,13 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Reading:
-    """What one log says: at the start, and later; `whole` where it still has the start."""
+    """What one log says: at the start, with the number of lines and the second of the first; and later.
+
+    `whole` where the log still has the start.
+    """
 
     whole: bool
-    at_start: frozenset[str]
+    at_start: Mapping[str, tuple[int, float]]
     later: frozenset[str]
 
 
@@ -49,9 +57,8 @@ def reading_of(observation: Mapping[str, Any]) -> Reading:
     if log.get("truncated"):
         raise Unfit(f"its kernel log was read in part only: {log['truncated']}")
     whole = log.get("first_sequence") == 0
-    until = (log.get("first_us") or 0) + BOOT_SECONDS * 1_000_000
-    at_start = {each for each, (_count, at, _line) in templates.items() if whole and at is not None and at <= until}
-    return Reading(whole, frozenset(at_start), frozenset(templates) - at_start)
+    at_start = lines_at_start(templates, log.get("first_us") or 0) if whole else {}
+    return Reading(whole, at_start, frozenset(templates) - frozenset(at_start))
 
 
 def learned_of(known: Mapping[str, Any], readings: Mapping[str, Reading]) -> dict[str, Any]:
@@ -71,10 +78,45 @@ def learned_of(known: Mapping[str, Any], readings: Mapping[str, Reading]) -> dic
         for template in reading.later:
             counts.setdefault(template, 0)
         if reading.whole and node in again:
-            for template in everywhere - reading.at_start:
+            for template in everywhere - frozenset(reading.at_start):
                 counts[template] -= 1
     nodes += [node for node, reading in readings.items() if reading.whole and node not in again]
-    return {"nodes": sorted(nodes), "templates": dict(sorted(counts.items()))}
+    common = {template for template, count in counts.items() if count and count == len(nodes)}
+    starts = [reading.at_start for _node, reading in sorted(readings.items()) if reading.whole]
+    # Of a line that earlier nodes said, what they did not agree about stays open.
+    earlier = frozenset(known.get("templates") or ())
+    return {
+        "nodes": sorted(nodes),
+        "templates": dict(sorted(counts.items())),
+        "lines": _same(known.get("lines") or {}, starts, common, earlier),
+        "seconds": _span(known.get("seconds") or {}, starts, common, earlier),
+    }
+
+
+def _same(
+    known: Mapping[str, int], starts: Sequence[_Start], common: Collection[str], earlier: Collection[str]
+) -> dict[str, int]:
+    """How many lines of a template every start has, where all have as many, and more than one."""
+    same = {}
+    for template in sorted(common):
+        counts = {start[template][0] for start in starts if template in start}
+        if template in earlier:
+            counts.add(known.get(template, 0))
+        if len(counts) == 1 and min(counts) > 1:
+            same[template] = min(counts)
+    return same
+
+
+def _span(
+    known: Mapping[str, list[float]], starts: Sequence[_Start], common: Collection[str], earlier: Collection[str]
+) -> dict[str, list[float]]:
+    """Between which seconds after the start the first line of a template came, over all starts."""
+    span = {}
+    for template in sorted(common):
+        seconds = [start[template][1] for start in starts if template in start] + known.get(template, [])
+        if seconds and (template in known or template not in earlier):
+            span[template] = [min(seconds), max(seconds)]
+    return span
 
 
 def text_of(before: str, learned: Mapping[str, Any]) -> str:

@@ -11,4 +11,6 @@ JUDGED: Judged = {
     "kernel.log.bad": ("fail unknown", HEALTH),
     "kernel.log.unknown": ("warn unknown", HEALTH),
     "kernel.log.missing": ("warn unknown", HEALTH),
+    "kernel.log.order": ("warn unknown", HEALTH),
+    "kernel.log.changed": ("warn unknown", HEALTH),
 }

@@ -255,7 +255,7 @@ def test_800_000_repeated_lines_take_bounded_memory(tmp_path: Path) -> None:
     found, grown_kib = run_readers({"log": read_and_weigh}, 300.0)["log"]["data"]
     assert found["xids"][0]["count"] == 800_000
     assert found["lines"] == 800_000
-    assert [(name, count) for name, (count, _at, _line) in found["templates"].items()] == [
+    assert [(name, count) for name, (count, _at, _line, _start) in found["templates"].items()] == [
         ("NVRM: Xid (PCI:*): 95, pid='<unknown>', name=*, GPU has fallen off the bus.", 800_000)
     ]
     assert grown_kib < 16 * 1024 < path.stat().st_size / 1024

@@ -23,6 +23,7 @@ from ansible_collections.firstlight.cluster.plugins.module_utils.observe.log_tem
     MAX_SOURCES,
     MAX_TEMPLATE,
     MAX_TEMPLATES,
+    START_SECONDS,
     Templates,
     template_of,
 )
@@ -87,14 +88,23 @@ def test_all_templates_of_a_log_in_one_pass(tmp_path: Path) -> None:
     lines = [b"microcode: updated early", b"usb 1-1: up", b"usb 2-1: up", b"two\\x0alines", XID % (93, 79, 5)]
     found = read(tmp_path, records(lines))
     assert found["templates"] == {
-        "microcode: updated early": [1, 0, ""],
-        "usb *: up": [2, 1000, "usb 1-1: up"],
-        "two": [1, 3000, ""],
-        "lines": [1, 3000, ""],
-        "NVRM: Xid (PCI:*): 79, pid=*, name=*, Ch *": [1, 4000, (XID % (93, 79, 5)).decode()],
+        "microcode: updated early": [1, 0, "", 1],
+        "usb *: up": [2, 1000, "usb 1-1: up", 2],
+        "two": [1, 3000, "", 1],
+        "lines": [1, 3000, "", 1],
+        "NVRM: Xid (PCI:*): 79, pid=*, name=*, Ch *": [1, 4000, (XID % (93, 79, 5)).decode(), 1],
     }
     assert (found["first_sequence"], found["first_us"]) == (0, 0)
     assert [each["code"] for each in found["xids"]] == [79]
+
+
+def test_lines_of_the_start_are_counted_from_the_first_record_on(tmp_path: Path) -> None:
+    begins, last = 10**9, 10**9 + START_SECONDS * 10**6
+    stamps = (begins, last, last + 1)
+    content = b"".join(b"6,%d,%d,-;usb %d-1: up\n" % (at, stamp, at) for at, stamp in enumerate(stamps))
+    assert read(tmp_path, content)["templates"] == {"usb *: up": [3, begins, "usb 0-1: up", 2]}
+    # A log without times tells no start.
+    assert read(tmp_path, b"usb 1-1: up\n")["templates"] == {"usb *: up": [1, None, "usb 1-1: up", 0]}
 
 
 def test_nobody_who_does_not_ask_pays_for_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +147,7 @@ def test_a_flood_of_one_source_hides_no_line_of_another() -> None:
     templates = fed(lines)
     templates.feed(b"mce: CPU 3 is hot", 7)
     said = templates.told()
-    assert said["mce: CPU * is hot"] == [1, 7, "mce: CPU 3 is hot"]
+    assert said["mce: CPU * is hot"] == [1, 7, "mce: CPU 3 is hot", 1]
     assert len(said) == MAX_OF_SOURCE + 2 and templates.masked == MAX_MASKED_OF_SOURCE + 1
     assert said["audit…"][0] == MAX_MASKED_OF_SOURCE + 9 - MAX_OF_SOURCE
 
@@ -188,4 +198,4 @@ def test_recorded_logs_of_one_kind_have_few_templates(recorded: Path) -> None:
     """Six flaps of a link are a handful of lines again and again."""
     found = read_kernel_log(str(recorded / "nvidia_smi" / "1dev_6flap_syslog"), templates=True)
     assert len(found["templates"]) <= found["lines"] / 3
-    assert sum(count for count, _at, _example in found["templates"].values()) == found["lines"]
+    assert sum(count for count, _at, _example, _start in found["templates"].values()) == found["lines"]

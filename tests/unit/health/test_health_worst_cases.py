@@ -227,6 +227,8 @@ def test_a_process_whose_state_cannot_be_read_is_no_stray(place: Path) -> None:
 
 # A line that healthy nodes do not have is told, whatever it is.
 NEW_LINES = ("kernel.log.unknown", "host")
+# Of what is no log of the kernel nobody can say how the node started.
+NO_START = {("kernel.log.missing", "host"): "unknown", ("kernel.log.order", "host"): "unknown"}
 
 
 def test_a_log_that_is_no_text_hides_no_xid(place: Path) -> None:
@@ -246,6 +248,7 @@ def test_a_log_that_is_no_text_hides_no_xid(place: Path) -> None:
     wrong = {key: verdict for key, verdict in verdicts(observation).items() if verdict != "pass"}
     assert wrong["gpu.xid", "gpu:3"] == "fail"
     assert wrong.pop(NEW_LINES) == "warn"
+    assert {wrong.pop(key) for key in NO_START} == {"warn"}
     assert {component for _check, component in wrong} == {"gpu:3"}
 
 
@@ -273,7 +276,11 @@ def test_800_000_lines_of_one_xid_are_one_gpu(place: Path) -> None:
     assert [(event["code"], event["count"]) for event in read["xids"]] == [(95, 800_000)]
     assert flooded_length < length + 100
     assert verdicts(flooded) == verdicts(alone)
-    assert {key for key, verdict in verdicts(flooded).items() if verdict != "pass"} == {("gpu.xid", "gpu:3"), NEW_LINES}
+    assert {key for key, verdict in verdicts(flooded).items() if verdict != "pass"} == {
+        ("gpu.xid", "gpu:3"),
+        NEW_LINES,
+        *NO_START,
+    }
 
 
 # -- recorded
@@ -285,11 +292,17 @@ def test_a_recorded_log_of_sound_gpus_blames_none(place: Path, recorded: Path, n
     observation = passed(machine_at(place), place, kernel_log=str(log))
     lines = log.read_bytes().count(b"\n")
     assert abs(observation["readers"]["kernel_log"]["data"]["lines"] - lines) <= 1
-    assert {key: verdict for key, verdict in verdicts(observation).items() if verdict != "pass"} == {NEW_LINES: "warn"}
+    assert {key: verdict for key, verdict in verdicts(observation).items() if verdict != "pass"} == {
+        NEW_LINES: "warn",
+        **NO_START,
+    }
 
 
 @pytest.mark.parametrize("name", ["nccl_allreduce.log", "gpu_burn.log"])
 def test_a_recorded_text_that_is_no_log_is_read_and_blames_nobody(place: Path, recorded: Path, name: str) -> None:
     observation = passed(machine_at(place), place, kernel_log=str(recorded / "collectives" / name))
     assert observation["readers"]["kernel_log"]["status"] == "ok"
-    assert {key: verdict for key, verdict in verdicts(observation).items() if verdict != "pass"} == {NEW_LINES: "warn"}
+    assert {key: verdict for key, verdict in verdicts(observation).items() if verdict != "pass"} == {
+        NEW_LINES: "warn",
+        **NO_START,
+    }

@@ -111,6 +111,7 @@ class Machine:
     docker: dict[str, bytes] = field(default_factory=dict)
     mounts: dict[str, os.statvfs_result] = field(default_factory=dict)
     history: dict[str, Any] | None = None
+    starts: dict[str, Any] | None = None
 
     def log(self, message: str, seconds_ago: float) -> None:
         """A kernel message of so many seconds ago."""
@@ -249,9 +250,10 @@ def answering(
     log = folder / "kmsg"
     log.write_text("".join(f"{line}\n" for line in machine.kernel_log), encoding="utf-8")
     history = folder / "counters.json"
-    history.unlink(missing_ok=True)
-    if machine.history is not None:
-        history.write_text(json.dumps(machine.history), encoding="utf-8")
+    for file, content in ((history, machine.history), (folder / "starts.json", machine.starts)):
+        file.unlink(missing_ok=True)
+        if content is not None:
+            file.write_text(json.dumps(content), encoding="utf-8")
 
     def run_tool(command: list[str]) -> str:
         if command[0] == "systemctl":

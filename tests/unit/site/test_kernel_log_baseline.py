@@ -25,6 +25,8 @@ learned:
     "Linux version *": 3
     "usb *: up": 2
     "wlan*: gone": 0
+  lines: {"Linux version *": 2, "usb *: up": 3}
+  seconds: {"Linux version *": [0.0, 1.5], "usb *: up": [2, 3]}
 accepted:
   - template: "wlan*: gone"
     reason: not used
@@ -49,14 +51,17 @@ def test_a_sound_file_is_in_the_class(tmp_path: Path) -> None:
     baseline = node_class["kernel_log"]
     assert baseline["known"] == ["Linux version *", "usb *: up", "wlan*: gone"]
     assert baseline["expected"] == ["Linux version *"]
+    assert (baseline["lines"], baseline["seconds"]) == ({"Linux version *": 2}, {"Linux version *": [0.0, 1.5]})
     assert [entry["expires"] for entry in baseline["accepted"]] == ["2026-12-15"]
     assert [entry["reason"] for entry in baseline["bad"]] == ["replace the disk", "replace the GPU"]
     assert asked_of(node_class)["kernel_log_templates"] is True
-    assert {"kernel.log.bad", "kernel.log.unknown", "kernel.log.missing"} <= {*expected_checks(node_class)}
+    assert {"kernel.log.bad", "kernel.log.unknown", "kernel.log.missing", "kernel.log.order", "kernel.log.changed"} <= {
+        *expected_checks(node_class)
+    }
 
 
 def test_what_all_of_two_nodes_say_is_not_expected_of_others(tmp_path: Path) -> None:
-    two = SOUND.replace(", node019", "").replace(": 3", ": 2")
+    two = SOUND.replace(", node019", "").replace(": 3\n", ": 2\n")
     node_class, problems = read(tmp_path, two)
     assert (problems, node_class["kernel_log"]["expected"]) == ("", [])
     assert "kernel.log.missing" not in expected_checks(node_class)
@@ -72,13 +77,15 @@ def test_a_class_without_a_file_has_no_baseline_and_nothing_is_read_for_it(tmp_p
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        (": 2", ": -1", "learned.templates.usb *: up: is -1, must be at least 0"),
-        (": 2", ": 0.5", "learned.templates.usb *: up: is 0.5"),
+        (": 2\n", ": -1\n", "learned.templates.usb *: up: is -1, must be at least 0"),
+        ("[2, 3]", "[2]", "learned.seconds.usb *: up"),
+        ('"usb *: up": 3}', '"usb *: up": 1}', "learned.lines.usb *: up: is 1, must be at least 2"),
+        (": 2\n", ": 0.5\n", "learned.templates.usb *: up: is 0.5"),
         ("  nodes: [node017, node018, node019]\n", "", "learned.nodes: is missing. Remedy: add it: Names of the nodes"),
         ('template: "wlan*: gone"', 'template: "wlan0: gone"', "'wlan0: gone' has a number, which no template has"),
-        ('template: "wlan*: gone"', 'template: "*"', ":9: accepted[0].template: '*' would fit almost every line"),
-        ('"2026-12-15"', '"2026-02-30"', ":12: accepted[0].expires: '2026-02-30' is no day"),
-        ('"nvme*: I/O * timeout*"', '"*:*"', ":14: bad[0].template: '*:*' would fit almost every line"),
+        ('template: "wlan*: gone"', 'template: "*"', ":11: accepted[0].template: '*' would fit almost every line"),
+        ('"2026-12-15"', '"2026-02-30"', ":14: accepted[0].expires: '2026-02-30' is no day"),
+        ('"nvme*: I/O * timeout*"', '"*:*"', ":16: bad[0].template: '*:*' would fit almost every line"),
         ("    author: ops\n", "", "accepted[0].author: is missing"),
         ("accepted:", "acepted:", "did you mean 'accepted'?"),
         ("accepted:", "learned: {}\naccepted:", "learned: is there twice"),

@@ -33,7 +33,7 @@ LATE = 601 * 10**6
 
 def log(*at_start: str, later: tuple[str, ...] = (), **other: Any) -> dict[str, Any]:
     """What was read of a node whose log says so."""
-    templates = {template: [1, 5, ""] for template in at_start} | {template: [1, LATE, ""] for template in later}
+    templates = {each: [1, 5, "", 1] for each in at_start} | {each: [1, LATE, "", 0] for each in later}
     return {"readers": {"kernel_log": {"data": {
         "templates": templates, "first_sequence": 0, "first_us": 0, "truncated": "", **other
     }}}}  # fmt: skip
@@ -61,10 +61,39 @@ def learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Learn:
     return call
 
 
-def learned(tmp_path: Path, name: str = "h100") -> dict[str, Any]:
+def learned(tmp_path: Path, name: str = "h100", *keys: str) -> dict[str, Any]:
     data, problems = load_file(tmp_path / "kernel_log" / f"{name}.yml")
     assert not problems
-    return dict(data["learned"])
+    return {key: data["learned"][key] for key in keys or ("nodes", "templates")}
+
+
+def counted(**said: tuple[int, int]) -> dict[str, Any]:
+    """What was read of a node that said each so many times at its start, and first after so many seconds."""
+    read = log()
+    for template, (lines, second) in said.items():
+        read["readers"]["kernel_log"]["data"]["templates"][template] = [lines + 7, second * 10**6, "", lines]
+    return read
+
+
+def test_what_all_say_equally_often_and_when_is_learned(learn: Learn, tmp_path: Path) -> None:
+    learn({"node01": counted(a=(8, 1), b=(2, 3), c=(1, 4), d=(4, 5)), "node02": counted(a=(8, 2), b=(3, 3), c=(1, 9))})
+    # Once is what being there says already; what one has not, or has another number of times, says nothing.
+    assert learned(tmp_path, "h100", "lines", "seconds") == {
+        "lines": {"a": 8},
+        "seconds": {"a": [1.0, 2.0], "b": [3.0, 3.0], "c": [4.0, 9.0]},
+    }
+    learn({"node03": counted(a=(7, 0), b=(2, 3), c=(1, 5))})
+    assert learned(tmp_path, "h100", "lines", "seconds") == {
+        "lines": {},
+        "seconds": {"a": [0.0, 2.0], "b": [3.0, 3.0], "c": [4.0, 9.0]},
+    }
+    # What was open once stays open; a line that is new, after an upgrade, is not.
+    again = counted(a=(8, 1), b=(2, 3), new=(5, 6))
+    learn(dict.fromkeys(("node01", "node02", "node03"), again))
+    assert learned(tmp_path, "h100", "lines", "seconds") == {
+        "lines": {"new": 5},
+        "seconds": {"a": [0.0, 2.0], "b": [3.0, 3.0], "new": [6.0, 6.0]},
+    }
 
 
 def test_a_template_has_the_number_of_the_nodes_that_said_it_while_they_started(learn: Learn, tmp_path: Path) -> None:
@@ -113,7 +142,7 @@ def test_a_log_that_has_lost_its_beginning_tells_what_is_known_and_not_what_is_e
 
 def test_a_clock_that_does_not_begin_at_0_is_counted_from_the_first_record(learn: Learn, tmp_path: Path) -> None:
     read = log("a *")
-    read["readers"]["kernel_log"]["data"] |= {"first_us": LATE, "templates": {"a *": [1, LATE + 5, ""]}}
+    read["readers"]["kernel_log"]["data"] |= {"first_us": LATE, "templates": {"a *": [1, LATE + 5, "", 1]}}
     learn({"node01": read})
     assert learned(tmp_path)["templates"] == {"a *": 1}
 
@@ -138,7 +167,10 @@ bad:
 """
     file = tmp_path / "kernel_log" / "h100.yml"
     file.parent.mkdir()
-    file.write_text(f"{mine}learned:\n  nodes: [node09]\n\n  templates:\n    x y: 1\n{bad}", encoding="utf-8")
+    file.write_text(
+        f"{mine}learned:\n  nodes: [node09]\n\n  templates:\n    x y: 1\n  lines: {{}}\n  seconds: {{}}\n{bad}",
+        encoding="utf-8",
+    )
     learn({"node01": log("a *", "x y")})
     text = file.read_text(encoding="utf-8")
     assert text.startswith(mine) and text.endswith(bad)

@@ -7,10 +7,6 @@ from __future__ import annotations
 
 from ..model import Check, Thresholds
 
-# A node says within so many seconds of its start what every start says. What comes later comes by chance, and is not
-# missed. By then drivers are loaded, also those of the GPUs.
-BOOT_SECONDS = 600
-
 _SOURCE = (
     "Every record of `/dev/kmsg` (`dmesg`), by what does not vary in it, beside kernel_log/CLASS.yml of the inventory"
 )
@@ -41,17 +37,48 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "kernel.log.missing",
         "The kernel log has every line that all healthy nodes of the class begin with",
-        ("kernel_log", "host"),
+        ("kernel_log", "host", "history"),
         "software",
         "Look for what the line announces: a driver that was not loaded, a device that was not found.",
         "validate",
         source=_SOURCE,
         fails=(
             "It warns where the kernel log lacks a line that every node had from which the class's kernel log baseline "
-            "was learned, also where the line may have been in a beginning that the log has lost, or may still come."
+            "was learned, or has fewer of them than all had at their start, also where the line may have been in a "
+            "beginning that the log has lost and the node does not remember, or may still come."
         ),
         severity="warn",
         needs=("kernel_log.expected",),
+    ),
+    Check(
+        "kernel.log.order",
+        "The node starts in the order in which all healthy nodes of the class start",
+        ("kernel_log", "history"),
+        "software",
+        "Look at what came late, or at what came before its turn: a device that took long to answer, a driver that was "
+        "loaded by something else.",
+        "validate",
+        source=_SOURCE,
+        fails=(
+            "It warns where the kernel log first says a line later than another one that came at least a second after "
+            "it on every node from which the class's kernel log baseline was learned, and where the log has lost its "
+            "beginning and the node does not remember it."
+        ),
+        severity="warn",
+        needs=("kernel_log.seconds",),
+    ),
+    Check(
+        "kernel.log.changed",
+        "The node says at its start what it said at the two starts before",
+        ("history",),
+        "software",
+        "Look for what the line announces: a device or a link that was there before the restart.",
+        "validate",
+        source="`/var/lib/firstlight/health/starts.json`, what the kernel log said within ten minutes of the last "
+        "three starts",
+        fails="It warns where a kind of line came fewer times at the last start than at each of the two before.",
+        severity="warn",
+        needs=("kernel_log.known",),
     ),
 )
 

@@ -14,6 +14,13 @@ CLASS = {
     "kernel_log": {
         "known": ["Linux version *", "igb *: link up", "usb *: up", "old * news", "audit…"],
         "expected": ["Linux version *", "igb *: link up"],
+        "lines": {"igb *: link up": 2},
+        "seconds": {
+            "Linux version *": [0, 0],
+            "usb *: up": [4, 6.5],
+            "igb *: link up": [7, 12],
+            "zz *: ready": [7.5, 99],
+        },
         "accepted": [
             {"template": "wlan*: gone*", "reason": "not used", "author": "ops", "expires": "2026-01-01"},
             {"template": "dusty…", "reason": "chatters", "author": "ops", "expires": "2026-12-31"},
@@ -28,19 +35,25 @@ HEALTHY = {
     "kernel_log": {
         "first_us": 0,
         "templates": {
-            "Linux version *": [1, 0, "Linux version 6.1"],
-            "usb *: up": [2, 5_000_000, "usb 1: up"],
-            "igb *: link up": [2, 9_000_000, "igb eth0: link up"],
-            "wlan*: gone again": [1, 5_000_000, "wlan0: gone again"],
-            "audit…": [900, 5_000_000, "audit: something"],
-            "audit: more": [1, None, ""],
+            "Linux version *": [1, 0, "Linux version 6.1", 1],
+            "usb *: up": [2, 5_000_000, "usb 1: up", 1],
+            "igb *: link up": [2, 9_000_000, "igb eth0: link up", 2],
+            "wlan*: gone again": [1, 5_000_000, "wlan0: gone again", 1],
+            "audit…": [900, 5_000_000, "audit: something", 9],
+            "audit: more": [1, None, "", 0],
         },
-    }
+    },
+    "history": {"starts": {"start": None, "fewer": None, "trouble": ""}},
 }
+# Where the log has its beginning nobody asks what the node remembers of it.
+NOT_JUDGED = {"start"}
+# As the node remembers it where the log has lost its beginning.
+REMEMBERED = {"Linux version *": [1, 0.0], "usb *: up": [1, 5.0], "igb *: link up": [2, 9.0]}
+LOST = put("kernel_log|first_sequence", 1)
 
 
 def template(text: str, count: int = 1, line: str = "") -> Spoil:
-    return put(f"kernel_log|templates|{text}", [count, 7_000_000, line])
+    return put(f"kernel_log|templates|{text}", [count, 7_000_000, line, count])
 
 
 def taken(at: Any) -> Spoil:
@@ -54,7 +67,25 @@ NEW = template("mce: *", 3, "mce: 4")
 MANY = [template(f"new {letter}") for letter in "abcdefgh"]
 PART = put("kernel_log|truncated", "too fast")
 OLD = template("old * news", 2, "old 1 news")
+LATE_LINUX = template("Linux version *")
 NO_LINUX = drop("kernel_log|templates|Linux version *")
+
+
+def remembers(*without: str) -> Spoil:
+    return put("history|starts|start", {each: said for each, said in REMEMBERED.items() if each not in without})
+
+
+def fewer(lines: dict[str, list[int]]) -> Spoil:
+    return put("history|starts|fewer", lines)
+
+
+def usb(first_us: int | None) -> Spoil:
+    return put("kernel_log|templates|usb *: up", [2, first_us, "usb 1: up", 1])
+
+
+def igb(at_start: int, first_us: int | None) -> Spoil:
+    return put("kernel_log|templates|igb *: link up", [2, first_us, "igb eth0: link up", at_start])
+
 
 CASES = [
     c("kernel.log.unknown", "pass", "host", "all 6 kinds of lines are known"),
@@ -80,10 +111,70 @@ CASES = [
     c("kernel.log.missing", "pass", "host", "all 2 kinds of lines", drop("kernel_log|templates|usb *: up")),
     c("kernel.log.missing", "warn", "host", "1 kinds of lines are missing: Linux version *", NO_LINUX),
     c("kernel.log.missing", "pass", "host", "all 2 kinds of lines", NO_LINUX, template("Linux…")),
-    c("kernel.log.missing", "warn", "host", "lost its beginning", NO_LINUX, put("kernel_log|first_sequence", 1)),
-    c("kernel.log.missing", "pass", "host", "all 2 kinds of lines", put("kernel_log|first_sequence", 1)),
+    c("kernel.log.missing", "warn", "host", "lost its beginning", NO_LINUX, LOST),
+    c("kernel.log.missing", "warn", "host", "lost its beginning", igb(0, 9_000_000), LOST),
+    c("kernel.log.missing", "pass", "host", "all 2 kinds", NO_LINUX, igb(0, 9_000_000), LOST, remembers()),
+    c(
+        "kernel.log.missing",
+        "warn",
+        "host",
+        "1 kinds of lines are missing: Linux",
+        NO_LINUX,
+        LOST,
+        remembers("Linux version *"),
+    ),
+    c(
+        "kernel.log.missing",
+        "unknown",
+        "host",
+        "starts: no space",
+        NO_LINUX,
+        LOST,
+        put("history|starts|trouble", "no space"),
+    ),
     c("kernel.log.missing", "unknown", "host", "no record tells", NO_LINUX, put("kernel_log|first_sequence", None)),
     c("kernel.log.missing", "warn", "host", "less than 600 s after the", NO_LINUX, put("host|uptime_seconds", 599.0)),
+    c("kernel.log.missing", "warn", "host", "missing: igb *: link up (1 lines, not 2)", igb(1, 9_000_000)),
+    c("kernel.log.missing", "pass", "host", "all 2 kinds", igb(3, 9_000_000)),
+    c("kernel.log.missing", "pass", "host", "all 2 kinds", igb(1, 9_000_000), template("igb…")),
+    c("kernel.log.order", "pass", "host", "3 kinds of lines came in the order"),
+    c("kernel.log.order", "warn", "host", "Linux version * at 7.0 s, behind usb *: up at 5.0 s", LATE_LINUX),
+    c(
+        "kernel.log.order",
+        "warn",
+        "host",
+        "Linux version * at 7.0 s, behind igb *: link up at 2.0 s",
+        LATE_LINUX,
+        igb(2, 2_000_000),
+    ),
+    # Learned with less than a second between them.
+    c("kernel.log.order", "pass", "host", "3 kinds of lines came in the order", usb(9_500_000)),
+    # What is not there, or has no time, has no order.
+    c("kernel.log.order", "pass", "host", "2 kinds", drop("kernel_log|templates|usb *: up")),
+    c("kernel.log.order", "pass", "host", "2 kinds", usb(None)),
+    c("kernel.log.order", "warn", "host", "lost its beginning", LOST),
+    c("kernel.log.order", "pass", "host", "3 kinds of lines came in the order", LATE_LINUX, LOST, remembers()),
+    c(
+        "kernel.log.order",
+        "warn",
+        "host",
+        "usb *: up at 9.0",
+        LOST,
+        put("history|starts|start", {"usb *: up": [1, 9.0], "zz *: ready": [1, 3.0]}),
+    ),
+    c("kernel.log.changed", "pass", "host", "not two starts"),
+    c("kernel.log.changed", "pass", "host", "all lines that both starts before had", fewer({})),
+    c(
+        "kernel.log.changed",
+        "warn",
+        "host",
+        "1 kinds of lines came fewer times than at both starts before: mlx*: up (7 lines, 8 before)",
+        fewer({"mlx*: up": [7, 8]}),
+    ),
+    c("kernel.log.changed", "unknown", "host", "was not read", put("history|starts", None)),
+    c("kernel.log.changed", "unknown", "host", "starts: it is damaged", put("history|starts|trouble", "it is damaged")),
+    c("kernel.log.order", "unknown", "host", "no record tells", put("kernel_log|first_sequence", None)),
+    c("kernel.log.order", "unknown", "host", "read in part only: too fast", PART),
     c("kernel.log.missing", "unknown", "host", "read in part only: too fast", PART),
     c("kernel.log.missing", "unknown", "host", "was not read", absent("host")),
 ]

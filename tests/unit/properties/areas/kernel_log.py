@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from ansible_collections.firstlight.cluster.plugins.module_utils.observe.log_template import template_of
+from ansible_collections.firstlight.cluster.plugins.module_utils.observe.starts import SCHEMA
 
 from tests.unit.properties.areas.gpu_errors import BOOT, HARMLESS, log
 from tests.unit.properties.defects import UNKNOWN, Defect
@@ -26,6 +27,12 @@ CLASS: dict[str, Any] = {
     "kernel_log": {
         "known": [template_of(line.format(**_VALUES).encode()) for line in (*BOOT, *HARMLESS)],
         "expected": [template_of(line.format(1, 2, 3, 4).encode()) for line in STARTS],
+        "lines": {template_of(STARTS[0].format(1, 2).encode()): 2},
+        "seconds": {
+            template_of(STARTS[0].format(1, 2).encode()): [0.0, 1.0],
+            template_of(STARTS[1].format(1, 2, 3, 4).encode()): [0.0, 600.0],
+            template_of(STARTS[2].encode()): [3.0, 600.0],
+        },
         "accepted": [],
         "bad": [{"template": "watchdog: BUG: soft lockup*", "reason": "restart it", "author": "ops"}],
     }
@@ -34,12 +41,24 @@ CLASS["kernel_log"]["known"] += CLASS["kernel_log"]["expected"]
 
 
 def healthy(random: Random, machine: Machine) -> None:
-    """In any order: drivers are loaded side by side."""
-    for line in STARTS:
-        text = line.format(*(random.randrange(2**40) for _ in range(2)), random.randrange(5000), random.randrange(1000))
+    """The first line first; the others in any order, as drivers are loaded side by side.
+
+    Where the log has lost its beginning the node remembers it.
+    """
+    if machine.first_sequence:
+        lines = CLASS["kernel_log"]["lines"]
+        seconds = {each: span[1] for each, span in CLASS["kernel_log"]["seconds"].items()}
+        said = {each: [lines.get(each, 1), second] for each, second in seconds.items()}
+        machine.starts = {"schema": SCHEMA, "starts": [[machine.boot_id, said]]}
+        return
+    for line in STARTS[1:]:
+        text = line.format(0, 0, random.randrange(5000), random.randrange(1000))
         at = random.randrange(len(machine.kernel_log) + 1)
-        stamp = random.randrange(min(600 * 10**6, int(machine.uptime * 1e6)))
-        machine.kernel_log.insert(at, f"6,{machine.first_sequence + at},{stamp},-;{text}")
+        stamp = random.randrange(3 * 10**6, min(600 * 10**6, int(machine.uptime * 1e6)))
+        machine.kernel_log.insert(at, f"6,{at},{stamp},-;{text}")
+    for stamp in (1, 0):
+        text = STARTS[0].format(*(random.randrange(2**40) for _ in range(2)))
+        machine.kernel_log.insert(0, f"6,0,{stamp},-;{text}")
 
 
 def _started(machine: Machine, uptime: float = 1e5) -> None:
@@ -52,10 +71,28 @@ def _started(machine: Machine, uptime: float = 1e5) -> None:
 def _lacks(*lines: str) -> Callable[[Machine, Random], None]:
     def spoil(machine: Machine, _random: Random) -> None:
         _started(machine)
-        for number, line in enumerate(line for line in STARTS if line not in lines):
-            machine.kernel_log.append(f"6,{number},{number},-;{line.format(1, 2, 3, 4)}")
+        for number, line in enumerate(line for line in (STARTS[0], *STARTS) if line not in lines):
+            machine.kernel_log.append(f"6,{number},{4 * number},-;{line.format(1, 2, 3, 4)}")
 
     return spoil
+
+
+def _out_of_order(machine: Machine, _random: Random) -> None:
+    _started(machine)
+    for number, line in enumerate((STARTS[2], STARTS[0], STARTS[0], STARTS[1])):
+        machine.kernel_log.append(f"6,{number},{number + 10**6},-;{line.format(1, 2, 3, 4)}")
+
+
+def _one_less(machine: Machine, _random: Random) -> None:
+    """A restart before this one said twice what came once now."""
+    said = [[boot, {"mlx*_core *: firmware version: *": [count, 5.0]}] for boot, count in
+            ((machine.boot_id, 1), ("earlier", 2), ("first", 3))]  # fmt: skip
+    machine.starts = {"schema": SCHEMA, "starts": said}
+
+
+def _once(machine: Machine, _random: Random) -> None:
+    _lacks()(machine, _random)
+    machine.kernel_log = [line for line in machine.kernel_log if not line.startswith("6,1,")]
 
 
 def _flood(words: Callable[[Random], str]) -> Callable[[Machine, Random], None]:
@@ -78,4 +115,7 @@ DEFECTS = [
     Defect("kernel.log.bad", "more of one", _flood(lambda random: f"watchdog: {_letters(random)}"), UNKNOWN),
     *(Defect("kernel.log.missing", line.partition(":")[0], _lacks(line), ("warn",)) for line in STARTS),
     Defect("kernel.log.missing", "all", _lacks(*STARTS), ("warn",)),
+    Defect("kernel.log.missing", "one of two", _once, ("warn",)),
+    Defect("kernel.log.order", "one late", _out_of_order, ("warn",)),
+    Defect("kernel.log.changed", "one less", _one_less, ("warn",)),
 ]
