@@ -29,10 +29,10 @@ def run_pass(machine: Machine, level: str) -> dict[str, Any]:
 
 
 def test_timers_are_active_and_enabled(machine: Machine) -> None:
-    for level in LEVELS:
+    for level in (*LEVELS, "probe"):
         timer = machine.host.service(f"firstlight-health-{level}.timer")
         assert timer.is_running and timer.is_enabled
-    assert machine.run("systemctl list-timers --no-legend --plain 'firstlight-health*' | wc -l") == "2"
+    assert machine.run("systemctl list-timers --no-legend --plain 'firstlight-health*' | wc -l") == "3"
 
 
 def test_a_pass_is_of_this_boot_and_by_the_class_of_today(machine: Machine) -> None:
@@ -80,6 +80,13 @@ def test_a_pass_costs_little(machine: Machine) -> None:
     # One percent of a core, at a light pass a minute and a full one an hour.
     spent = run_pass(machine, "light")["cpu_seconds"] + run_pass(machine, "full")["cpu_seconds"] / 60
     assert spent < 0.6
+
+
+def test_a_node_whose_class_computes_with_nothing_is_not_probed(machine: Machine) -> None:
+    machine.run("systemctl start firstlight-health@probe.service")
+    told = machine.run("journalctl -u firstlight-health@probe.service -o cat")
+    assert "not probed: node class 'lab-h100' does not ask for it" in told
+    assert not machine.host.file(f"{RESULTS}/probe.json").exists
 
 
 def test_drift_is_repaired_and_nothing_else_is_touched(machine: Machine, scenario: Scenario) -> None:
