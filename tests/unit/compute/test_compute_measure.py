@@ -92,7 +92,8 @@ def test_a_gpu_that_dies_fails_and_says_what_the_driver_said(node: Node) -> None
 
 
 def test_a_slow_gpu_copies_slowly_where_the_others_do_not(node: Node) -> None:
-    node.change(1, compute_slow=20)
+    # So slow that no load of the machine could make another as slow.
+    node.change(1, compute_slow=200)
     fine, slow, other = (gpu["copies"]["data"] for gpu in node.measure(load=Load(16, 2_000_000, 0.0, 0.01))["gpus"])
     # How fast they compute depends on who else has the two cores; they copy one after the other.
     for key in ("h2d_gbps", "d2h_gbps"):
