@@ -15,6 +15,8 @@ from ..judge.agent import fingerprint
 from ..observe.source import describe
 
 SCHEMA = 2
+# What the program and its processes are called.
+PROGRAM = "firstlight-health"
 PATH = Path("/etc/firstlight/health.json")
 MAX_BYTES = 4 * 1024 * 1024
 _REMEDY = "Remedy: run configure.yml with --tags node_agent."

@@ -40,12 +40,12 @@ def main(arguments: Sequence[str] | None = None, root: Path = Path("/")) -> int:
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(f"firstlight-health: {text}\n")
+    sys.stderr.write(f"{config.PROGRAM}: {text}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="firstlight-health",
+        prog=config.PROGRAM,
         description="The health of this node, by the checks of the cluster.",
         epilog="Exit codes: 0 done, and for `show` the node is fit; 1 `show`: it is not; 3 it could not be done.",
     )

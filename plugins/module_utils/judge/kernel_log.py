@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ..catalog.checks import finding
 from ..findings import Finding, Verdict
 from ..observe.log_template import REST, START_SECONDS
+from ..observe.starts import EARLIER
 from .view import Judge, NodeClass, Observation, Unjudgeable, data_of, items, need, number, text, unread
 
 # A finding names so many; the evidence has them all, up to what a person may want to see.
@@ -100,6 +101,7 @@ def kernel_log_missing(observation: Observation, node_class: NodeClass) -> list[
         raise Unjudgeable(f"{summary}; no record tells whether the log still has its beginning")
     if lost and not start:
         summary = f"the log has lost its beginning, where {len(absent)} kinds of lines may have been: {_first(absent)}"
+        summary += _trouble(observation)
         remedy = _NEXT_START
     elif fresh:
         summary = f"less than {START_SECONDS} s after the start {summary}"
@@ -115,7 +117,7 @@ def kernel_log_order(observation: Observation, node_class: NodeClass) -> list[Fi
     if lost is None:
         raise Unjudgeable("no record tells whether the log still has its beginning")
     if lost and not start:
-        summary = "the log has lost its beginning, and with it what came first"
+        summary = f"the log has lost its beginning, and with it what came first{_trouble(observation)}"
         return [_warning("kernel.log.order", summary, [], _NEXT_START)]
     came = {template: start[template][1] for template in seconds if template in start}
     late = _late(came, seconds)
@@ -146,14 +148,22 @@ def kernel_log_changed(observation: Observation, node_class: NodeClass) -> list[
     """A node may come back from a restart worse than before. One that is new has nothing to be compared with."""
     need(node_class, "kernel_log")
     starts = _starts(observation)
-    if starts["fewer"] is None:
+    if _trouble(observation):
+        summary = f"what was remembered of earlier starts is not known{_trouble(observation)}"
+        return [_warning("kernel.log.changed", summary, [], _NEXT_START)]
+    if number(starts.get("earlier")) < EARLIER:
         summary = "not two starts before this one are remembered to compare it with"
         return [finding("kernel.log.changed", "host", Verdict.PASS, summary)]
+    if starts.get("fewer") is None:
+        summary = "the log has lost its beginning before anybody compared it with the starts before"
+        return [_warning("kernel.log.changed", summary, [], _NEXT_START)]
     fewer = [f"{template} ({now} lines, {before} before)" for template, (now, before) in starts["fewer"].items()]
     if not fewer:
         summary = "all lines that both starts before had came at this one"
         return [finding("kernel.log.changed", "host", Verdict.PASS, summary)]
     summary = f"{len(fewer)} kinds of lines came fewer times than at both starts before: {_first(fewer)}"
+    if _fresh(observation):
+        summary = f"less than {START_SECONDS} s after the start {summary}"
     return [_warning("kernel.log.changed", summary, fewer)]
 
 
@@ -181,9 +191,15 @@ def _starts(observation: Observation) -> Mapping[str, Any]:
     told = data_of(observation, "history").get("starts")
     if not isinstance(told, Mapping):
         raise Unjudgeable(unread(told) or f"{told!r:.80} are no starts")
-    if told.get("trouble") != "":
-        raise Unjudgeable(f"starts: {told.get('trouble')}")
     return told
+
+
+def _trouble(observation: Observation) -> str:
+    """What keeps the node from remembering, as the end of a sentence; empty if nothing does."""
+    trouble = _starts(observation).get("trouble")
+    if not isinstance(trouble, str):
+        raise Unjudgeable(unread(trouble) or f"{trouble!r:.80} is no text")
+    return f" ({trouble})" if trouble else ""
 
 
 def _start(observation: Observation, said: Said) -> Mapping[str, tuple[int, float]]:

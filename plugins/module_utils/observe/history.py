@@ -232,14 +232,17 @@ def remember_start(path: Path, log: Mapping[str, Any] | None, now: Instant, writ
     except (starts.Damaged, OSError) as reason:
         trouble.append(f"begun anew: {path}: {describe(reason)}")
         known = ()
-    news = starts.update(known, starts.start_of(log, now.boot_id, now.uptime))
+    seen = starts.start_of(log, now.boot_id)
+    news = starts.update(known, seen if starts.is_over(log, now.uptime) else None)
     if write and news != known:
         try:
             with _locked(path.parent):
                 _replace(path, starts.content_of(news))
+        except BlockingIOError:
+            pass  # another pass writes the same
         except OSError as error:
             trouble.append(f"not written: {describe(error)}")
-    told = starts.told(news, now.boot_id)
+    told = starts.told(news, now.boot_id, seen)
     if log["first_sequence"] == 0:
         told["start"] = None  # whoever has the log has it
     return {"starts": {**told, "trouble": "; ".join(trouble)}}

@@ -20,8 +20,8 @@ from .log_template import START_SECONDS
 SCHEMA = 1
 # What came at two starts and not at the third did not come by chance alone.
 EARLIER = 2
-# Three starts of a log with as many templates as are told apart.
-MAX_BYTES = 8 * 1024 * 1024
+# More than three starts have, of a log with as many and as long templates as are told apart.
+MAX_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,19 @@ class Damaged(Exception):
     """The file tells nothing; says why."""
 
 
-def start_of(log: Mapping[str, Any], boot_id: str, uptime: float) -> Start | None:
-    """The start of this boot, None where the log has not all of it, or the node is still about it.
+def start_of(log: Mapping[str, Any], boot_id: str) -> Start | None:
+    """The start of this boot as far as it has come, None where the log has lost it or was not read to the end.
 
     `log` is what `read_kernel_log` tells.
     """
-    templates, begins = log.get("templates"), log.get("first_us")
-    if templates is None or log["truncated"] or log["first_sequence"] != 0 or begins is None:
+    if log["truncated"] or log["first_sequence"] != 0 or log["first_us"] is None:
         return None
-    if uptime - begins / 1e6 < START_SECONDS:
-        return None
-    return Start(boot_id, lines_at_start(templates, begins))
+    return Start(boot_id, lines_at_start(log["templates"], log["first_us"]))
+
+
+def is_over(log: Mapping[str, Any], uptime: float) -> bool:
+    """Whether the start lies behind the node, so that nothing is added to it any more."""
+    return uptime - (log["first_us"] or 0) / 1e6 >= START_SECONDS
 
 
 def lines_at_start(templates: Mapping[str, Any], begins: int) -> dict[str, tuple[int, float]]:
@@ -65,20 +67,23 @@ def update(starts: tuple[Start, ...], start: Start | None) -> tuple[Start, ...]:
     return (start, *starts)[: 1 + EARLIER]
 
 
-def told(starts: tuple[Start, ...], boot_id: str) -> dict[str, Any]:
-    """`start`, the lines of this boot's start, and `fewer`, by template the lines of this start and of those before.
+def told(starts: tuple[Start, ...], boot_id: str, seen: Start | None) -> dict[str, Any]:
+    """`start`, the remembered lines of this boot's start, None where nobody knew them in time.
 
-    `start` is None where this one is not remembered; `fewer` where there are not two before to compare with.
+    `fewer`, by template the lines of this start, remembered or else `seen`, and of both before, where it has fewer;
+    None where nobody knows this start. `earlier`, how many starts before this one are remembered.
     """
-    if not starts or starts[0].boot_id != boot_id:
-        return {"start": None, "fewer": None}
-    now, *before = (start.lines for start in starts)
-    fewer = None
-    if len(before) == EARLIER:
-        least = {each: min(start[each][0] for start in before) for each in before[0] if each in before[1]}
-        counts = {each: (now[each][0] if each in now else 0, count) for each, count in least.items()}
+    remembered = next((start for start in starts if start.boot_id == boot_id), None)
+    before = [start.lines for start in starts if start.boot_id != boot_id][:EARLIER]
+    this, fewer = remembered or seen, None
+    if this is not None:
+        least = {}
+        if len(before) == EARLIER:
+            least = {each: min(start[each][0] for start in before) for each in before[0] if each in before[1]}
+        counts = {each: (this.lines[each][0] if each in this.lines else 0, count) for each, count in least.items()}
         fewer = {each: list(pair) for each, pair in counts.items() if pair[0] < pair[1]}
-    return {"start": {each: list(said) for each, said in now.items()}, "fewer": fewer}
+    start = None if remembered is None else {each: list(said) for each, said in remembered.lines.items()}
+    return {"start": start, "fewer": fewer, "earlier": len(before)}
 
 
 def load(path: Path) -> tuple[Start, ...]:

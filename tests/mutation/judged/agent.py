@@ -39,6 +39,14 @@ REASONS = [
         PROBE,
     ),
     reason(
+        "agent: probe beside a job",
+        "agent/probe.py",
+        "a GPU is blamed for what a job that began meanwhile took",
+        '    if strangers:\n        raise NotIdle(f"{strangers} began meanwhile")\n',
+        "",
+        PROBE,
+    ),
+    reason(
         "agent: probe of a blind driver",
         "agent/probe.py",
         "GPUs are probed where nobody can tell who computes",

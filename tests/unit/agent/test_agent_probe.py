@@ -111,6 +111,21 @@ def test_a_node_that_may_be_in_use_is_left_alone(
     assert out.startswith("not probed: ") and words.format(pid=os.getpid()) in out
 
 
+@pytest.mark.parametrize(("command", "kept"), [("python3", False), ("firstlight-heal", True)])
+def test_what_fails_beside_a_job_that_began_meanwhile_is_no_fault_of_a_gpu(
+    probed: Probed, capsys: pytest.CaptureFixture[str], command: str, kept: bool
+) -> None:
+    """A process of the probe itself that hangs is there as well, and is no job."""
+    probed.gpus.change(1, compute_wrong_bit=1)
+    (probed.root / "proc/4711").mkdir()
+    (probed.root / "proc/4711/comm").write_text(f"{command}\n")
+    asked = probed.root / "asked"
+    (probed.tools / "nvidia-smi").write_text(f"#!/bin/sh\nif test -e {asked}; then echo 4711; fi\ntouch {asked}\n")
+    assert probed.run() == 0
+    assert (probed.result() is not None) is kept
+    assert ("process 4711 (python3) began meanwhile" in capsys.readouterr().out) is not kept
+
+
 def test_a_node_that_the_site_calls_idle_is_probed(probed: Probed) -> None:
     probed.know(("true",))
     assert probed.run() == 0

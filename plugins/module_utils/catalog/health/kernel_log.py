@@ -70,13 +70,14 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "kernel.log.changed",
         "The node says at its start what it said at the two starts before",
-        ("history",),
+        ("kernel_log", "host", "history"),
         "software",
         "Look for what the line announces: a device or a link that was there before the restart.",
         "validate",
         source="`/var/lib/firstlight/health/starts.json`, what the kernel log said within ten minutes of the last "
         "three starts",
-        fails="It warns where a kind of line came fewer times at the last start than at each of the two before.",
+        fails="It warns where a kind of line came fewer times at the last start than at each of the two before, and "
+        "where these are remembered and the last one is not.",
         severity="warn",
         needs=("kernel_log.known",),
     ),

@@ -43,7 +43,7 @@ HEALTHY = {
             "audit: more": [1, None, "", 0],
         },
     },
-    "history": {"starts": {"start": None, "fewer": None, "trouble": ""}},
+    "history": {"starts": {"start": None, "fewer": {}, "earlier": 2, "trouble": ""}},
 }
 # Where the log has its beginning nobody asks what the node remembers of it.
 NOT_JUDGED = {"start"}
@@ -73,6 +73,10 @@ NO_LINUX = drop("kernel_log|templates|Linux version *")
 
 def remembers(*without: str) -> Spoil:
     return put("history|starts|start", {each: said for each, said in REMEMBERED.items() if each not in without})
+
+
+def trouble(text: str) -> Spoil:
+    return put("history|starts|trouble", text)
 
 
 def fewer(lines: dict[str, list[int]]) -> Spoil:
@@ -123,15 +127,7 @@ CASES = [
         LOST,
         remembers("Linux version *"),
     ),
-    c(
-        "kernel.log.missing",
-        "unknown",
-        "host",
-        "starts: no space",
-        NO_LINUX,
-        LOST,
-        put("history|starts|trouble", "no space"),
-    ),
+    c("kernel.log.missing", "warn", "host", "not 2) (no space)", NO_LINUX, LOST, trouble("no space")),
     c("kernel.log.missing", "unknown", "host", "no record tells", NO_LINUX, put("kernel_log|first_sequence", None)),
     c("kernel.log.missing", "warn", "host", "less than 600 s after the", NO_LINUX, put("host|uptime_seconds", 599.0)),
     c("kernel.log.missing", "warn", "host", "missing: igb *: link up (1 lines, not 2)", igb(1, 9_000_000)),
@@ -162,7 +158,9 @@ CASES = [
         LOST,
         put("history|starts|start", {"usb *: up": [1, 9.0], "zz *: ready": [1, 3.0]}),
     ),
-    c("kernel.log.changed", "pass", "host", "not two starts"),
+    c("kernel.log.order", "warn", "host", "what came first (no space)", LOST, trouble("no space")),
+    c("kernel.log.changed", "pass", "host", "not two starts", put("history|starts|earlier", 1)),
+    c("kernel.log.changed", "warn", "host", "has lost its beginning before anybody", put("history|starts|fewer", None)),
     c("kernel.log.changed", "pass", "host", "all lines that both starts before had", fewer({})),
     c(
         "kernel.log.changed",
@@ -172,7 +170,15 @@ CASES = [
         fewer({"mlx*: up": [7, 8]}),
     ),
     c("kernel.log.changed", "unknown", "host", "was not read", put("history|starts", None)),
-    c("kernel.log.changed", "unknown", "host", "starts: it is damaged", put("history|starts|trouble", "it is damaged")),
+    c("kernel.log.changed", "warn", "host", "earlier starts is not known (damaged)", trouble("damaged")),
+    c(
+        "kernel.log.changed",
+        "warn",
+        "host",
+        "less than 600 s after the start 1 kinds",
+        fewer({"mlx*: up": [7, 8]}),
+        put("host|uptime_seconds", 599.0),
+    ),
     c("kernel.log.order", "unknown", "host", "no record tells", put("kernel_log|first_sequence", None)),
     c("kernel.log.order", "unknown", "host", "read in part only: too fast", PART),
     c("kernel.log.missing", "unknown", "host", "read in part only: too fast", PART),
